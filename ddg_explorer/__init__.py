@@ -1,0 +1,1 @@
+"""Energy-based, discrete-time learned physics with an exact discrete energy law."""
