@@ -26,6 +26,8 @@ class Dynamics:
     structure: Structure
     grid: Grid | None = None
     state_shape: tuple[int, ...] = ()
+    energy_degree: int | None = None
+    """Polynomial degree of H in the state, None for an energy that is no polynomial."""
 
     def energy(self, u: Tensor) -> Tensor:
         """H(u), one number per trajectory, cell volume included."""
@@ -67,16 +69,79 @@ class Dynamics:
         return None if self.grid is None else self.grid.integral(u)
 
     def quadratic_symbol(self) -> Tensor | None:
-        """Symbol Q(k) (half shape, real) of the quadratic part ½⟨u, Qu⟩ of H, None if unknown.
+        """Symbol Q(k) of the quadratic part ½⟨u, Qu⟩ of H, real; None if unknown.
 
-        Semi-implicit solvers treat this part exactly; where it is None they use other means.
+        Half shape where Q acts alike on every channel, `(C, C, *half_shape)` and Hermitian where it
+        mixes or scales channels (wave: diag(c²k², 1)). Semi-implicit solvers treat this part
+        exactly; where it is None they use other means.
         """
         return None
+
+    def apply_symbol(self, symbol: Tensor, u: Tensor) -> Tensor:
+        """Convolution by a Fourier symbol of half shape or of `(C, C, *half_shape)`."""
+        if self.grid is None:
+            raise ValueError("apply_symbol: this dynamics has no grid")
+        u_hat = self.grid.rfft(u)
+        if symbol.ndim == self.grid.ndim:
+            return self.grid.irfft(symbol * u_hat)
+        channel = -self.grid.ndim - 1
+        return self.grid.irfft((symbol * u_hat.unsqueeze(channel - 1)).sum(channel))
 
     def nonlinear_gradient(self, u: Tensor) -> Tensor:
         """δH/δu − Qu, with Q of `quadratic_symbol`."""
         q = self.quadratic_symbol()
-        g = self.gradient(u)
+        return self.gradient(u) if q is None else self.gradient(u) - self.apply_symbol(q, u)
+
+    @property
+    def separable(self) -> bool:
+        """Whether H = T(p) + V(q) with the canonical G = S, as leapfrog needs.
+
+        q is the first half and p the second half of the last dimension (ODE) or of the channels.
+        """
+        return False
+
+    def kinetic_gradient(self, p: Tensor) -> Tensor:
+        """δT/δp of a separable energy; ValueError otherwise."""
+        raise ValueError(f"{type(self).__name__}: the energy is not separable into T(p) + V(q)")
+
+    def potential_gradient(self, q: Tensor) -> Tensor:
+        """δV/δq of a separable energy; ValueError otherwise."""
+        raise ValueError(f"{type(self).__name__}: the energy is not separable into T(p) + V(q)")
+
+
+def check_device(device: torch.device | str, dtype: torch.dtype) -> torch.device:
+    """The device, if it is here and has this dtype.
+
+    Raises
+    ------
+    ValueError
+        One line that names the device and what to do: float32 where there is no float64.
+    """
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"dtype={dtype}: use torch.float64 or torch.float32")
+    try:
+        found = torch.device(device)
+        torch.zeros(1, dtype=torch.float32, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device={str(device)!r}: not available here ({reason})") from None
+    try:
+        torch.zeros(1, dtype=dtype, device=found)
+    except (RuntimeError, TypeError):
+        raise ValueError(
+            f"device={str(device)!r}: has no {str(dtype).removeprefix('torch.')}; "
+            "use dtype=torch.float32"
+        ) from None
+    return found
+
+    def nonlinear_discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
+        """∇̄H(v, u)/Δxᵈ − Q(u + v)/2, with Q of `quadratic_symbol`.
+
+        Systems may give it in closed form: it is what a semi-implicit step evaluates in every
+        iteration.
+        """
+        q = self.quadratic_symbol()
+        g = self.discrete_gradient(v, u)
         if q is None or self.grid is None:
             return g
-        return g - self.grid.irfft(q * self.grid.rfft(u))
+        return g - self.grid.irfft(q * self.grid.rfft((u + v) / 2))
