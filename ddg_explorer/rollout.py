@@ -1,0 +1,257 @@
+"""A running simulation: step, reset, edit, change Δt, integrator or dynamics, snapshot.
+
+    uₖ₊₁ = Φ_Δt(uₖ),   tₖ = t₀ + k Δt
+
+States are `(*batch, d)` or `(*batch, C, *grid)`; every number in a `Frame` has the batch's shape.
+Time is counted, not summed, so it carries no drift while Δt is constant. A step that does not
+converge, or whose state is not finite or has grown beyond `GROWTH_LIMIT`, is not taken: the rollout
+stops, keeps the last good state and says why.
+
+A `Rollout` holds the caches of one stepper and is used by one thread at a time. States are never
+written in place, so frames and snapshots share them instead of copying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.frames import Frame, checked_dt, checked_state, describe_failure, measure
+from ddg_explorer.integrators import INTEGRATORS
+from ddg_explorer.integrators.base import Integrator
+
+GROWTH_LIMIT = 1e6
+"""A state is taken as diverged where max|u| exceeds this many times max(1, max|u₀|)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything that `Rollout.restore` needs; shares its tensors with the rollout's frames."""
+
+    frame: Frame
+    clock: tuple[float, int, float]
+    dynamics: Dynamics
+    integrator: Integrator
+
+
+class Rollout:
+    """A state that is advanced by an integrator.
+
+    Parameters
+    ----------
+    dynamics
+        A system or a learned model.
+    u0
+        Initial state, (*batch, *state_shape), float32 or float64; copied once.
+    dt
+        Time step Δt > 0 (nondimensional).
+    integrator
+        A key of `INTEGRATORS` or an `Integrator`.
+    tol
+        Tolerance of an integrator given by name; see `Integrator.tolerance`.
+    truth
+        The true system, where `dynamics` is a model of it: `Frame.energy` is its energy.
+
+    Raises
+    ------
+    ValueError
+        For a state of wrong shape, dtype or with non-finite values, a Δt that is not positive, an
+        unknown integrator, or one that does not suit the dynamics.
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        u0: Tensor,
+        dt: float,
+        integrator: str | Integrator = "discrete_gradient",
+        *,
+        tol: float | None = None,
+        truth: Dynamics | None = None,
+    ) -> None:
+        self.truth = truth
+        self._dynamics = dynamics
+        self._u0 = checked_state(dynamics, u0).clone()
+        self._bound = GROWTH_LIMIT * max(1.0, float(self._u0.abs().max()))
+        self._dt = checked_dt(dt)
+        self._tol = tol
+        self._integrator = resolve_integrator(integrator, tol)
+        self._stepper = self._integrator.stepper(dynamics)
+        self.reset()
+
+    @property
+    def dynamics(self) -> Dynamics:
+        return self._dynamics
+
+    @property
+    def integrator(self) -> Integrator:
+        return self._integrator
+
+    @property
+    def t(self) -> float:
+        """Time t₀ + kΔt, with k the steps since Δt last changed."""
+        return self._t0 + self._k * self._dt
+
+    @property
+    def u(self) -> Tensor:
+        """The current state; not to be written to."""
+        return self._frame.u
+
+    @property
+    def dt(self) -> float:
+        return self._dt
+
+    @property
+    def steps(self) -> int:
+        """Steps taken since the start or the last reset."""
+        return self._frame.step
+
+    @property
+    def frame(self) -> Frame:
+        """The latest frame."""
+        return self._frame
+
+    @property
+    def stopped(self) -> str:
+        """Why the rollout stopped; empty while it can go on."""
+        return self._frame.reason
+
+    def step(self, n: int = 1) -> Frame:
+        """Advance by `n` steps and measure the state reached.
+
+        A failed step is not taken: the frame then holds the last good state with
+        `converged=False` where it failed and the reason, and later calls return that frame until
+        the state, Δt, the integrator or the dynamics is changed.
+        """
+        if n < 0:
+            raise ValueError(f"n={n}: the number of steps must not be negative")
+        if self.stopped or n == 0:
+            return self._frame
+        with torch.no_grad():
+            return self._advance(n)
+
+    def frames(self, steps: int, every: int = 1) -> Iterator[Frame]:
+        """Yield a frame after every `every` of `steps` steps and after the last one.
+
+        Ends early, with the frame that carries the reason, where a step fails. The starting frame
+        is `self.frame` and is not yielded.
+        """
+        if every < 1:
+            raise ValueError(f"every={every}: must be at least 1")
+        done = 0
+        while done < steps and not self.stopped:
+            n = min(every, steps - done)
+            yield self.step(n)
+            done += n
+
+    def set_dt(self, dt: float) -> None:
+        """Use another Δt from here on; clears a stop."""
+        self._t0, self._k, self._dt = self.t, 0, checked_dt(dt)
+        self._clear_stop()
+
+    def set_integrator(self, integrator: str | Integrator) -> None:
+        """Use another scheme from here on; clears a stop."""
+        chosen = resolve_integrator(integrator, self._tol if isinstance(integrator, str) else None)
+        self._stepper = chosen.stepper(self._dynamics)
+        self._integrator = chosen
+        self._clear_stop()
+
+    def set_dynamics(self, dynamics: Dynamics, *, truth: Dynamics | None = None) -> None:
+        """Go on from this state with other parameters or another G; clears a stop.
+
+        `truth`, where given, replaces the true system whose energy is reported.
+        """
+        if dynamics.state_shape != self._dynamics.state_shape:
+            raise ValueError(
+                f"dynamics: its states have shape {dynamics.state_shape}, "
+                f"this rollout's have {self._dynamics.state_shape}"
+            )
+        self._stepper = self._integrator.stepper(dynamics)
+        self._dynamics = dynamics
+        self.truth = truth or self.truth
+        self._frame = self._measure(self.u, self.steps)
+
+    def replace(self, u: Tensor) -> None:
+        """Put another state of the same shape in place (painting, editing); clears a stop."""
+        if u.shape != self.u.shape:
+            raise ValueError(f"u has shape {tuple(u.shape)}: needs {tuple(self.u.shape)}")
+        u = checked_state(self._dynamics, u).to(self.u).clone()
+        self._stepper.reset()
+        self._frame = self._measure(u, self.steps)
+
+    def reset(self) -> None:
+        """Go back to the initial state at t = 0, keeping Δt, integrator and dynamics."""
+        self._t0, self._k = 0.0, 0
+        self._stepper.reset()
+        self._frame = self._measure(self._u0, 0)
+
+    def snapshot(self) -> Snapshot:
+        """The present state, clock, dynamics and integrator, to be restored later."""
+        clock = (self._t0, self._k, self._dt)
+        return Snapshot(self._frame, clock, self._dynamics, self._integrator)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot.
+
+        The stepper starts afresh, so an implicit scheme repeats its steps to within its tolerance
+        rather than bit by bit.
+        """
+        self._stepper = snapshot.integrator.stepper(snapshot.dynamics)
+        self._dynamics, self._integrator = snapshot.dynamics, snapshot.integrator
+        self._t0, self._k, self._dt = snapshot.clock
+        self._frame = snapshot.frame
+
+    def _advance(self, n: int) -> Frame:
+        start, u, taken, failure = self._frame, self.u, 0, ""
+        residual = torch.zeros_like(start.residual)
+        iterations, good = torch.zeros_like(start.iterations), start.converged
+        while taken < n:
+            step = self._stepper.step(u, self._dt)
+            size = step.value.abs().flatten(residual.ndim).amax(-1)
+            # A comparison with NaN is False, so this one test also catches non-finite states.
+            good = step.converged & (size <= self._bound)
+            if not bool(good.all()):
+                failure = describe_failure(size, self._bound, good, step.reason)
+                break
+            u, taken = step.value, taken + 1
+            residual = torch.maximum(residual, step.residual)
+            iterations = torch.maximum(iterations, step.iterations)
+        self._k += taken
+        if taken:
+            self._frame = self._measure(u, start.step + taken, residual, iterations)
+        if failure:
+            self._stepper.reset()
+            reason = f"stopped at t = {self.t:.6g}: {failure}; reduce dt (now {self._dt:g})"
+            self._frame = replace(self._frame, converged=good, reason=reason)
+        return self._frame
+
+    def _measure(
+        self, u: Tensor, step: int, residual: Tensor | None = None, iterations: Tensor | None = None
+    ) -> Frame:
+        return measure(self._dynamics, self.truth, self.t, step, u, residual, iterations)
+
+    def _clear_stop(self) -> None:
+        if self._frame.reason:
+            good = torch.ones_like(self._frame.converged)
+            self._frame = replace(self._frame, converged=good, reason="")
+
+
+def resolve_integrator(integrator: str | Integrator, tol: float | None = None) -> Integrator:
+    """The integrator of that name with tolerance `tol`, or the given one.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a `tol` beside an integrator that has its own.
+    """
+    if isinstance(integrator, Integrator):
+        if tol is not None:
+            raise ValueError(f"tol={tol}: give it to the integrator itself")
+        return integrator
+    if integrator not in INTEGRATORS:
+        raise ValueError(f"integrator={integrator!r}: use one of {', '.join(INTEGRATORS)}")
+    return INTEGRATORS[integrator](tol=tol)
