@@ -92,6 +92,16 @@ class Dynamics:
         q = self.quadratic_symbol()
         return self.gradient(u) if q is None else self.gradient(u) - self.apply_symbol(q, u)
 
+    def nonlinear_discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
+        """∇̄H(v, u)/Δxᵈ − Q(u + v)/2, with Q of `quadratic_symbol`.
+
+        Systems may give it in closed form: it is what a semi-implicit step evaluates in every
+        iteration.
+        """
+        q = self.quadratic_symbol()
+        g = self.discrete_gradient(v, u)
+        return g if q is None else g - self.apply_symbol(q, (u + v) / 2)
+
     @property
     def separable(self) -> bool:
         """Whether H = T(p) + V(q) with the canonical G = S, as leapfrog needs.
@@ -133,15 +143,3 @@ def check_device(device: torch.device | str, dtype: torch.dtype) -> torch.device
             "use dtype=torch.float32"
         ) from None
     return found
-
-    def nonlinear_discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
-        """∇̄H(v, u)/Δxᵈ − Q(u + v)/2, with Q of `quadratic_symbol`.
-
-        Systems may give it in closed form: it is what a semi-implicit step evaluates in every
-        iteration.
-        """
-        q = self.quadratic_symbol()
-        g = self.discrete_gradient(v, u)
-        if q is None or self.grid is None:
-            return g
-        return g - self.grid.irfft(q * self.grid.rfft((u + v) / 2))
