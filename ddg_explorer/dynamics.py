@@ -46,11 +46,11 @@ class Dynamics:
         return tuple(u.shape[: u.ndim - d])
 
     def gradient(self, u: Tensor) -> Tensor:
-        """Variational derivative δH/δu = ∇H(u)/Δxᵈ by automatic differentiation."""
-        with torch.enable_grad():
-            x = u.detach().requires_grad_()
-            (g,) = torch.autograd.grad(self.energy(x).sum(), x)
-        return g / self.cell_volume
+        """Variational derivative δH/δu = ∇H(u)/Δxᵈ by automatic differentiation.
+
+        Differentiable itself, in reverse and in forward mode: implicit schemes take its Jacobian.
+        """
+        return torch.func.grad(lambda x: self.energy(x).sum())(u) / self.cell_volume
 
     def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
         """Discrete variational derivative ∇̄H(v, u)/Δxᵈ by automatic discrete differentiation."""
