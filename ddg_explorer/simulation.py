@@ -1,0 +1,98 @@
+"""`simulate()`: one call from a system or a model to its trajectory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.integrators.base import Integrator
+from ddg_explorer.recording import MEMORY_LIMIT, Recording
+from ddg_explorer.rollout import Rollout
+from ddg_explorer.systems.base import System
+from ddg_explorer.trajectory import Trajectory
+
+
+def simulate(
+    system: Dynamics,
+    u0: Any = None,
+    *,
+    dt: float | None = None,
+    steps: int,
+    integrator: str | Integrator = "discrete_gradient",
+    tol: float | None = None,
+    save_every: int = 1,
+    path: str | Path | None = None,
+    seed: int = 0,
+    truth: Dynamics | None = None,
+    memory_limit: int = MEMORY_LIMIT,
+) -> Trajectory:
+    """Integrate a system or a model, and return its trajectory.
+
+    A step that fails ends the run: the trajectory then ends with the last good state, its `reason`
+    says what happened and when, and `converged` which trajectories failed.
+
+    Parameters
+    ----------
+    system
+        A system or a learned model.
+    u0
+        Initial state, (*batch, *state_shape); a tensor keeps its dtype and device, anything else
+        takes the system's. None: `system.initial(seed)`.
+    dt
+        Δt > 0; None: the system's own.
+    steps
+        Steps to take, ≥ 0; an adaptive scheme reports at multiples of `dt` all the same.
+    integrator, tol
+        A key of `INTEGRATORS` with its tolerance, or an `Integrator`.
+    save_every
+        Steps between frames. Frame 0 and the last are always saved.
+    path
+        A `.nc` file to stream the states to as they come; it appears when complete, also where
+        the run ended early. `Trajectory.u` then reads that file.
+    truth
+        The true system, where `system` is a model of it: its energy is `Trajectory.energy`.
+    memory_limit
+        Bytes the recording may hold in memory.
+
+    Raises
+    ------
+    ValueError
+        For bad arguments, or if the recording would exceed `memory_limit`.
+    """
+    start = initial_state(system, u0, seed)
+    rollout = Rollout(system, start, _default_dt(system, dt), integrator, tol=tol, truth=truth)
+    recording = Recording(
+        rollout,
+        steps,
+        save_every=save_every,
+        path=path,
+        seed=seed if u0 is None else None,
+        memory_limit=memory_limit,
+    )
+    with recording:
+        for _ in recording:
+            pass
+        return recording.finish()
+
+
+def initial_state(system: Dynamics, u0: Any = None, seed: int = 0) -> Tensor:
+    """`u0` as a tensor of the system's dtype and device, or the system's own initial state."""
+    if isinstance(u0, Tensor):
+        return u0
+    if not isinstance(system, System):
+        raise ValueError(f"u0={u0!r}: a model needs a tensor as its initial state")
+    if u0 is None:
+        return system.initial(seed)
+    return torch.as_tensor(u0, dtype=system.dtype, device=system.device)
+
+
+def _default_dt(system: Dynamics, dt: float | None) -> float:
+    if dt is None and isinstance(system, System):
+        return system.dt
+    if dt is None:
+        raise ValueError("dt=None: a model has no time step of its own, give one")
+    return dt
