@@ -1,0 +1,140 @@
+"""Measures of a run: energy drift, energy rises, mass drift, order of convergence.
+
+    drift = |H − H₀| / max(|H₀|, H-scale)
+
+For a step v with residual r the discrete-gradient scheme changes the energy by
+Δxᵈ (Δt gᵀḠg + g·r), g = ∇̄H/Δxᵈ: what the law does not allow is at most Δxᵈ ‖g‖₁ max|r|. Shapes:
+energies are `(T, *batch)`, states `(*batch, *state_shape)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.frames import Frame
+from ddg_explorer.rollout import Rollout
+
+ROUNDING = 16
+"""Units in the last place of max(|H|, H-scale) that evaluating H may be off by."""
+
+
+def drift(energy: Tensor, scale: float = 0.0) -> Tensor:
+    """|H − H₀| / max(|H₀|, scale) of a series (T, *batch), 0 where H never moves.
+
+    Parameters
+    ----------
+    energy
+        H over time, time first.
+    scale
+        H-scale of the system (`System.energy_scale`), against an H₀ near zero.
+    """
+    if not scale >= 0:
+        raise ValueError(f"scale={scale}: must not be negative")
+    floor = max(scale, torch.finfo(energy.dtype).tiny)
+    return (energy - energy[0]).abs() / energy[0].abs().clamp_min(floor)
+
+
+def law_defect(dynamics: Dynamics, v: Tensor, u: Tensor, dt: float) -> Tensor:
+    """ΔH − Δxᵈ Δt gᵀḠg of the step u → v, (*batch,): zero, up to the residual, for a step that
+    the discrete-gradient scheme took.
+    """
+    g = dynamics.discrete_gradient(v, u)
+    power = (g * dynamics.structure.apply(g, (u + v) / 2)).flatten(len(dynamics.batch_shape(u)))
+    change = dynamics.energy(v) - dynamics.energy(u)
+    return change - dynamics.cell_volume * dt * power.sum(-1)
+
+
+def law_bound(dynamics: Dynamics, u: Tensor, residual: Tensor) -> Tensor:
+    """Δxᵈ ‖δH/δu‖₁ (residual + ε max|u|), (*batch,): the energy that one step may be off by.
+
+    The second term is the rounding of the new state itself.
+    """
+    ndim = len(dynamics.batch_shape(u))
+    norm = dynamics.gradient(u).flatten(ndim).abs().sum(-1) * dynamics.cell_volume
+    rounding = torch.finfo(u.dtype).eps * u.flatten(ndim).abs().amax(-1)
+    return norm * (residual + rounding)
+
+
+def order_slope(dts: Sequence[float], errors: Sequence[float], floor: float = 0.0) -> float:
+    """Order of convergence: the slope of log(error) over log(Δt), errors ≤ `floor` left out.
+
+    Raises
+    ------
+    ValueError
+        If fewer than three errors lie above the floor.
+    """
+    x, y = np.asarray(dts, float), np.asarray(errors, float)
+    keep = np.isfinite(y) & (y > floor)
+    if keep.sum() < 3:
+        raise ValueError(f"errors={list(errors)}: fewer than three above floor={floor:g}")
+    return float(np.polyfit(np.log(x[keep]), np.log(y[keep]), 1)[0])
+
+
+class Summary:
+    """What a run amounts to, gathered frame by frame in constant memory.
+
+    Parameters
+    ----------
+    rollout
+        The rollout before its first step; its present frame is what drifts are taken against.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._dynamics = rollout.dynamics
+        self._scale = float(getattr(rollout.truth or rollout.dynamics, "energy_scale", 0.0))
+        self._first = self._last = rollout.frame
+        zero = torch.zeros_like(rollout.frame.energy)
+        self._drift = self._own_drift = self._residual = zero
+        self._rises = zero.to(torch.int64)
+        self._mass = None if rollout.frame.mass is None else torch.zeros_like(rollout.frame.mass)
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame into account; a frame that only reports a stop changes nothing."""
+        if frame.step == self._last.step:
+            return
+        first = self._first
+        self._drift = self._larger(self._drift, frame.energy, first.energy)
+        self._own_drift = self._larger(self._own_drift, frame.own_energy, first.own_energy)
+        self._residual = torch.maximum(self._residual, frame.residual)
+        if self._mass is not None and frame.mass is not None and first.mass is not None:
+            self._mass = torch.maximum(self._mass, (frame.mass - first.mass).abs())
+        self._rises = self._rises + self._rose(frame)
+        self._last = frame
+
+    def _larger(self, known: Tensor, now: Tensor, start: Tensor) -> Tensor:
+        return torch.maximum(known, drift(torch.stack([start, now]), self._scale)[1])
+
+    def _rose(self, frame: Frame) -> Tensor:
+        """Where the energy rose since the last frame by more than residual and rounding explain."""
+        last, dynamics = self._last, self._dynamics
+        size = torch.maximum(frame.own_energy.abs(), last.own_energy.abs()).clamp_min(self._scale)
+        rise = frame.own_energy - last.own_energy
+        rise = rise - ROUNDING * torch.finfo(size.dtype).eps * size
+        if not bool((rise > 0).any()):
+            return rise > 0
+        steps = frame.step - last.step
+        start = law_bound(dynamics, last.u, frame.residual)
+        return rise > steps * torch.maximum(start, law_bound(dynamics, frame.u, frame.residual))
+
+    def figures(self) -> dict[str, float | int | bool | str | None]:
+        """The run in numbers: extremes over the frames and the batch, energies as batch means.
+
+        `energy_rises` counts the frame intervals in which H rose beyond what the residual and
+        rounding explain; `mass_drift` is max |∫u − ∫u₀|, None for an ODE.
+        """
+        return {
+            "steps": self._last.step - self._first.step,
+            "t": self._last.t,
+            "energy_start": float(self._first.energy.mean()),
+            "energy_end": float(self._last.energy.mean()),
+            "max_energy_drift": float(self._drift.max()),
+            "max_own_energy_drift": float(self._own_drift.max()),
+            "energy_rises": int(self._rises.sum()),
+            "mass_drift": None if self._mass is None else float(self._mass.max()),
+            "max_residual": float(self._residual.max()),
+        }
