@@ -202,7 +202,7 @@ def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> d
     return {
         "system": getattr(dynamics, "name", type(dynamics).__name__),
         "preset": getattr(dynamics, "preset", None),
-        "parameters": dict(getattr(dynamics, "values", {})),
+        "parameters": {**getattr(dynamics, "values", {}), **getattr(dynamics, "chosen", {})},
         "structure": getattr(dynamics, "structure_key", None),
         "operator": getattr(dynamics, "operator", None),
         "n": None if grid is None else list(grid.shape),

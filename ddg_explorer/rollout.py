@@ -140,6 +140,8 @@ class Rollout:
         Ends early, with the frame that carries the reason, where a step fails. The starting frame
         is `self.frame` and is not yielded.
         """
+        if steps < 0:
+            raise ValueError(f"steps={steps}: must not be negative")
         if every < 1:
             raise ValueError(f"every={every}: must be at least 1")
         done = 0

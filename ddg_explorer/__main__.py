@@ -1,0 +1,7 @@
+"""`python -m ddg_explorer`: the command line."""
+
+import sys
+
+from ddg_explorer.cli import main
+
+sys.exit(main())

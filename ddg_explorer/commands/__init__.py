@@ -1,0 +1,1 @@
+"""The commands of `ddg-explorer`: `configure(parser)` and `run(args) -> Report` in each."""

@@ -1,0 +1,139 @@
+"""Integrate a system and report drifts, residuals and time; optionally save the trajectory."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import Tensor
+
+from ddg_explorer.commands.options import add_device_options, add_system_options, build_system
+from ddg_explorer.commands.report import Report, table
+from ddg_explorer.diagnostics import Summary
+from ddg_explorer.frames import Frame
+from ddg_explorer.io import TRAJECTORY_SUFFIXES, checked_path, read_state
+from ddg_explorer.recording import Recording
+from ddg_explorer.rollout import Rollout
+from ddg_explorer.systems.base import System
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `simulate`."""
+    add_system_options(parser)
+    add = parser.add_argument
+    add("--dt", type=float, metavar="DT", help="time step (the preset's)")
+    add("--steps", type=int, default=1000, metavar="K", help="steps to take (1000)")
+    add("--integrator", default="discrete_gradient", metavar="I", help="see `list`")
+    add("--tol", type=float, metavar="T", help="tolerance of the implicit solve")
+    add("--initial", metavar="F", help="start from the last state in a .nc or .npz file")
+    add("--save", metavar="F", help="write the trajectory to a .nc (streamed) or .npz file")
+    add("--save-every", type=int, default=1, metavar="K", help="steps between frames (1)")
+    add_device_options(parser)
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Run, save and summarise; a run that ended early has exit code 1, an interrupted one 130."""
+    system = build_system(args)
+    u0 = _initial(system, args)
+    rollout = Rollout(system, u0, system.dt, args.integrator, tol=args.tol)
+    summary = Summary(rollout)
+    with ExitStack() as stack:
+        frames: Iterable[Frame] = rollout.frames(args.steps, args.save_every)
+        recording = _recording(rollout, args)
+        if recording is not None:
+            frames = stack.enter_context(recording)
+        interrupt = stack.enter_context(_interruptible())
+        start = time.perf_counter()
+        for frame in _progress(frames, args):
+            summary.add(frame)
+            if interrupt.is_set():
+                break
+        wall = time.perf_counter() - start
+        interrupted = f"interrupted at t = {rollout.t:.6g}" if interrupt.is_set() else ""
+        if recording is not None:
+            trajectory = recording.finish(interrupted)
+            if recording.path is None:
+                trajectory.save(args.save)
+    return _report(args, rollout, summary, wall, interrupted)
+
+
+def _initial(system: System, args: argparse.Namespace) -> Tensor:
+    if args.initial is None:
+        return system.initial(args.seed)
+    return read_state(args.initial).to(system.dtype).to(system.device)
+
+
+def _recording(rollout: Rollout, args: argparse.Namespace) -> Recording | None:
+    if args.save is None:
+        return None
+    path = checked_path(args.save, TRAJECTORY_SUFFIXES)
+    return Recording(
+        rollout,
+        args.steps,
+        save_every=args.save_every,
+        path=path if path.suffix == ".nc" else None,
+        seed=args.seed if args.initial is None else None,
+    )
+
+
+def _progress(frames: Iterable[Frame], args: argparse.Namespace) -> Iterator[Frame]:
+    """Pass frames on, with a bar on a terminal."""
+    from tqdm import tqdm
+
+    done = 0
+    with tqdm(total=args.steps, unit="step", file=sys.stderr, disable=None, leave=False) as bar:
+        for frame in frames:
+            bar.update(frame.step - done)
+            done = frame.step
+            yield frame
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that a run ends between two frames; a second one kills it."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _report(
+    args: argparse.Namespace, rollout: Rollout, summary: Summary, wall: float, interrupted: str
+) -> Report:
+    found = summary.figures()
+    grid = rollout.dynamics.grid
+    figures = {
+        "system": args.system,
+        "preset": getattr(rollout.dynamics, "preset", None),
+        "n": None if grid is None else list(grid.shape),
+        "integrator": args.integrator,
+        "dt": rollout.dt,
+        **found,
+        "converged": not rollout.stopped,
+        "reason": rollout.stopped or interrupted,
+        "wall_s": wall,
+        "ms_per_step": 1e3 * wall / rollout.steps if rollout.steps else None,
+        "dtype": str(rollout.u.dtype).removeprefix("torch."),
+        "device": str(rollout.u.device),
+        "saved": args.save,
+    }
+    code = 130 if interrupted else int(bool(rollout.stopped))
+    if code:
+        sys.stderr.write(f"ddg-explorer simulate: {figures['reason']}\n")
+    return Report(figures, table(figures), code)

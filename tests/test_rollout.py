@@ -1,0 +1,204 @@
+"""The rollout: its clock, its frames, live changes, and what it does when a step fails."""
+
+import math
+
+import pytest
+import torch
+from oscillator import Exact, ExactStepper, Failing, Oscillator
+
+from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
+
+U0 = torch.tensor([1.0, 0.5], dtype=torch.float64)
+BATCH = torch.tensor([[1.0, 0.5], [0.3, -2.0], [0.0, 1.0]], dtype=torch.float64)
+
+
+def exact(u0: torch.Tensor, t: float, omega: float = 1.0) -> torch.Tensor:
+    c, s = math.cos(omega * t), math.sin(omega * t)
+    q, p = u0.unbind(-1)
+    return torch.stack([c * q + s / omega * p, c * p - s * omega * q], -1)
+
+
+def test_time_is_counted_and_not_summed() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    frame = rollout.step(10_000)
+    assert frame.t == 10_000 * 0.1
+    assert frame.step == rollout.steps == 10_000
+    rollout.set_dt(0.25)
+    assert rollout.step(3).t == 1000.0 + 0.75
+    torch.testing.assert_close(rollout.u, exact(U0, 1000.75), rtol=0, atol=1e-11)
+
+
+def test_frames_fall_on_multiples_and_on_the_last_step() -> None:
+    together, single = (Rollout(Oscillator(), BATCH, 0.1, Exact()) for _ in range(2))
+    frames = list(together.frames(10, every=4))
+    assert [f.step for f in frames] == [4, 8, 10]
+    for _ in range(10):
+        single.step()
+    assert torch.equal(frames[-1].u, single.u)
+    assert frames[1].t == 8 * 0.1
+
+
+def test_frame_reports_the_worst_step_since_the_last_frame() -> None:
+    rollout = Rollout(Oscillator(), BATCH, 0.1, Exact())
+    assert rollout.frame.residual.tolist() == [0.0] * 3
+    frame = rollout.step(5)
+    assert frame.iterations.tolist() == [5] * 3
+    assert frame.residual.tolist() == [5e-16] * 3
+    assert frame.mass is None
+    torch.testing.assert_close(frame.energy, Oscillator().energy(BATCH), rtol=1e-14, atol=0)
+
+
+def test_true_energy_and_own_energy_are_kept_apart() -> None:
+    model, truth = Oscillator(offset=7.0), Oscillator(omega=2.0)
+    frame = Rollout(model, BATCH, 0.1, Exact(), truth=truth).step(3)
+    assert torch.equal(frame.energy, truth.energy(frame.u))
+    assert torch.equal(frame.own_energy, model.energy(frame.u))
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("flag", "no luck"),
+        (math.nan, "not finite"),
+        (math.inf, "not finite"),
+        (3 * GROWTH_LIMIT, "diverges (max |u| = 3e+06)"),
+    ],
+)
+def test_failed_step_stops_with_the_last_good_state(how: str | float, what: str) -> None:
+    rollout = Rollout(Oscillator(), BATCH, 0.1, Failing(after=5, how=how, trajectory=1))
+    frame = rollout.step(50)
+    assert frame.step == 5
+    assert frame.converged.tolist() == [True, False, True]
+    torch.testing.assert_close(frame.u, exact(BATCH, 0.5), rtol=0, atol=1e-15)
+    assert torch.equal(frame.energy, Oscillator().energy(frame.u))
+    assert rollout.stopped == frame.reason
+    for part in ("t = 0.5", "trajectory 1", what, "reduce dt (now 0.1)"):
+        assert part in frame.reason
+    assert rollout.step(3) is frame
+    assert list(rollout.frames(3)) == []
+
+
+def test_growth_is_measured_against_the_initial_state() -> None:
+    big = 1e9 * BATCH
+    assert Rollout(Oscillator(), big, 0.1, Exact()).step(5).converged.all()
+
+
+def test_single_trajectory_is_not_numbered() -> None:
+    frame = Rollout(Oscillator(), U0, 0.1, Failing(after=0)).step()
+    assert frame.step == 0
+    assert "trajectory" not in frame.reason
+    assert frame.reason.startswith("stopped at t = 0: no luck")
+    assert torch.equal(frame.u, U0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.set_dt(0.05),
+        lambda r: r.set_integrator(Exact()),
+        lambda r: r.set_dynamics(Oscillator(2.0)),
+        lambda r: r.replace(BATCH),
+        lambda r: r.reset(),
+    ],
+)
+def test_a_change_lets_a_stopped_rollout_go_on(change) -> None:
+    rollout = Rollout(Oscillator(), BATCH, 0.1, Failing(after=2))
+    assert rollout.step(9).step == 2
+    change(rollout)
+    assert rollout.stopped == ""
+    assert rollout.frame.converged.all()
+    if isinstance(rollout.integrator, Failing):
+        rollout.set_integrator(Exact())
+    before = rollout.steps
+    assert rollout.step(4).step == before + 4
+
+
+def test_replaced_state_is_a_copy_and_forgets_the_stepper_caches() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    rollout.step(2)
+    painted = 2 * rollout.u
+    stepper = rollout._stepper
+    assert isinstance(stepper, ExactStepper)
+    resets = stepper.resets
+    rollout.replace(painted)
+    assert stepper.resets == resets + 1
+    painted.zero_()
+    frame = rollout.step()
+    assert frame.t == 3 * 0.1
+    torch.testing.assert_close(frame.u, 2 * exact(U0, 0.3), rtol=1e-14, atol=0)
+
+
+def test_initial_state_is_a_copy_without_history() -> None:
+    u0 = BATCH.clone().requires_grad_()
+    rollout = Rollout(Oscillator(), u0, 0.1, Exact())
+    with torch.no_grad():
+        u0.zero_()
+    frame = rollout.step()
+    assert not frame.u.requires_grad
+    assert not frame.energy.requires_grad
+    torch.testing.assert_close(frame.u, exact(BATCH, 0.1), rtol=1e-14, atol=1e-16)
+
+
+def test_reset_and_restore_come_back_exactly() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    rollout.step(7)
+    snapshot = rollout.snapshot()
+    ahead = rollout.step(5)
+    rollout.set_dt(0.3)
+    rollout.set_dynamics(Oscillator(3.0))
+    rollout.step(2)
+    rollout.restore(snapshot)
+    assert (rollout.t, rollout.steps, rollout.dt) == (7 * 0.1, 7, 0.1)
+    again = rollout.step(5)
+    assert again.t == ahead.t
+    assert torch.equal(again.u, ahead.u)
+    rollout.reset()
+    assert (rollout.t, rollout.steps) == (0.0, 0)
+    assert torch.equal(rollout.u, U0)
+
+
+def test_live_change_of_the_dynamics_acts_on_the_next_step() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    rollout.step(3)
+    rollout.set_dynamics(Oscillator(2.0))
+    assert torch.equal(rollout.frame.energy, Oscillator(2.0).energy(rollout.u))
+    expected = exact(rollout.u, 0.1, omega=2.0)
+    torch.testing.assert_close(rollout.step().u, expected, rtol=1e-14, atol=0)
+    assert rollout.t == 4 * 0.1
+
+
+BAD = {
+    "dt=0": lambda: Rollout(Oscillator(), U0, 0.0, Exact()),
+    "dt=nan": lambda: Rollout(Oscillator(), U0, math.nan, Exact()),
+    "shape": lambda: Rollout(Oscillator(), torch.zeros(3, dtype=torch.float64), 0.1, Exact()),
+    "dtype": lambda: Rollout(Oscillator(), torch.zeros(2, dtype=torch.int64), 0.1, Exact()),
+    "not finite": lambda: Rollout(Oscillator(), U0 / 0, 0.1, Exact()),
+    "integrator='rk5'": lambda: Rollout(Oscillator(), U0, 0.1, "rk5"),
+    "tol=": lambda: Rollout(Oscillator(), U0, 0.1, Exact(), tol=1e-3),
+    "n=-1": lambda: Rollout(Oscillator(), U0, 0.1, Exact()).step(-1),
+    "every=0": lambda: next(Rollout(Oscillator(), U0, 0.1, Exact()).frames(3, every=0)),
+    "steps=-3": lambda: next(Rollout(Oscillator(), U0, 0.1, Exact()).frames(-3)),
+    "needs (2,)": lambda: Rollout(Oscillator(), U0, 0.1, Exact()).replace(BATCH),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_refused_in_one_line(message: str) -> None:
+    with pytest.raises(ValueError, match=r".+") as caught:
+        BAD[message]()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_failed_change_leaves_the_rollout_as_it_was() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    frame, integrator = rollout.step(2), rollout.integrator
+    with pytest.raises(ValueError, match="integrator"):
+        rollout.set_integrator("rk5")
+    with pytest.raises(ValueError, match="dt=-1"):
+        rollout.set_dt(-1)
+    with pytest.raises(ValueError, match="not finite"):
+        rollout.replace(U0 * math.nan)
+    assert rollout.frame is frame
+    assert rollout.integrator is integrator
+    assert rollout.dt == 0.1
