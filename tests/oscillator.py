@@ -1,6 +1,6 @@
 """A harmonic oscillator, its exact flow as an integrator, and integrators that fail on purpose.
 
-    H = ½ω²q² + ½p²,   q(t) = q cos ωt + p/ω sin ωt
+H = ½ω²q² + ½p²,   q(t) = q cos ωt + p/ω sin ωt
 """
 
 from __future__ import annotations
@@ -66,6 +66,18 @@ class Exact(Integrator):
         return ExactStepper(dynamics)
 
 
+class Still(Exact):
+    """A stepper that takes no time and leaves the state where it is."""
+
+    def stepper(self, dynamics: Dynamics) -> Stepper:
+        class StillStepper(Stepper):
+            def step(self, u: Tensor, dt: float) -> Step:
+                zero = u.new_zeros(dynamics.batch_shape(u))
+                return Step(u.clone(), zero, zero.long(), zero == 0)
+
+        return StillStepper()
+
+
 class Failing(Exact):
     """The exact flow until step `after`; then one trajectory fails in the way asked for.
 
@@ -88,7 +100,9 @@ class Failing(Exact):
                 where = () if u.ndim == 1 else (integrator.trajectory,)
                 if isinstance(integrator.how, str):
                     step.converged[where] = False
-                    return Step(step.value, step.residual, step.iterations, step.converged, "no luck")
+                    return Step(
+                        step.value, step.residual, step.iterations, step.converged, "no luck"
+                    )
                 step.value[where] = integrator.how
                 return step
 

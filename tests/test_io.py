@@ -1,0 +1,142 @@
+"""Files: atomic, complete or absent, and equal to what was saved when read back."""
+
+from pathlib import Path
+
+import h5netcdf
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from ddg_explorer.grids import Grid
+from ddg_explorer.io import atomic, checked_path, read_state
+from ddg_explorer.trajectory import LONG_NAMES, Trajectory, load_trajectory
+
+GRID = Grid((4, 6), (1.0, 3.0))
+
+
+def make_trajectory(
+    dtype: torch.dtype = torch.float64, batch: tuple[int, ...] = (3,)
+) -> Trajectory:
+    generator = torch.Generator().manual_seed(5)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+
+    x, y = (np.arange(n) * h for n, h in zip(GRID.shape, GRID.spacing, strict=True))
+    return Trajectory(
+        t=torch.arange(5, dtype=torch.float64) * 0.1,
+        energy=draw(5, *batch),
+        own_energy=draw(5, *batch),
+        mass=draw(5, *batch, 2),
+        residual=draw(5, *batch),
+        iterations=torch.randint(9, (5, *batch), generator=generator),
+        converged=torch.ones(batch, dtype=torch.bool),
+        reason="stopped at t = 0.4: a reason",
+        states=draw(5, *batch, 2, 4, 6),
+        axes={"channel": np.arange(2), "x": x, "y": y},
+        energy_scale=2.5,
+        recipe={"system": "test", "dt": 0.1, "n": [4, 6], "parameters": {"gamma": 1e-3}, "seed": 7},
+    )
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("batch", [(), (3,), (2, 3)])
+def test_round_trip_is_exact(
+    tmp_path: Path, suffix: str, dtype: torch.dtype, batch: tuple[int, ...]
+) -> None:
+    saved = make_trajectory(dtype, batch)
+    path = saved.save(tmp_path / f"run{suffix}")
+    read = load_trajectory(path)
+    for name in LONG_NAMES:
+        one, other = getattr(saved, name), getattr(read, name)
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other), name
+    assert read.reason == saved.reason
+    assert read.energy_scale == saved.energy_scale
+    assert read.recipe == saved.recipe
+    assert list(read.axes) == list(saved.axes)
+    assert all(np.array_equal(read.axes[k], saved.axes[k]) for k in saved.axes)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_dataset_has_dimensions_coordinates_and_units() -> None:
+    dataset = make_trajectory().to_xarray()
+    assert dataset["u"].dims == ("time", "batch", "channel", "x", "y")
+    assert dataset["energy"].dims == ("time", "batch")
+    assert dataset["mass"].dims == ("time", "batch", "channel")
+    np.testing.assert_allclose(dataset["y"], np.arange(6) * 0.5)
+    assert all(dataset[name].attrs["units"] == "1" for name in ("u", "energy", "time", "x"))
+    assert dataset.attrs["system"] == "test"
+    ode = make_trajectory()
+    ode = Trajectory(**{**vars(ode), "mass": None, "axes": {"component": np.arange(2)}})
+    flat = Trajectory(**{**vars(ode), "states": ode.u[..., 0, 0]}).to_xarray()
+    assert flat["u"].dims == ("time", "batch", "component")
+    assert "mass" not in flat
+
+
+def test_time_of_a_netcdf_file_can_grow(tmp_path: Path) -> None:
+    path = make_trajectory().save(tmp_path / "run.nc")
+    with h5netcdf.File(path) as file:
+        assert file.dimensions["time"].isunlimited()
+        assert not file.dimensions["x"].isunlimited()
+    with xr.open_dataset(path) as dataset:
+        assert dataset.sizes["time"] == 5
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+def test_one_state_is_read_by_frame(tmp_path: Path, suffix: str) -> None:
+    saved = make_trajectory()
+    path = saved.save(tmp_path / f"run{suffix}")
+    assert torch.equal(read_state(path), saved.u[-1])
+    assert torch.equal(read_state(path, frame=0), saved.u[0])
+    with pytest.raises(ValueError, match="frame=5"):
+        read_state(path, frame=5)
+
+
+def test_archive_without_times_is_a_single_state(tmp_path: Path) -> None:
+    np.savez(tmp_path / "state.npz", u=np.arange(3.0))
+    assert read_state(tmp_path / "state.npz").tolist() == [0.0, 1.0, 2.0]
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", w=np.arange(3.0))
+    (tmp_path / "broken.nc").write_bytes(b"not a file of this kind")
+    (tmp_path / "broken.npz").write_bytes(b"not a file of this kind")
+    np.savez(tmp_path / "pickle.npz", u=np.array([{}], dtype=object), t=np.zeros(1))
+    for name in ("other.npz", "broken.nc", "broken.npz", "pickle.npz", "missing.nc", "state.mat"):
+        with pytest.raises(ValueError, match=name):
+            read_state(tmp_path / name)
+
+
+@pytest.mark.parametrize("bad", ["run.csv", "run", "run.NC", "nowhere/run.nc"])
+def test_bad_names_are_refused_before_any_work(tmp_path: Path, bad: str) -> None:
+    with pytest.raises(ValueError, match=r"run|nowhere"):
+        make_trajectory().save(tmp_path / bad)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    target.write_text("old")
+
+    def write_half() -> None:
+        with atomic(target) as file:
+            file.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+    with atomic(target) as file:
+        assert file.parent == tmp_path
+        file.write_text("new")
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_checked_path_accepts_what_it_should(tmp_path: Path) -> None:
+    assert checked_path(tmp_path / "a.nc", (".nc",)) == tmp_path / "a.nc"
