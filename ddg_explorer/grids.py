@@ -1,18 +1,19 @@
-"""Periodic Cartesian grids, their finite differences and Fourier symbols.
+"""Periodic Cartesian grids: their finite differences, Fourier symbols and inner products.
 
 A grid of shape (n₁, …, n_d) covers [0, L₁) × … × [0, L_d); the left end is a node, the right end is
 not. Fields carry the grid in their last d dimensions, `(..., C, *grid)`; everything before is a
 batch. All lengths are nondimensional.
 
 The real transform used throughout is `torch.fft.rfftn` over the grid axes, so a symbol has shape
-(n₁, …, n_{d−1}, n_d // 2 + 1), called the half shape.
+(n₁, …, n_{d−1}, n_d // 2 + 1), called the half shape. A symbol Ĝ(k) is the factor by which an
+operator multiplies the wave exp(ik·x).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ OPERATORS = ("finite_difference", "spectral")
 class Grid:
     """Periodic grid of `shape` points on a box of side lengths `length` (nondimensional).
 
+    `spacing` is Δx per axis, `axes` the grid's dimensions in a field tensor: (−d, …, −1).
+    Symbols, wavenumbers and weights are computed in float64, rounded once to the dtype asked for,
+    and kept: treat what the methods return as read-only.
+
     Raises
     ------
     ValueError
@@ -33,6 +38,9 @@ class Grid:
 
     shape: tuple[int, ...]
     length: tuple[float, ...]
+    spacing: tuple[float, ...] = field(init=False, repr=False, compare=False)
+    axes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _kept: dict[tuple, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.shape) != len(self.length) or not self.shape:
@@ -41,6 +49,9 @@ class Grid:
             raise ValueError(f"n={self.shape}: every axis needs at least 3 points")
         if any(not (math.isfinite(x) and x > 0) for x in self.length):
             raise ValueError(f"length={self.length}: every length must be finite and positive")
+        spacing = tuple(x / n for x, n in zip(self.length, self.shape, strict=True))
+        object.__setattr__(self, "spacing", spacing)
+        object.__setattr__(self, "axes", tuple(range(-self.ndim, 0)))
 
     @classmethod
     def of(cls, n: int | Sequence[int], length: float | Sequence[float], ndim: int) -> Grid:
@@ -60,31 +71,26 @@ class Grid:
         return len(self.shape)
 
     @property
-    def axes(self) -> tuple[int, ...]:
-        """The grid's dimensions in a field tensor: (−d, …, −1)."""
-        return tuple(range(-self.ndim, 0))
-
-    @property
-    def spacing(self) -> tuple[float, ...]:
-        return tuple(x / n for x, n in zip(self.length, self.shape, strict=True))
-
-    @property
     def cell_volume(self) -> float:
         """Δx₁ ⋯ Δx_d, the weight of one node in every integral."""
         return math.prod(self.spacing)
 
     @property
     def size(self) -> int:
+        """Number of nodes."""
         return math.prod(self.shape)
 
     @property
     def half_shape(self) -> tuple[int, ...]:
+        """Shape of `rfft` of one field: (n₁, …, n_{d−1}, n_d // 2 + 1)."""
         return (*self.shape[:-1], self.shape[-1] // 2 + 1)
 
     def rfft(self, u: Tensor) -> Tensor:
+        """Σₓ u(x) exp(−ik·x) on the half shape (no normalisation)."""
         return torch.fft.rfftn(u, dim=self.axes)
 
     def irfft(self, u_hat: Tensor) -> Tensor:
+        """Inverse of `rfft`, to a real field."""
         return torch.fft.irfftn(u_hat, s=self.shape, dim=self.axes)
 
     def coordinates(
@@ -101,46 +107,64 @@ class Grid:
         self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
     ) -> tuple[Tensor, ...]:
         """Angular wavenumbers k = 2πm/L, one tensor per axis, broadcastable to `half_shape`."""
-        out = []
-        for axis, (n, h) in enumerate(zip(self.shape, self.spacing, strict=True)):
-            last = axis == self.ndim - 1
-            k = (
-                torch.fft.rfftfreq(n, h, dtype=dtype)
-                if last
-                else torch.fft.fftfreq(n, h, dtype=dtype)
-            )
-            view = [1] * self.ndim
-            view[axis] = -1
-            out.append((2 * math.pi * k).to(device).reshape(view))
-        return tuple(out)
+        return tuple(
+            self._keep(("k", axis), dtype, device, lambda axis=axis: self._wavenumber(axis))
+            for axis in range(self.ndim)
+        )
 
     def derivative_symbol(
         self, axis: int, operator: str, dtype: torch.dtype, device: torch.device | str
     ) -> Tensor:
-        """Symbol of ∂/∂x_axis: i sin(kΔx)/Δx (central difference) or ik (spectral), purely imaginary.
+        """Symbol of ∂/∂x_axis: i sin(kΔx)/Δx (central difference) or ik (spectral), imaginary.
 
-        The spectral symbol is zero at an even grid's Nyquist wavenumber, where no real first
-        derivative exists; that keeps the operator real and exactly skew.
+        Both vanish at an even grid's Nyquist wavenumber: no real first derivative exists there,
+        and zero keeps the operator real and exactly skew. `dtype` is the real dtype of the field.
         """
-        k, n, h = self.wavenumbers(dtype, device)[axis], self.shape[axis], self.spacing[axis]
-        if check_operator(operator) == "finite_difference":
-            slope = torch.sin(k * h) / h
-        else:
-            nyquist = math.pi / h
-            slope = torch.where(k.abs() > nyquist * (1 - 0.5 / n), 0.0, k) if n % 2 == 0 else k
-        return 1j * slope.broadcast_to(self.half_shape)
+        check_operator(operator)
+        axis %= self.ndim
+
+        def make() -> Tensor:
+            k, n, h = self._wavenumber(axis), self.shape[axis], self.spacing[axis]
+            slope = torch.sin(k * h) / h if operator == "finite_difference" else k
+            return torch.where(self._mode(axis).abs() * 2 == n, 0.0, slope).expand(self.half_shape)
+
+        return self._keep(("∂", axis, operator), dtype, device, make, imaginary=True)
 
     def laplacian_symbol(
         self, operator: str, dtype: torch.dtype, device: torch.device | str
     ) -> Tensor:
-        """Symbol of Δ: −Σ (2 − 2cos kΔx)/Δx² (3- or 5-point stencil) or −|k|² (spectral); real, ≤ 0."""
+        """Symbol of Δ: −Σ (2 sin(kΔx/2)/Δx)² (3- or 5-point stencil) or −|k|² (spectral); real."""
         check_operator(operator)
-        total = torch.zeros(self.half_shape, dtype=dtype, device=device)
-        for k, h in zip(self.wavenumbers(dtype, device), self.spacing, strict=True):
-            total = total - (
-                (2 * torch.sin(k * h / 2) / h) ** 2 if operator == "finite_difference" else k**2
-            )
-        return total
+
+        def make() -> Tensor:
+            total = torch.zeros(self.half_shape, dtype=torch.float64)
+            for axis, h in enumerate(self.spacing):
+                k = self._wavenumber(axis)
+                slope = 2 * torch.sin(k * h / 2) / h if operator == "finite_difference" else k
+                total = total - slope**2
+            return total
+
+        return self._keep(("Δ", operator), dtype, device, make)
+
+    def half_weights(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """How often each entry of the half spectrum occurs in the full one: 1 or 2, half shape.
+
+        Σₓ f g = (1/N) Σ_k w Re(f̂* ĝ) for real f, g (Parseval), N the number of nodes.
+        """
+
+        def make() -> Tensor:
+            twice = (self._mode(-1) > 0) & (2 * self._mode(-1) != self.shape[-1])
+            return (1.0 + twice.double()).expand(self.half_shape)
+
+        return self._keep(("w",), dtype, device, make)
+
+    def half_inner(self, f_hat: Tensor, g_hat: Tensor) -> Tensor:
+        """∫ f g dx of two real fields from their half spectra, summed over the grid axes only."""
+        weights = self.half_weights(f_hat.real.dtype, f_hat.device)
+        product = f_hat.real * g_hat.real + f_hat.imag * g_hat.imag
+        return (weights * product).sum(self.axes) * (self.cell_volume / self.size)
 
     def forward_difference(self, u: Tensor, axis: int = -1) -> Tensor:
         """(u(x + Δx) − u(x))/Δx along one grid axis (negative index)."""
@@ -152,14 +176,47 @@ class Grid:
 
     def laplacian(self, u: Tensor) -> Tensor:
         """Second-order Laplacian: 3 points in 1-D, 5 points in 2-D."""
-        out = torch.zeros_like(u)
-        for axis, h in zip(self.axes, self.spacing, strict=True):
-            out = out + (torch.roll(u, -1, axis) - 2 * u + torch.roll(u, 1, axis)) / h**2
-        return out
+        terms = [
+            (torch.roll(u, -1, axis) - 2 * u + torch.roll(u, 1, axis)) / h**2
+            for axis, h in zip(self.axes, self.spacing, strict=True)
+        ]
+        return sum(terms[1:], terms[0])
 
     def integral(self, f: Tensor) -> Tensor:
         """∫ f dx over the grid axes: the sum of nodal values times the cell volume."""
         return f.sum(self.axes) * self.cell_volume
+
+    def _mode(self, axis: int) -> Tensor:
+        """Integer mode numbers m of k = 2πm/L in float64, broadcastable to the half shape."""
+        axis %= self.ndim
+        frequencies = torch.fft.rfftfreq if axis == self.ndim - 1 else torch.fft.fftfreq
+        view = [1] * self.ndim
+        view[axis] = -1
+        n = self.shape[axis]
+        return (frequencies(n, dtype=torch.float64) * n).round().reshape(view)
+
+    def _wavenumber(self, axis: int) -> Tensor:
+        return self._mode(axis) * (2 * math.pi / self.length[axis])
+
+    def _keep(
+        self,
+        name: tuple,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        make: Callable[[], Tensor],
+        imaginary: bool = False,
+    ) -> Tensor:
+        """Return what is kept under `name` for this dtype and device; make it the first time.
+
+        Two threads may both make it: they write the same value. Inference mode is left because its
+        tensors cannot take part in a later backward pass.
+        """
+        key = (*name, dtype, torch.device(device))
+        if key not in self._kept:
+            with torch.inference_mode(False), torch.no_grad():
+                made = make().to(dtype).contiguous().to(device)
+                self._kept[key] = torch.complex(torch.zeros_like(made), made) if imaginary else made
+        return self._kept[key]
 
 
 def check_operator(operator: str) -> str:
