@@ -1,39 +1,89 @@
-"""Systems: a true energy H, its structure operator G, presets and initial states.
+"""Systems: a true energy H, its structure operator G, and initial states.
 
-`System` takes any energy and G; `PresetSystem` is the base of the built-in ones, each of which is
-one file with its equation, parameters and presets.
+    u̇ = G(u) δH/δu
+
+`System` takes any energy and any G; everything in the package accepts it. The built-in systems
+derive from `ddg_explorer.systems.builtin.PresetSystem`, one file each. States are `(..., d)` for an
+ODE and `(..., C, *grid)` for a field; all quantities are nondimensional.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.grids import Grid, check_operator
+from ddg_explorer.dynamics import Dynamics, check_device
+from ddg_explorer.grids import Grid
 from ddg_explorer.structure import Structure
+from ddg_explorer.systems.draw import Draw
+from ddg_explorer.systems.stability import explicit_limit
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A physical parameter: default, allowed range (ends included), LaTeX symbol, meaning."""
+    """A physical parameter, nondimensional.
+
+    Attributes
+    ----------
+    default
+        Value where neither preset nor caller says otherwise.
+    bounds
+        Allowed range, ends included.
+    symbol
+        LaTeX symbol.
+    doc
+        One line of meaning.
+    log
+        Whether a slider should be logarithmic.
+    structures
+        Keys of the structure operators through which it acts; empty if it acts through H.
+    """
 
     default: float
     bounds: tuple[float, float]
     symbol: str
     doc: str
     log: bool = False
+    structures: tuple[str, ...] = ()
+
+    def check(self, name: str, value: float) -> float:
+        """`value` as a float; ValueError if it lies outside the bounds."""
+        low, high = self.bounds
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not low <= number <= high:
+            raise ValueError(f"{name}={value!r}: must lie in [{low:g}, {high:g}]")
+        return number
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Good values: parameters, grid, Δt and initial state that give a picture worth watching.
+    """Good values: parameters, grid, Δt and an initial state that give a picture worth watching.
 
-    `initial` names a method `initial_<name>` of the system, `options` are its keyword arguments.
+    Attributes
+    ----------
+    title, about
+        A name, and one paragraph on what to look for.
+    dt
+        Time step (nondimensional).
+    initial
+        Names the method `exact_<initial>(draw, t, **options)` or `initial_<initial>(draw,
+        **options)` of the system.
+    n, length, operator
+        Grid of a field system; None for an ODE.
+    parameters
+        Values that differ from the parameters' defaults.
+    choices
+        Values of the system's non-numeric choices (wave: form).
+    options
+        Keyword arguments of the initial state.
     """
 
     title: str
@@ -44,54 +94,189 @@ class Preset:
     length: float | tuple[float, ...] | None = None
     operator: str = "finite_difference"
     parameters: Mapping[str, float] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class System(Dynamics):
-    """u̇ = G ∇H(u) from any energy and structure operator.
+    """u̇ = G δH/δu from any energy and structure operator.
 
     Parameters
     ----------
     energy
-        State with leading batch dimensions → (...) scalars, a torch program `discrete_grad` accepts.
+        State with leading batch dimensions `(..., *state_shape)` → `(...)` scalars that include the
+        cell volume; a torch program that `discrete_grad` accepts. It is probed once, here.
     structure
         The operator G.
     state_shape
-        Shape of one state: (d,) or (C, *grid).
+        Shape of one state, `(d,)` or `(C, *grid)`. Inferred where a grid (one channel) or an
+        initial state tells it.
     grid
-        The periodic grid of a field, None for an ODE.
+        The periodic grid of a field; taken from the structure where that has one, None for an ODE.
     initial
-        `generator → state` for `initial(seed)`; a tensor stands for itself.
+        One state, or `generator → state`; drawn in float64 on the CPU, then moved.
     dt
         The time step rollouts use by default (nondimensional).
+    name, title, equation
+        What lists and pages show; `equation` is LaTeX.
+
+    Raises
+    ------
+    ValueError
+        If the shape cannot be inferred, the energy does not map a batch to one number per
+        trajectory, or the device lacks the dtype.
     """
 
     name: str = "custom"
     title: str = "Custom system"
-    equation: str = r"\dot u = G\,\nabla H(u)"
-    presets: ClassVar[Mapping[str, Preset]] = {}
-    parameters: ClassVar[Mapping[str, Parameter]] = {}
+    about: str = ""
+    equation_text: str = "u̇ = G ∇H(u)"
+    presets: Mapping[str, Preset] = {}
+    parameters: Mapping[str, Parameter] = {}
+    structures: Mapping[str, str] = {}
+    choices: Mapping[str, tuple[str, ...]] = {}
+    preset: str | None = None
+    operator: str | None = None
+    structure_key: str | None = None
 
     def __init__(
         self,
         energy: Callable[[Tensor], Tensor],
         structure: Structure,
         *,
-        state_shape: tuple[int, ...],
+        state_shape: tuple[int, ...] | None = None,
         grid: Grid | None = None,
         initial: Callable[[torch.Generator], Tensor] | Tensor | None = None,
         dt: float = 0.01,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
+        name: str = "custom",
+        title: str = "Custom system",
+        equation: str = r"\dot u = G\,\nabla H(u)",
     ) -> None:
+        self._config: dict[str, Any] = {
+            "energy": energy,
+            "structure": structure,
+            "state_shape": state_shape,
+            "grid": grid,
+            "initial": initial,
+            "name": name,
+            "title": title,
+            "equation": equation,
+        }
+        self.name, self.title, self._equation = name, title, equation
         self._energy = energy
-        self._initial = initial
         self.structure = structure
-        self.state_shape = tuple(state_shape)
-        self.grid = grid
-        self.dt = dt
+        self.grid = getattr(structure, "grid", None) if grid is None else grid
+        self.device = check_device(device, dtype)
         self.dtype = dtype
-        self.device = torch.device(device)
+        self.dt = check_dt(dt)
+        self.values: dict[str, float] = {}
+        self._initial = initial
+        self.state_shape = self._infer_shape(state_shape)
+        self._probe_energy()
+
+    def _infer_shape(self, given: tuple[int, ...] | None) -> tuple[int, ...]:
+        if given is not None:
+            shape = tuple(int(n) for n in given)
+        elif self._initial is not None:
+            shape = tuple(self._draw_state(0, 0).shape)
+        elif self.grid is not None:
+            shape = (1, *self.grid.shape)
+        else:
+            raise ValueError("state_shape=None: give it, or an initial state, or a grid")
+        if self.grid is not None and (len(shape) < 2 or shape[1:] != self.grid.shape):
+            raise ValueError(
+                f"state_shape={shape}: a field on this grid has (C, *{self.grid.shape})"
+            )
+        return shape
+
+    def _probe_energy(self) -> None:
+        probe = torch.ones((2, *self.state_shape), dtype=self.dtype, device=self.device)
+        with torch.no_grad():
+            shape = tuple(self._energy(probe).shape)
+        if shape != (2,):
+            raise ValueError(
+                f"energy: gives shape {shape} for states of shape {tuple(probe.shape)}; "
+                "sum over the state only, the leading batch (2,) must remain"
+            )
 
     def energy(self, u: Tensor) -> Tensor:
         return self._energy(u)
+
+    @property
+    def equation(self) -> str:
+        """LaTeX of the equation of motion."""
+        return self._equation
+
+    @property
+    def channels(self) -> int:
+        """Channels of a field, 1 for an ODE."""
+        return 1 if self.grid is None else self.state_shape[0]
+
+    def initial(self, seed: int = 0, batch: int | None = None) -> Tensor:
+        """Initial state `state_shape`, or `(batch, *state_shape)`.
+
+        Trajectory i of a seed is the same state in a batch of any size, on any device.
+
+        Raises
+        ------
+        ValueError
+            If the system was made without an initial state.
+        """
+        draw = Draw(seed, 1 if batch is None else batch)
+        states = torch.stack([self._draw_state(seed, row) for row in range(draw.count)])
+        states = states.to(self.dtype).to(self.device)
+        return states[0] if batch is None else states
+
+    def _draw_state(self, seed: int, row: int) -> Tensor:
+        if self._initial is None:
+            raise ValueError("initial=None: this system has no initial state; pass a state instead")
+        if isinstance(self._initial, Tensor):
+            return self._initial
+        return self._initial(Draw(seed, row + 1).generators[row])
+
+    @property
+    def has_exact(self) -> bool:
+        """Whether `exact` is known for this preset, structure operator and these parameters."""
+        return False
+
+    def exact(self, t: float, seed: int = 0, batch: int | None = None) -> Tensor:
+        """Exact solution at time t from `initial(seed, batch)`; ValueError where none is known."""
+        raise ValueError(f"{self.name}: no exact solution is known")
+
+    @property
+    def energy_scale(self) -> float:
+        """H-scale: relative drift is |H − H₀| / max(|H₀|, H-scale).
+
+        Here |H| of the initial state, or 1 where that is unknown or zero.
+        """
+        if self._initial is None:
+            return 1.0
+        scale = abs(float(self.energy(self.initial())))
+        return scale if 0 < scale < math.inf else 1.0
+
+    def explicit_limit(self) -> float:
+        """Rough largest stable Δt of an explicit Runge–Kutta scheme of order 4 (nondimensional).
+
+        2.8/ρ, ρ the spectral radius of the equation linearised about `stiffest_state` (see
+        `systems.stability`); a mark on a slider, not a guarantee.
+        """
+        return explicit_limit(self, self.stiffest_state())
+
+    def stiffest_state(self) -> Tensor:
+        """The state about which `explicit_limit` linearises: the initial state where nothing better
+        is known."""
+        return self.initial()
+
+    def with_(self, **changes: Any) -> Self:
+        """A new system with some of the constructor's keywords changed."""
+        config = {**self._config, "dt": self.dt, "dtype": self.dtype, "device": self.device}
+        return type(self)(**{**config, **changes})
+
+
+def check_dt(dt: float) -> float:
+    """`dt` as a float; ValueError unless finite and positive."""
+    if not (isinstance(dt, int | float) and math.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt={dt!r}: must be finite and positive")
+    return float(dt)
