@@ -1,0 +1,64 @@
+# make app | test | lint | bench; each sets up its own virtual environment first.
+#
+# PYTHON=python3.12 make test   uses .venv-python3.12 instead of .venv
+
+ifdef PYTHON
+VENV ?= .venv-$(notdir $(PYTHON))
+else
+PYTHON := python3
+VENV ?= .venv
+endif
+BIN := $(VENV)/bin
+SOURCES := ddg_explorer apps tests benchmarks
+PORT ?= 5006
+
+.PHONY: help app test lint format types unit bench build constraints clean
+
+help:
+	@echo "make app          serve the explorer at http://localhost:$(PORT)/explorer and open it"
+	@echo "make test         lint, types and all tests, also those in a browser"
+	@echo "make lint         ruff and pyright only;  make format: let ruff rewrite"
+	@echo "make unit         the tests that need no browser"
+	@echo "make bench        the timed comparisons with other packages"
+	@echo "make build        source distribution and wheel in dist/"
+	@echo "make constraints  write the versions now installed to constraints.txt"
+
+app: $(VENV)/.app
+	$(BIN)/ddg-explorer serve --port $(PORT) --open
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check $(wildcard $(SOURCES))
+	$(BIN)/ruff format --check $(wildcard $(SOURCES))
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix $(wildcard $(SOURCES))
+	$(BIN)/ruff format $(wildcard $(SOURCES))
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not browser"
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+build: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist
+
+constraints: $(VENV)/.dev
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > constraints.txt
+
+# A stamp is older than the files it depends on when the environment has to be brought up to date.
+$(VENV)/.app $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

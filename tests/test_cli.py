@@ -1,0 +1,221 @@
+"""The command line: keys and numbers of the JSON object, files, one-line errors, exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddg_explorer import cli, commands
+from ddg_explorer.commands import options, serve
+from ddg_explorer.diagnostics import Summary
+from ddg_explorer.frames import Frame
+from ddg_explorer.integrators import INTEGRATORS
+from ddg_explorer.structure import STRUCTURES
+from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.trajectory import load_trajectory
+
+KEYS = {
+    *("system", "integrator", "dt", "steps", "t", "energy_start", "energy_end"),
+    *("max_energy_drift", "max_own_energy_drift", "energy_rises", "mass_drift", "max_residual"),
+    *("converged", "wall_s", "ms_per_step"),
+}
+
+
+def simulate(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict:
+    assert cli.main(["simulate", *arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_runs_and_keeps_its_law(
+    capsys: pytest.CaptureFixture[str], system: str
+) -> None:
+    grid = () if SYSTEMS[system]().grid is None else ("--n", "32")
+    found = simulate(capsys, "--system", system, *grid, "--steps", "5")
+    assert found.keys() >= KEYS
+    assert found["converged"] is True
+    assert found["steps"] == 5
+    assert found["t"] == pytest.approx(5 * found["dt"])
+    assert found["energy_rises"] == 0
+    assert found["max_own_energy_drift"] == found["max_energy_drift"]
+    assert (found["mass_drift"] is None) == (grid == ())
+    if SYSTEMS[system]().structure.is_skew:
+        assert found["max_energy_drift"] < 1e-11
+
+
+def test_options_reach_the_system(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = simulate(
+        capsys,
+        *("--system", "cahn_hilliard_2d", "--n", "16,24", "--length", "1,1.5"),
+        *("--set", "gamma=2e-3", "--operator", "spectral", "--dt", "1e-4", "--steps", "4"),
+        *("--save-every", "3", "--seed", "9", "--tol", "1e-10", "--save", str(tmp_path / "a.nc")),
+    )
+    saved = load_trajectory(tmp_path / "a.nc")
+    assert saved.u.shape == (3, 1, 16, 24)
+    assert saved.t.tolist() == pytest.approx([0, 3e-4, 4e-4])
+    recipe = saved.recipe
+    assert recipe["parameters"]["gamma"] == 2e-3
+    assert (recipe["operator"], recipe["length"], recipe["seed"]) == ("spectral", [1.0, 1.5], 9)
+    assert recipe["tol"] == 1e-10
+    assert found["energy_end"] == pytest.approx(float(saved.energy[-1]), rel=1e-15)
+    assert found["mass_drift"] < 1e-13
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+def test_a_saved_run_can_be_continued(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, suffix: str
+) -> None:
+    def go(steps: int, name: str, *more: str) -> torch.Tensor:
+        path = str(tmp_path / f"{name}{suffix}")
+        arguments = ("--system", "pendulum", "--steps", str(steps), "--save", path)
+        simulate(capsys, *arguments, *more)
+        return load_trajectory(path).u[-1]
+
+    go(5, "half")
+    rest = go(5, "rest", "--initial", str(tmp_path / f"half{suffix}"))
+    torch.testing.assert_close(rest, go(10, "whole"), rtol=0, atol=1e-11)
+
+
+def test_explicit_scheme_past_its_limit_ends_with_a_reason(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.nc"
+    arguments = ["simulate", "--system", "kdv", "--n", "64", "--integrator", "rk4", "--json"]
+    code = cli.main([*arguments, "--dt", "1", "--steps", "500", "--save", str(path)])
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert code == 1
+    assert found["converged"] is False
+    assert "reduce dt" in found["reason"]
+    assert found["reason"] in output.err
+    assert found["steps"] < 500
+    saved = load_trajectory(path)
+    assert saved.reason == found["reason"]
+    assert torch.isfinite(saved.u).all()
+
+
+BAD = {
+    "system='kvd'": ["--system", "kvd"],
+    "preset='x'": ["--system", "kdv", "--preset", "x"],
+    "set='gamma=1'": ["--system", "kdv", "--set", "gamma=1"],
+    "set='alpha'": ["--system", "kdv", "--set", "alpha"],
+    "alpha='six'": ["--system", "kdv", "--set", "alpha=six"],
+    "gravity=99": ["--system", "pendulum", "--set", "gravity=99"],
+    "'6x4'": ["--system", "kdv", "--n", "6x4"],
+    "n=(2,)": ["--system", "kdv", "--n", "2"],
+    "operator='fd'": ["--system", "kdv", "--operator", "fd"],
+    "structure='x'": ["--system", "kdv", "--structure", "x"],
+    "integrator='rk5'": ["--system", "kdv", "--integrator", "rk5"],
+    "dt=-1": ["--system", "kdv", "--dt", "-1"],
+    "steps=-1": ["--system", "kdv", "--steps", "-1"],
+    "every=0": ["--system", "kdv", "--save-every", "0"],
+    "tol=2": ["--system", "kdv", "--tol", "2"],
+    "missing.nc": ["--system", "kdv", "--initial", "missing.nc"],
+    "run.csv": ["--system", "kdv", "--save", "run.csv"],
+    "device='warp'": ["--system", "kdv", "--device", "warp"],
+    "invalid choice: 'float16'": ["--system", "kdv", "--dtype", "float16"],
+    "--system": [],
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], message: str
+) -> None:
+    try:
+        code = cli.main(["simulate", *BAD[message]])
+    except SystemExit as stop:
+        code = stop.code
+    output = capsys.readouterr()
+    assert code == 2
+    assert output.out == ""
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert "error:" in output.err
+
+
+def test_device_without_float64_gets_one_line_and_float32(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = options.check_device
+
+    def check_device(device: str, dtype: torch.dtype) -> torch.device:
+        if dtype == torch.float64:
+            raise ValueError(f"device={device!r}: has no float64; use dtype=torch.float32")
+        return real(device, dtype)
+
+    monkeypatch.setattr(options, "check_device", check_device)
+    arguments = ["simulate", "--system", "pendulum", "--steps", "3", "--json"]
+    assert cli.main(arguments) == 0
+    output = capsys.readouterr()
+    assert json.loads(output.out)["dtype"] == "float32"
+    assert output.err == "device cpu has no float64: using float32 (--dtype float32)\n"
+
+
+def test_float32_runs_in_float32(capsys: pytest.CaptureFixture[str]) -> None:
+    found = simulate(capsys, "--system", "pendulum", "--steps", "20", "--dtype", "float32")
+    assert found["dtype"] == "float32"
+    assert 0 < found["max_energy_drift"] < 1e-4
+
+
+def test_list_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["systems"] == list(SYSTEMS)
+    assert found["integrators"] == list(INTEGRATORS)
+    assert found["structures"] == list(STRUCTURES)
+    assert found.keys() >= {"models", "activations"}
+    assert cli.main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in (*SYSTEMS, *INTEGRATORS, *STRUCTURES))
+
+
+def test_summary_for_people_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["simulate", "--system", "pendulum", "--steps", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines} >= KEYS
+
+
+def test_serve_without_the_extra_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'panel'", name="panel")
+
+    monkeypatch.setattr(serve.importlib, "import_module", missing)
+    assert cli.main(["serve"]) == 2
+    assert "needs panel" in (line := capsys.readouterr().err)
+    assert "pip install 'ddg-explorer[app]'" in line
+
+
+def test_version_and_module_entry() -> None:
+    run = [sys.executable, "-m", "ddg_explorer", "--version"]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ddg-explorer ")
+
+
+def test_interrupt_saves_what_was_reached(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Interrupted(Summary):
+        def add(self, frame: Frame) -> None:
+            super().add(frame)
+            if frame.step == 7:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(commands.simulate, "Summary", Interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    path = tmp_path / "run.nc"
+    arguments = ("--system", "pendulum", "--steps", "1000", "--save", str(path))
+    found = simulate(capsys, *arguments, code=130)
+    assert found["steps"] == 7
+    assert found["reason"].startswith("interrupted at t = ")
+    assert found["converged"] is True
+    saved = load_trajectory(path)
+    assert len(saved) == 8
+    assert saved.reason == found["reason"]
+    assert signal.getsignal(signal.SIGINT) is before

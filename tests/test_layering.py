@@ -1,0 +1,124 @@
+"""The house rules that a person forgets: what the core imports, prints, and touches globally."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ddg_explorer
+
+PACKAGE = Path(str(ddg_explorer.__file__)).parent
+FOREIGN = {"panel", "holoviews", "bokeh", "param", "panel_material_ui", "colorcet", "IPython"}
+HEAVY = {"xarray", "h5netcdf", "h5py", "pandas", "scipy", "matplotlib", "torchdiffeq", "tqdm"}
+
+# Each room may import itself and the rooms on lines above it.
+ROOMS = (
+    {"version", "io", "discrete", "grids"},
+    {"structure"},
+    {"dynamics"},
+    {"systems", "models"},
+    {"solve"},
+    {"integrators"},
+    {"frames", "rollout", "trajectory", "recording", "simulation"},
+    {"data", "training", "diagnostics", "paper"},
+    {"cli", "commands", "app"},
+)
+# Neighbours that must not know each other all the same: room → what it must not import.
+APART = {
+    "solve": {"dynamics", "systems", "models", "structure"},
+    "systems": {"models"},
+    "app": {"cli", "commands"},
+}
+GLOBAL_STATE = {
+    *("set_default_dtype", "set_default_device", "set_default_tensor_type", "manual_seed"),
+    *("set_num_threads", "set_num_interop_threads", "set_grad_enabled", "set_printoptions"),
+    *("use_deterministic_algorithms", "set_float32_matmul_precision", "seterr", "filterwarnings"),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+CORE = [path for path in modules() if room_of(path) not in ("app", "cli", "commands")]
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything a module imports, also inside its functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            yield node.lineno, str(node.module)
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_importing_the_package_stays_light() -> None:
+    """Only torch and numpy come with the package; the rest is imported where it is used."""
+    code = (
+        "import json, sys, torch; before = set(sys.modules); import ddg_explorer; "
+        "print(json.dumps(sorted({m.partition('.')[0] for m in set(sys.modules) - before})))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert "ddg_explorer" in loaded
+    assert not loaded & (FOREIGN | HEAVY)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_import_downwards_only(path: Path) -> None:
+    room = room_of(path)
+    if room in ("__init__", "__main__"):
+        return
+    rank = {name: level for level, names in enumerate(ROOMS) for name in names}
+    assert room in rank, f"{room} has no place in ROOMS and ARCHITECTURE.md"
+    for line, name in imported(parse(path)):
+        parts = name.split(".")
+        if parts[0] != "ddg_explorer" or len(parts) < 2:
+            continue
+        assert rank.get(parts[1], 0) <= rank[room], f"{path.name}:{line} imports {name}"
+        assert parts[1] not in APART.get(room, ()), f"{path.name}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_core_knows_no_page_prints_nothing_and_sets_nothing(path: Path) -> None:
+    tree = parse(path)
+    allowed = path == PACKAGE / "__init__.py"
+    for line, name in imported(tree):
+        assert name.partition(".")[0] not in FOREIGN, f"{path.name}:{line} imports {name}"
+        assert allowed or not name.startswith("ddg_explorer.app"), f"{path.name}:{line}"
+    for node in ast.walk(tree):
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Name):
+            assert called.id != "print", f"{path.name}:{node.lineno} prints"
+        # A generator's own seed is the one thing of these names that is not global.
+        if isinstance(called, ast.Attribute) and called.attr in GLOBAL_STATE:
+            owner = ast.unparse(called.value)
+            seeded = called.attr == "manual_seed" and "torch" not in owner.split(".")[:1]
+            seeded = seeded or "Generator" in owner
+            assert seeded, f"{path.name}:{node.lineno} calls {owner}.{called.attr}"
+        assert not isinstance(node, ast.Global), f"{path.name}:{getattr(node, 'lineno', 0)} global"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_every_module_opens_with_its_docstring_and_stays_readable(path: Path) -> None:
+    tree = parse(path)
+    assert ast.get_docstring(tree), f"{path.name} has no docstring"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            assert "NotImplemented" not in ast.unparse(node.exc), f"{path.name}:{node.lineno}"
