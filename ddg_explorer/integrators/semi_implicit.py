@@ -2,7 +2,7 @@
 
 With ḡ(v, u) = Q(u + v)/2 + N(v, u), a constant c and hats for Fourier coefficients,
 
-    M v̂ = (1 + Δt/2 Ĝ(Q̂ + c)) û + Δt Ĝ F[N(v, u) − c (u + v)/2],   M = 1 − Δt/2 Ĝ(Q̂ + c)
+    M v̂ = (1 + Δt/2 Ĝ Q̂) û + Δt Ĝ F[N(v, u) − c v/2],   M = 1 − Δt/2 Ĝ(Q̂ + c)
 
 has the scheme's solution as its fixed point for every c. The c in the middle of the range of N's
 slope halves the contraction factor (Cahn–Hilliard: u³ is split as u³ − c u).
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.grids import Grid
-from ddg_explorer.solve import Solution, anderson, max_norm
+from ddg_explorer.solve import Progress, Solution, anderson, max_norm
 
 MIN_PIVOT = 0.3
 
@@ -102,12 +102,13 @@ class SemiImplicit:
         if self.key == (dt, self.c):
             return
         nd = self.grid.ndim
-        half = dt / 2 * symbol_product(self.g, self.q + self.c, nd)
+        half = dt / 2 * symbol_product(self.g, self.q, nd)
+        split = dt / 2 * self.c * self.g
         one = torch.ones((), dtype=half.dtype, device=half.device)
         if half.ndim == nd + 2:
             eye = torch.eye(half.shape[0], dtype=half.dtype, device=half.device)
             one = eye.reshape(*eye.shape, *(1,) * nd)
-        self.m = one - half
+        self.m = one - half - split
         inverse = symbol_inverse(self.m, nd)
         self.base_symbol = symbol_product(inverse, one + half, nd)
         self.slope_symbol = symbol_product(inverse, dt * self.g, nd)
@@ -116,27 +117,31 @@ class SemiImplicit:
     def fixed_map(self, u: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
         """g with g(v) = v for the scheme's solution; (B, n) → (B, n)."""
         self._prepare(u, dt)
-        grid, nd, c, shape = self.grid, self.grid.ndim, self.c or 0.0, u.shape
-        base = symbol_apply(self.base_symbol, grid.rfft(u), nd)
-        scheme, dynamics, slope = self.scheme, self.dynamics, self.slope_symbol
+        nd, shape, axes = self.grid.ndim, u.shape, self.grid.axes
+        size, half_c = self.grid.shape, -(self.c or 0.0) / 2
+        base = symbol_apply(self.base_symbol, self.grid.rfft(u), nd)
+        nonlinear, dynamics, slope = self.scheme.nonlinear, self.dynamics, self.slope_symbol
         flat = (shape[0], u[0].numel())
+        mixing = slope.ndim == nd + 2
 
         def g(x: Tensor) -> Tensor:
             v = x.view(shape)
-            w = scheme.nonlinear(dynamics, v, u)
-            if c:
-                w = w - (c / 2) * (u + v)
-            return grid.irfft(base + symbol_apply(slope, grid.rfft(w), nd)).reshape(flat)
+            w = torch.add(nonlinear(dynamics, v, u), v, alpha=half_c)
+            w_hat = torch.fft.rfftn(w, dim=axes)
+            if mixing:
+                v_hat = base + symbol_apply(slope, w_hat, nd)
+            else:
+                v_hat = torch.addcmul(base, slope, w_hat)
+            return torch.fft.irfftn(v_hat, s=size, dim=axes).view(flat)
 
         return g
 
     def solve(
         self, u: Tensor, guess: Tensor, dt: float, *, scale: Tensor, tol: float, max_iterations: int
     ) -> Solution:
+        progress = Progress(scale, tol, polish=1)
         g = self.fixed_map(u, dt)
-        v, f, progress = anderson(
-            g, guess, scale=scale, tol=tol, max_iterations=max_iterations, polish=1
-        )
+        v, f = anderson(g, guess, progress, max_iterations=max_iterations)
         f_hat = self.grid.rfft(f.view(u.shape))
         r = self.grid.irfft(symbol_apply(self.m, f_hat, self.grid.ndim)).reshape(f.shape)
         return progress.solution(v, max_norm(r), "the fixed point")

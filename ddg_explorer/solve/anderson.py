@@ -3,7 +3,8 @@
     x ← g(x) − Σⱼ θⱼ Δgⱼ,   θ = argmin ‖f − Σⱼ θⱼ Δfⱼ‖,   f = g(x) − x
 
 with the last `depth` differences Δg, Δf. With g(x) = x − M⁻¹F(x) this solves F(x) = 0 without a
-Jacobian, as fast as GMRES with the preconditioner M where F is nearly linear.
+Jacobian, about as fast as GMRES with the preconditioner M. Where the plain iteration contracts
+fast, it is taken as it is: mixing would cost more than it saves.
 
 Shapes: x and g(x) are (B, n).
 
@@ -13,12 +14,18 @@ SIAM J. Numer. Anal. 49 (2011) 1715, doi 10.1137/10078356X.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ddg_explorer.solve.progress import Progress, max_norm
+
+FAST_RATE = 0.15
+TRIAL = 8
+"""Iterations after which the speed is judged against `patience`."""
 
 
 class _Mixer:
@@ -30,6 +37,7 @@ class _Mixer:
         self.dg = x.new_empty(x.shape[0], depth, x.shape[1])
         self.df = torch.empty_like(self.dg)
         self.ridge = 10 * torch.finfo(x.dtype).eps
+        self.tiny = torch.finfo(x.dtype).tiny
 
     def remember(self, g: Tensor, f: Tensor, g_old: Tensor, f_old: Tensor) -> None:
         slot = self.count % self.depth
@@ -42,80 +50,79 @@ class _Mixer:
         df, dg = self.df[:, :k], self.dg[:, :k]
         if k == 1:
             d = df[:, 0]
-            theta = (d * f).sum(-1, keepdim=True) / (d * d).sum(-1, keepdim=True).clamp_min_(
-                torch.finfo(f.dtype).tiny
-            )
-            return torch.addcmul(g, theta, dg[:, 0], value=-1)
+            top = torch.linalg.vecdot(d, f)
+            theta = top / torch.linalg.vecdot(d, d).clamp_min_(self.tiny)
+            return torch.addcmul(g, theta.unsqueeze(-1), dg[:, 0], value=-1)
         gram = df @ df.mT
-        # the differences span decades: scale the Gram matrix before its small ridge is added
-        s = gram.diagonal(dim1=-2, dim2=-1).clamp_min(torch.finfo(f.dtype).tiny).rsqrt()
-        gram = gram * s.unsqueeze(-1) * s.unsqueeze(-2)
+        # differences span decades: scale the Gram matrix before its small ridge is added
+        s = gram.diagonal(dim1=-2, dim2=-1).clamp_min(self.tiny).rsqrt()
+        gram = gram * (s.unsqueeze(-1) * s.unsqueeze(-2))
         gram.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
         rhs = (df @ f.unsqueeze(-1)).squeeze(-1) * s
         theta = torch.linalg.solve_ex(gram, rhs)[0] * s
         return g - (theta.unsqueeze(-2) @ dg).squeeze(-2)
 
 
+def _too_slow(progress: Progress, first: float, count: int, patience: int | None) -> bool:
+    """Whether at the mean speed so far the tolerance is further than `patience` iterations."""
+    if patience is None or count < TRIAL:
+        return False
+    last = float(progress.size[progress.active].max())
+    if not 0 < last < first:
+        return True
+    return math.log(last / progress.tol) / math.log(first / last) * (count - 1) > patience - count
+
+
 def anderson(
     fixed_map: Callable[[Tensor], Tensor],
     x: Tensor,
+    progress: Progress,
     *,
-    scale: Tensor,
-    tol: float,
-    depth: int = 3,
-    max_iterations: int = 50,
-    polish: int = 0,
-    patience: float | None = None,
-) -> tuple[Tensor, Tensor, Progress]:
+    depth: int = 8,
+    max_iterations: int = 60,
+    patience: int | None = None,
+) -> tuple[Tensor, Tensor]:
     """Solve x = g(x) from the guess `x`, shape (B, n).
 
     Parameters
     ----------
-    scale
-        (B,); sizes are max|g(x) − x| / scale.
-    tol, max_iterations, polish
-        See `Progress`; the returned x itself meets |g(x) − x| ≤ tol·scale where converged.
+    progress
+        Fresh books with scale, tolerance and polishing; tells afterwards what converged.
     depth
-        Number of differences kept; 0 is the plain fixed point.
+        Number of differences kept, at least 1.
     patience
-        Give up early when after 8 iterations the slowest trajectory shrinks by less than this
-        factor per iteration on average; None never gives up early.
+        Stop early, with trajectories left active, where the observed speed says that more than
+        this many iterations would be needed in all.
 
     Returns
     -------
-    x, g(x) − x, progress
-        Trajectories that converged are frozen at the iterate that met the tolerance; those that
-        diverged keep their last iterate of finite size.
+    x, f
+        f = g(x) − x at the returned x. Converged trajectories are frozen at the iterate that met
+        the tolerance, the others return the iterate of smallest f.
     """
-    progress = Progress(x.shape[0], x.dtype, tol, polish)
-    mixer = _Mixer(depth, x) if depth else None
-    g_old = f_old = frozen_f = None
-    start = None
+    mixer: _Mixer | None = None
+    g_old = f_old = None
+    best_x, best_f, best = x, x, progress.size
+    first = math.inf
     for count in range(1, max_iterations + 1):
         g = fixed_map(x)
         f = g - x
-        before = progress.active
-        progress.record(max_norm(f) / scale)
-        if frozen_f is not None:
-            f = torch.where(progress.mask(before, f), f, frozen_f)
-        if not progress.running:
-            return x, f, progress
-        if count == 1:
-            start = progress.last
-        if patience is not None and count >= 8 and start is not None:
-            active = progress.active
-            mean_rate = (progress.last[active] / start[active]) ** (1 / (count - 1))
-            if (mean_rate > patience).any():
-                return x, f, progress
+        progress.record(max_norm(f))
+        better = progress.size < best
+        if count == 1 or better.all():
+            best_x, best_f, best = x, f, progress.size
+            first = float(best.max()) if count == 1 else first
+        elif better.any():
+            mask = torch.from_numpy(better).to(x.device)[:, None]
+            best_x, best_f = torch.where(mask, x, best_x), torch.where(mask, f, best_f)
+            best = np.where(better, progress.size, best)
+        if not progress.running or _too_slow(progress, first, count, patience):
+            break
         new = g
-        if mixer is not None:
-            if g_old is not None and f_old is not None:
-                mixer.remember(g, f, g_old, f_old)
-                new = mixer.mix(g, f)
-            g_old, f_old = g, f
-        if progress.active.all():
-            x = new
-        else:
-            x = torch.where(progress.mask(progress.active, x), new, x)
-            frozen_f = f
-    return x, fixed_map(x) - x, progress
+        if g_old is not None and f_old is not None and (mixer or progress.slowest > FAST_RATE):
+            mixer = mixer or _Mixer(depth, x)
+            mixer.remember(g, f, g_old, f_old)
+            new = mixer.mix(g, f)
+        g_old, f_old = g, f
+        x = new
+    return best_x, best_f

@@ -70,7 +70,9 @@ def _backtrack(
     alpha = torch.ones_like(old_size)
     for _ in range(10):
         worse = ~(max_norm(r_new) <= torch.maximum(old_size, floor))
-        worse &= progress.mask(progress.active, v)[:, 0]
+        mask = progress.mask(v)
+        if mask is not None:
+            worse &= mask[:, 0]
         if not bool(worse.any()):
             break
         alpha = torch.where(worse, alpha / 2, alpha)
@@ -99,17 +101,18 @@ def newton(
     which `polish` more updates are made. The Jacobian is renewed when the updates shrink by less
     than `STALE_RATE` per iteration or the residual would grow. Converged trajectories are frozen.
     """
-    progress = Progress(v.shape[0], v.dtype, tol, polish)
+    progress = Progress(scale, tol, polish)
     r = residual(v)
     for _ in range(max_iterations):
         active = progress.active
         delta = linear.solve(v, r)
-        if not active.all():
-            delta = torch.where(progress.mask(active, v), delta, 0.0)
+        mask = progress.mask(v)
+        if mask is not None:
+            delta = torch.where(mask, delta, 0.0)
         new, r_new = _backtrack(residual, v, delta, r, progress)
         good = torch.isfinite(r_new).all(-1, keepdim=True)
         step = torch.where(good, new - v, torch.inf) if not bool(good.all()) else new - v
-        progress.record(max_norm(step) / scale)
+        progress.record(max_norm(step))
         v = torch.where(good, new, v)
         r = torch.where(good, r_new, r)
         if not progress.running:

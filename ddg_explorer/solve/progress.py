@@ -1,7 +1,7 @@
 """Per-trajectory bookkeeping of an iterative solve, and the result it ends in.
 
-Iterates have shape (B, n): B trajectories of n unknowns each. The stop decision needs one number per
-trajectory on the host, so the bookkeeping is numpy and costs one transfer per iteration.
+Iterates have shape (B, n): B trajectories of n unknowns each. The stop decision needs one number
+per trajectory on the host, so the books are numpy arrays and cost one transfer per iteration.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from torch import Tensor
 
 STALL_EPS = 100.0
 """An update that no longer shrinks counts as the rounding floor below this many ulps."""
+STALL_RATE = 0.5
 DIVERGED = 1e8
+"""A scaled update beyond this gives a trajectory up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Solution:
     Attributes
     ----------
     value
-        The last iterate, or the last finite one where the solve failed.
+        The accepted iterate; where the solve failed, the best one it saw.
     residual
         max|F(value)|, evaluated at `value` itself.
     iterations
@@ -48,70 +50,105 @@ def max_norm(x: Tensor) -> Tensor:
 
 
 class Progress:
-    """Which trajectories still iterate, which converged, and why the others stopped.
+    """Which trajectories still iterate, which converged, and how fast they go.
 
-    `record(size)` takes the scaled size of the last update of every trajectory. A trajectory is
-    done when its size is ≤ `tol`, or when it stopped shrinking within `STALL_EPS` ulps (the
-    rounding floor); `polish` further iterations follow. It is given up when its size is not finite
-    or exceeds `DIVERGED`.
+    `record` takes max|δ| of every trajectory's update δ; its size is max|δ|/scale. A trajectory
+    has converged when its size is ≤ `tol`, or when it stopped shrinking within `STALL_EPS` ulps
+    (the rounding floor); after the tolerance is met `polish` more iterations follow. It is given
+    up when its size is not finite or exceeds `DIVERGED`.
+
+    Attributes
+    ----------
+    active, converged
+        (B,) masks; a trajectory that is neither was given up.
+    size, rate
+        (B,) last size, and its ratio to the one before (inf at first).
     """
 
-    def __init__(self, batch: int, dtype: torch.dtype, tol: float, polish: int = 0) -> None:
+    def __init__(self, scale: Tensor, tol: float, polish: int = 0) -> None:
+        batch = scale.shape[0]
+        self.scale = scale.detach().cpu().numpy()
         self.tol = tol
-        self.floor = STALL_EPS * torch.finfo(dtype).eps
+        self.floor = STALL_EPS * torch.finfo(scale.dtype).eps
         self.polish = polish
         self.active = np.ones(batch, dtype=bool)
         self.converged = np.zeros(batch, dtype=bool)
         self.iterations = np.zeros(batch, dtype=np.int64)
-        self.last = np.full(batch, np.inf)
+        self.size = np.full(batch, np.inf)
         self.rate = np.full(batch, np.inf)
-        self._extra = np.full(batch, polish)
+        self._left = np.full(batch, polish)
+        self._whole = True
 
-    def record(self, size: Tensor) -> None:
-        """Take in one iteration's scaled update sizes; frozen trajectories are ignored."""
-        now = size.detach().cpu().numpy()
+    def record(self, update: Tensor) -> None:
+        """Take in max|δ|, (B,), of one iteration; frozen trajectories are ignored."""
+        now = update.detach().cpu().numpy() / self.scale
+        if self._whole:
+            low, high = (now[0], now[0]) if now.size == 1 else (now.min(), now.max())
+            if low > self.tol and low > self.floor and high <= DIVERGED:
+                self.iterations += 1
+                self.rate = now / self.size
+                self.size = now
+                return
+        self._record(now)
+
+    def _record(self, now: np.ndarray) -> None:
+        """The general case: some trajectory converges, is frozen or is lost."""
+        self._whole = False
         active = self.active
         self.iterations += active
         with np.errstate(all="ignore"):
-            rate = now / self.last
-        stalled = (rate > 0.5) & (now <= self.floor)
-        met = active & ((now <= self.tol) | stalled | self.converged)
-        ended = met & ((self._extra <= 0) | stalled | (now == 0))
-        self._extra[met] -= 1
-        self.converged |= met
-        with np.errstate(invalid="ignore"):
+            rate = now / self.size
+            stalled = (rate > STALL_RATE) & (now <= self.floor)
+            met = active & ((now <= self.tol) | stalled | self.converged)
             lost = active & ~(now <= DIVERGED)
+        ended = met & ((self._left <= 0) | stalled | (now == 0))
+        self._left[met] -= 1
+        self.converged |= met & ~lost
         self.rate = np.where(active, rate, self.rate)
-        self.last = np.where(active, now, self.last)
+        self.size = np.where(active, now, self.size)
         self.active = active & ~ended & ~lost
-        self.lost = lost
+
+    def reopen(self) -> None:
+        """Let the trajectories that did not converge iterate again, by another method."""
+        self.active = ~self.converged
+        self.size = np.where(self.converged, self.size, np.inf)
+        self._left = np.where(self.converged, self._left, self.polish)
+        self._whole = bool(self.active.all())
 
     @property
     def running(self) -> bool:
-        return bool(self.active.any())
+        return self._whole or bool(self.active.any())
 
-    def mask(self, which: np.ndarray, like: Tensor) -> Tensor:
-        """A host mask as a (B, 1) tensor beside `like`."""
-        return torch.from_numpy(which).to(like.device)[:, None]
+    @property
+    def slowest(self) -> float:
+        """The largest rate among the active trajectories."""
+        rate = self.rate if self._whole else self.rate[self.active]
+        return float(rate[0] if rate.size == 1 else rate.max())
+
+    def mask(self, like: Tensor) -> Tensor | None:
+        """The active trajectories as a (B, 1) mask beside `like`; None if all are active."""
+        if self._whole or self.active.all():
+            return None
+        return torch.from_numpy(self.active).to(like.device)[:, None]
 
     def solution(self, value: Tensor, residual: Tensor, what: str) -> Solution:
         """Close the books; `what` names the method in the reason."""
-        failed = int((~self.converged).sum())
-        reason = ""
-        if failed:
-            worst = self.last[~self.converged]
-            finite = worst[np.isfinite(worst)]
-            size = f"last update {finite.max():.1e}" if finite.size else "iterates not finite"
-            who = "" if len(self.converged) == 1 else f" for {failed} of {len(self.converged)}"
-            reason = (
-                f"{what} did not converge{who} in {int(self.iterations.max())} iterations"
-                f" ({size}, tolerance {self.tol:.0e}): use a smaller time step"
-            )
-        device = value.device
         return Solution(
             value,
             residual,
-            torch.from_numpy(self.iterations).to(device),
-            torch.from_numpy(self.converged).to(device),
-            reason,
+            torch.from_numpy(self.iterations).to(value.device),
+            torch.from_numpy(self.converged).to(value.device),
+            "" if self.converged.all() else self.describe(what),
+        )
+
+    def describe(self, what: str) -> str:
+        """One line on the trajectories that did not converge."""
+        failed = ~self.converged
+        sizes = self.size[failed]
+        finite = sizes[np.isfinite(sizes)]
+        size = f"last update {finite.max():.1e}" if finite.size else "iterates not finite"
+        who = "" if len(failed) == 1 else f" for {failed.sum()} of {len(failed)}"
+        return (
+            f"{what} did not converge{who} in {self.iterations.max()} iterations"
+            f" ({size}, tolerance {self.tol:.0e}): use a smaller time step"
         )
