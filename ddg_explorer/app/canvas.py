@@ -1,0 +1,120 @@
+"""The live canvas of one lane: a Panel component around `js/lane.js`.
+
+Frames go to the browser as binary messages and come back as acknowledgements after painting; both
+bypass Panel's property synchronisation, which debounces by 50 ms. `Credits` is the flow control: at
+most `WINDOW` frames are under way, and a browser that is hidden or gone asks for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import param
+from panel.custom import JSComponent
+
+from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode
+
+WINDOW = 2
+GRACE = 1.0
+"""Seconds without acknowledgement after which one frame is sent on trust."""
+PATIENCE = 30.0
+"""Seconds without any sign of the browser after which nothing is sent until it speaks again."""
+
+_JS = Path(__file__).parent / "js"
+
+
+def script(*names: str) -> str:
+    """The named files of `js/` as one ES module; only the last one exports."""
+    return "\n".join((_JS / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+class LaneCanvas(JSComponent):
+    """Title, canvas, colour bar, status and read-outs of one lane."""
+
+    lane = param.String("truth", doc="The lane's model; `data-lane` of the canvas.")
+    title = param.String("")
+    subtitle = param.String("")
+    device = param.String("cpu")
+    status = param.String("", doc="One readable line shown over the picture; empty for none.")
+    spec = param.Dict({"kind": ""}, doc="`Picture.spec`.")
+    table = param.Bytes(b"", doc="256 RGBA colours.")
+    palette = param.Dict({})
+    colours = param.List([], doc="This lane's colour first, then the others.")
+
+    _esm = script("draw", "field", "profile", "phase", "lane")
+    _stylesheets = [(_JS / "lane.css").read_text(encoding="utf-8")]
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**{"sizing_mode": "stretch_width", **params})
+        self.credits = Credits()
+        self.on_limits: Callable[[Any], None] | None = None
+        self.on_wake: Callable[[bool], None] | None = None
+        self.on_msg(self._receive)
+
+    def paint(self, frame: Callable[[int], bytes]) -> None:
+        """Send a frame; `frame` is given its sequence number and returns its bytes."""
+        self._send_msg({"frame": frame(self.credits.spend())})
+
+    def rest(self) -> None:
+        """Tell the browser that no more frames come for now."""
+        self._send_msg({"rest": True})
+
+    def restyle(self, dark: bool, scale: str, index: int = 0) -> None:
+        """Colours of the theme for lane number `index`."""
+        colours = LANE_COLOURS[mode(dark)]
+        self.param.update(
+            palette=dict(PALETTES[mode(dark)]),
+            table=colour_table(scale, dark),
+            colours=[*colours[index:], *colours[:index]],
+        )
+
+    def _receive(self, event: Any) -> None:
+        message = event.data
+        if "ack" in message:
+            self.credits.acknowledge(int(message["ack"]))
+        if "visible" in message:
+            self.credits.visible = bool(message["visible"])
+        if ready := "ready" in message:
+            self.credits.renew()
+        if "limits" in message and self.on_limits:
+            limits = message["limits"]
+            self.on_limits(limits if limits == "auto" else tuple(map(float, limits)))
+        if self.on_wake:
+            self.on_wake(ready)
+
+
+class Credits:
+    """How many frames may still be sent to one canvas."""
+
+    def __init__(self) -> None:
+        self.visible = True
+        self._sent = 0
+        self._acknowledged = 0
+        self._heard = time.monotonic()
+
+    @property
+    def available(self) -> bool:
+        """Whether a frame may be sent now."""
+        return self.visible and self._sent - self._acknowledged < WINDOW
+
+    def spend(self) -> int:
+        """The next sequence number."""
+        self._sent += 1
+        return self._sent
+
+    def acknowledge(self, seq: int) -> None:
+        self._heard = time.monotonic()
+        self._acknowledged = max(self._acknowledged, min(seq, self._sent))
+
+    def renew(self) -> None:
+        """A (re)connected browser: nothing is under way."""
+        self._heard = time.monotonic()
+        self._acknowledged = self._sent
+
+    def grant(self) -> None:
+        """One frame on trust, unless the browser has been silent for too long."""
+        if self.visible and time.monotonic() - self._heard < PATIENCE:
+            self._acknowledged = max(self._acknowledged, self._sent - WINDOW + 1)

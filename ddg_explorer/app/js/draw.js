@@ -1,0 +1,108 @@
+// Helpers shared by the live pictures: number formats, ticks, axes, crisp canvases.
+
+const FONT = '12px Roboto, "Helvetica Neue", "Liberation Sans", sans-serif';
+
+function formatNumber(x, digits = 3) {
+  if (!Number.isFinite(x)) return "–";
+  if (x === 0) return "0";
+  const a = Math.abs(x);
+  if (a >= 1e5 || a < 1e-3) {
+    const [m, e] = x.toExponential(Math.max(digits - 2, 0)).split("e");
+    return `${m.replace("-", "−")}e${e.replace("+", "").replace("-", "−")}`;
+  }
+  return x.toPrecision(digits).replace(/\.?0+$/, "").replace("-", "−");
+}
+
+// Round tick positions inside [low, high], about `count` of them.
+function niceTicks(low, high, count) {
+  const raw = (high - low) / Math.max(count, 1);
+  if (!(raw > 0) || !Number.isFinite(raw)) return [];
+  const unit = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * unit).find((s) => s >= raw * 0.999);
+  const ticks = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) {
+    ticks.push(Math.abs(k * step) < step * 1e-9 ? 0 : k * step);
+  }
+  return ticks;
+}
+
+// Sizes the canvas in device pixels and returns a scale that lets us draw in CSS pixels.
+function fitCanvas(canvas, width, height) {
+  const ratio = Math.min(window.devicePixelRatio || 1, 2);
+  const w = Math.max(1, Math.round(width * ratio));
+  const h = Math.max(1, Math.round(height * ratio));
+  if (canvas.width !== w || canvas.height !== h) {
+    canvas.width = w;
+    canvas.height = h;
+  }
+  return ratio;
+}
+
+// A plotting area: maps data to CSS pixels, draws its grid and labels.
+class Area {
+  constructor(left, top, width, height) {
+    Object.assign(this, {left, top, width, height});
+    this.setRange(0, 1, 0, 1);
+  }
+
+  setRange(x0, x1, y0, y1) {
+    Object.assign(this, {x0, x1, y0, y1});
+  }
+
+  x(v) {
+    return this.left + ((v - this.x0) / (this.x1 - this.x0)) * this.width;
+  }
+
+  y(v) {
+    return this.top + (1 - (v - this.y0) / (this.y1 - this.y0)) * this.height;
+  }
+
+  clip(ctx, paint) {
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(this.left, this.top, this.width, this.height);
+    ctx.clip();
+    paint();
+    ctx.restore();
+  }
+
+  axes(ctx, palette, {xlabel = "", ylabel = "", xticks = true, yticks = true} = {}) {
+    ctx.font = FONT;
+    ctx.lineWidth = 1;
+    ctx.strokeStyle = palette.grid;
+    ctx.fillStyle = palette.muted;
+    const xs = xticks ? niceTicks(this.x0, this.x1, this.width / 90) : [];
+    const ys = yticks ? niceTicks(this.y0, this.y1, this.height / 46) : [];
+    ctx.beginPath();
+    for (const v of xs) {
+      const p = Math.round(this.x(v)) + 0.5;
+      ctx.moveTo(p, this.top);
+      ctx.lineTo(p, this.top + this.height);
+    }
+    for (const v of ys) {
+      const p = Math.round(this.y(v)) + 0.5;
+      ctx.moveTo(this.left, p);
+      ctx.lineTo(this.left + this.width, p);
+    }
+    ctx.stroke();
+    ctx.textAlign = "center";
+    ctx.textBaseline = "top";
+    for (const v of xs) {
+      ctx.fillText(formatNumber(v), this.x(v), this.top + this.height + 6);
+    }
+    if (xlabel) ctx.fillText(xlabel, this.left + this.width - 4, this.top + this.height + 6);
+    ctx.textAlign = "right";
+    ctx.textBaseline = "middle";
+    for (const v of ys) ctx.fillText(formatNumber(v), this.left - 8, this.y(v));
+    if (ylabel) {
+      ctx.textAlign = "left";
+      ctx.fillText(ylabel, this.left + 6, this.top + 10);
+    }
+  }
+}
+
+function polyline(ctx, xs, ys, from, to) {
+  ctx.beginPath();
+  for (let i = from; i < to; i++) ctx.lineTo(xs(i), ys(i));
+  ctx.stroke();
+}

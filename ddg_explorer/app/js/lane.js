@@ -1,0 +1,223 @@
+// One lane: title, live canvas, colour bar with its limits, status line and read-outs.
+// Python sends binary frames (ddg_explorer/app/wire.py); the newest is painted in the next animation
+// frame and acknowledged after that, so no queue can grow and a hidden tab asks for nothing.
+
+const VIEWS = {field: FieldView, profile: ProfileView, phase: PhaseView};
+const HEADER_BYTES = 112;
+const READOUTS = [
+  ["t", "t"], ["rate", "steps/s"], ["fps", "frames/s"], ["ms", "ms/step"],
+  ["residual", "residual"], ["iterations", "iterations"], ["device", "device"],
+];
+
+function readHeader(buffer) {
+  const v = new DataView(buffer);
+  const f = (k) => v.getFloat64(16 + 8 * k, true);
+  return {
+    seq: v.getUint32(0, true), epoch: v.getUint32(4, true), count: v.getUint32(8, true),
+    t: f(0), dt: f(1), low: f(2), high: f(3), residual: f(4), iterations: f(5),
+    ms: f(6), rate: f(7), energy: f(8), drift: f(9), steps: f(10),
+  };
+}
+
+function element(tag, className, parent, text) {
+  const e = document.createElement(tag);
+  if (className) e.className = className;
+  if (text) e.textContent = text;
+  if (parent) parent.appendChild(e);
+  return e;
+}
+
+class LaneView {
+  constructor(model) {
+    this.model = model;
+    this.painted = 0;
+    this.times = [];
+    this.raf = 0;
+    this.pending = null;
+    this.build();
+    this.env = {canvas: this.canvas, ctx: this.canvas.getContext("2d", {alpha: false})};
+    this.retheme();
+    this.respec();
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.stage);
+  }
+
+  build() {
+    const {model} = this;
+    this.root = element("section", "lane");
+    const head = element("header", "", this.root);
+    this.swatch = element("span", "swatch", head);
+    this.title = element("h2", "", head, model.title);
+    this.subtitle = element("span", "subtitle", head, model.subtitle);
+    this.stage = element("div", "stage", this.root);
+    this.canvas = element("canvas", "", this.stage);
+    this.canvas.setAttribute("role", "img");
+    Object.assign(this.canvas.dataset, {testid: "field", lane: model.lane, seq: "0", t: "0", dt: "0"});
+    this.status = element("p", "status", this.stage);
+    this.status.setAttribute("role", "status");
+    this.bar = element("div", "bar", this.root);
+    this.low = this.limitInput("lowest colour");
+    this.gradient = element("canvas", "gradient", this.bar);
+    this.gradient.width = 256;
+    this.gradient.height = 1;
+    this.high = this.limitInput("highest colour");
+    this.auto = element("button", "auto", this.bar, "Auto");
+    this.auto.title = "Fit the limits to the present state";
+    this.auto.onclick = () => model.send_msg({limits: "auto"});
+    const list = element("dl", "readouts", this.root);
+    this.cells = Object.fromEntries(READOUTS.map(([key, label]) => {
+      const cell = element("div", "", list);
+      element("dt", "", cell, label);
+      return [key, element("dd", "", cell, "–")];
+    }));
+    this.cells.device.textContent = model.device;
+  }
+
+  limitInput(label) {
+    const input = element("input", "", this.bar);
+    input.setAttribute("aria-label", label);
+    input.inputMode = "decimal";
+    input.onchange = () => {
+      const [low, high] = [this.low, this.high].map((i) => Number(i.value.replace("−", "-")));
+      this.model.send_msg({limits: [low, high]});
+      input.blur();
+    };
+    return input;
+  }
+
+  retheme() {
+    const {model, env} = this;
+    env.palette = model.palette;
+    env.colours = model.colours;
+    env.colour = model.colours[0];
+    env.table = new Uint32Array(new Uint8Array(model.table).slice().buffer);
+    for (const [name, value] of Object.entries(model.palette)) {
+      this.root.style.setProperty(`--${name}`, value);
+    }
+    this.root.style.setProperty("--lane", env.colour);
+    const ctx = this.gradient.getContext("2d");
+    const row = ctx.createImageData(256, 1);
+    new Uint32Array(row.data.buffer).set(env.table);
+    ctx.putImageData(row, 0, 0);
+    if (this.view?.recolour) this.view.recolour();
+    if (this.view) this.schedule();
+  }
+
+  // A new spec of the same kind and shape (contours of another H) keeps the history.
+  respec() {
+    const {model, env} = this;
+    const same = this.view && env.spec.kind === model.spec.kind
+      && String(env.spec.shape) === String(model.spec.shape)
+      && String(env.spec.names) === String(model.spec.names);
+    env.spec = model.spec;
+    this.root.dataset.kind = model.spec.kind;
+    this.canvas.setAttribute("aria-label", `${model.title}: live picture`);
+    if (same) return;
+    env.maxField = 600;
+    this.view = model.spec.kind ? new VIEWS[model.spec.kind](env) : null;
+    this.epoch = -1;
+    this.resize();
+  }
+
+  resize() {
+    const width = this.stage.clientWidth;
+    if (!this.view || !width) return;
+    const [w, h] = this.view.size(width);
+    Object.assign(this.env, {width: w, height: h});
+    this.canvas.style.width = `${w}px`;
+    this.canvas.style.height = `${h}px`;
+    this.schedule();
+  }
+
+  take(buffer) {
+    const header = readHeader(buffer);
+    if (!this.view) return;
+    if (header.epoch !== this.epoch) {
+      this.view.forget();
+      this.epoch = header.epoch;
+    }
+    this.view.absorb(header, buffer, HEADER_BYTES);
+    this.pending = header;
+    this.schedule();
+  }
+
+  schedule() {
+    if (!this.raf) this.raf = requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    this.raf = 0;
+    if (this.env.width) this.view.paint();
+    const header = this.pending;
+    if (!header) return;
+    this.pending = null;
+    this.painted += 1;
+    const now = performance.now();
+    this.times.push(now);
+    while (this.times[0] < now - 1000) this.times.shift();
+    const d = this.canvas.dataset;
+    d.seq = this.painted;
+    d.t = header.t;
+    d.dt = header.dt;
+    d.epoch = header.epoch;
+    d.energy = header.energy;
+    d.drift = header.drift;
+    d.low = header.low;
+    d.high = header.high;
+    this.model.send_msg({ack: header.seq});
+    if (now - (this.written || 0) > 160 || header.steps === 0) this.write(header, now);
+    this.last = header;
+  }
+
+  // Figures change six times a second: faster cannot be read.
+  write(header, now) {
+    this.written = now;
+    const {cells} = this;
+    cells.t.textContent = header.t.toFixed(header.t >= 1000 ? 1 : 3);
+    cells.rate.textContent = formatNumber(Math.round(header.rate), 4);
+    cells.fps.textContent = this.times.length;
+    cells.ms.textContent = header.ms.toFixed(header.ms < 10 ? 2 : 1);
+    cells.residual.textContent = header.residual ? header.residual.toExponential(1) : "0";
+    cells.iterations.textContent = header.iterations;
+    const active = this.root.getRootNode().activeElement;
+    if (active !== this.low) this.low.value = formatNumber(header.low);
+    if (active !== this.high) this.high.value = formatNumber(header.high);
+  }
+
+  settle() {
+    this.times = [];
+    this.cells.fps.textContent = "0";
+  }
+}
+
+export function render({model}) {
+  const lane = new LaneView(model);
+  const listen = (name, react) => model.on(name, react);
+  listen("msg:custom", (m) => {
+    if (m.frame) lane.take(m.frame instanceof ArrayBuffer ? m.frame : m.frame.buffer);
+    if (m.rest) {
+      if (lane.last) lane.write(lane.last, performance.now());
+      lane.settle();
+    }
+  });
+  listen("spec", () => lane.respec());
+  for (const name of ["palette", "table", "colours"]) listen(name, () => lane.retheme());
+  const texts = () => {
+    lane.title.textContent = model.title;
+    lane.subtitle.textContent = model.subtitle;
+    lane.cells.device.textContent = model.device;
+    lane.status.textContent = model.status;
+    lane.status.classList.toggle("shown", Boolean(model.status));
+  };
+  for (const name of ["title", "subtitle", "device", "status"]) listen(name, texts);
+  texts();
+  const visibility = () => model.send_msg({visible: !document.hidden});
+  document.addEventListener("visibilitychange", visibility);
+  model.on("remove", () => {
+    document.removeEventListener("visibilitychange", visibility);
+    cancelAnimationFrame(lane.raf);
+    lane.observer.disconnect();
+  });
+  model.send_msg({ready: true, visible: !document.hidden});
+  return lane.root;
+}

@@ -1,0 +1,96 @@
+// A slider with the number typed beside it, linear, logarithmic or integer, with an optional mark.
+// Values go out as messages at once: Panel's property synchronisation would hold them for 50 ms.
+
+const DIGITS = 4;
+
+function show(x, integer) {
+  if (integer) return String(Math.round(x));
+  if (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5)) {
+    return x.toExponential(DIGITS - 2).replace(/\.?0+e/, "e").replace("e+", "e");
+  }
+  return String(Number(x.toPrecision(DIGITS)));
+}
+
+export function render({model}) {
+  const root = document.createElement("div");
+  root.className = "slider";
+  root.innerHTML = `
+    <div class="line"><label></label><span class="help" tabindex="0" role="note">i</span>
+      <input class="typed" type="text" inputmode="decimal" autocomplete="off" spellcheck="false">
+    </div>
+    <div class="track"><input class="range" type="range"><span class="mark"></span></div>
+    <div class="note"></div>`;
+  const [label, help, typed, range, mark, note] =
+    ["label", ".help", ".typed", ".range", ".mark", ".note"].map((s) => root.querySelector(s));
+  const integer = () => model.scale === "integer";
+  const forward = (x) => (model.scale === "log" ? Math.log10(x) : x);
+  const inverse = (y) => (model.scale === "log" ? 10 ** y : y);
+  let dragging = false;
+
+  const fraction = (x) => {
+    const [a, b] = [forward(model.start), forward(model.end)];
+    return Math.min(Math.max((forward(x) - a) / (b - a), 0), 1);
+  };
+  const place = () => {
+    if (root.getRootNode().activeElement !== typed) typed.value = show(model.value, integer());
+    if (!dragging) range.value = forward(model.value);
+    range.style.setProperty("--fill", `${100 * fraction(model.value)}%`);
+    range.setAttribute("aria-valuetext", show(model.value, integer()));
+  };
+  const update = () => {
+    label.textContent = model.label;
+    help.title = model.doc;
+    help.setAttribute("aria-label", model.doc);
+    help.hidden = !model.doc;
+    range.setAttribute("aria-label", model.label);
+    typed.setAttribute("aria-label", `${model.label}, typed`);
+    root.dataset.control = model.key;
+    range.min = forward(model.start);
+    range.max = forward(model.end);
+    range.step = integer() ? 1 : (forward(model.end) - forward(model.start)) / 400;
+    range.disabled = typed.disabled = model.disabled;
+    const marked = Number.isFinite(model.mark) && model.mark !== null;
+    const inside = marked && model.mark >= model.start && model.mark <= model.end;
+    mark.hidden = !inside;
+    if (inside) mark.style.left = `calc(8px + (100% - 16px) * ${fraction(model.mark)})`;
+    note.textContent = model.note;
+    note.hidden = !model.note;
+    place();
+  };
+  const send = (value) => {
+    range.style.setProperty("--fill", `${100 * fraction(value)}%`);
+    range.setAttribute("aria-valuetext", show(value, integer()));
+    model.send_msg({value});
+  };
+  range.addEventListener("pointerdown", () => { dragging = true; });
+  range.addEventListener("pointerup", () => { dragging = false; });
+  range.addEventListener("input", () => {
+    const raw = inverse(Number(range.value));
+    const value = integer() ? Math.round(raw) : Number(raw.toPrecision(DIGITS));
+    typed.value = show(value, integer());
+    send(value);
+  });
+  const commit = () => {
+    const value = Number(typed.value.trim().replace(",", ".").replace("−", "-"));
+    const valid = typed.value.trim() !== "" && Number.isFinite(value)
+      && value >= model.low && value <= model.high;
+    typed.classList.toggle("wrong", !valid);
+    typed.title = valid ? "" : `from ${show(model.low)} to ${show(model.high)}`;
+    if (valid && value !== model.value) send(integer() ? Math.round(value) : value);
+  };
+  typed.addEventListener("keydown", (e) => {
+    if (e.key === "Enter") commit();
+    if (e.key === "Escape") {
+      typed.value = show(model.value, integer());
+      typed.classList.remove("wrong");
+    }
+  });
+  typed.addEventListener("change", commit);
+  typed.addEventListener("focus", () => typed.select());
+  model.on("value", place);
+  for (const name of ["label", "doc", "start", "end", "scale", "mark", "note", "disabled", "key"]) {
+    model.on(name, update);
+  }
+  update();
+  return root;
+}

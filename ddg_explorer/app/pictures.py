@@ -1,0 +1,175 @@
+"""How a system's state becomes a picture: kind, axes, limits and the payload of a frame.
+
+    field    2-D field, one byte per cell, coloured in the browser
+    profile  1-D field: curve(s) over x, and a space–time picture of the first channel
+    phase    ODE: curves in a plane over contours of H, and the plotted components over time
+
+`Picture` is what the browser is told once (`spec`); `payload` is what it gets every frame
+(`ddg_explorer.app.wire`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import contourpy
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddg_explorer.app.limits import snapped
+from ddg_explorer.frames import Frame
+from ddg_explorer.systems.base import System
+
+SEQUENTIAL = ("kdv",)
+"""Fields whose values have no meaningful centre; all others are signed."""
+
+CHANNELS: Mapping[str, tuple[str, ...]] = {"wave": ("u", "v")}
+COORDINATES: Mapping[str, tuple[str, ...]] = {
+    "two_body": ("x₁", "y₁", "x₂", "y₂"),
+}
+WRAPPED: Mapping[str, tuple[int, ...]] = {"pendulum": (0,)}
+"""Coordinates shown modulo 2π."""
+
+CONTOURS = 11
+CONTOUR_GRID = 121
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One lane's picture; `limits` are those it starts with."""
+
+    kind: str
+    scale: str
+    limits: tuple[float, float]
+    spec: dict[str, Any]
+    wrapped: tuple[int, ...] = ()
+
+    @property
+    def signed(self) -> bool:
+        return self.scale == "diverging"
+
+    def values(self, u: Tensor) -> np.ndarray:
+        """What is drawn of one state: (ny, nx), (C, n) or (d,), float64."""
+        a = u.detach().to("cpu", torch.float64).numpy()
+        if self.kind == "field":
+            return a[0, :, ::-1].T
+        if self.kind == "profile":
+            return a
+        a = a[: len(self.spec["names"])].copy()
+        for i in self.wrapped:
+            a[i] = math.remainder(a[i], 2 * math.pi)
+        return a
+
+    def payload(self, frames: Sequence[Frame], limits: tuple[float, float]) -> tuple[int, bytes]:
+        """Number of states in the payload, and its bytes."""
+        if self.kind == "field":
+            low, high = limits
+            x = (self.values(frames[-1].u) - low) * (255 / (high - low))
+            return 1, np.clip(np.rint(x), 0, 255).astype(np.uint8).tobytes()
+        if self.kind == "profile":
+            frames = frames[-1:]
+        times = np.array([f.t for f in frames])
+        states = np.stack([self.values(f.u) for f in frames])
+        if self.kind == "profile":
+            return 1, times.astype("<f8").tobytes() + states.astype("<f4").tobytes()
+        return len(frames), np.column_stack([times, states]).astype("<f8").tobytes()
+
+    def span(self, u: Tensor) -> tuple[float, float]:
+        """Range of the values that colour or the vertical axis must hold."""
+        a = self.values(u)
+        return float(a.min()), float(a.max())
+
+
+def picture(system: System, u0: Tensor) -> Picture:
+    """The picture that suits the system, with limits from its initial state."""
+    if system.grid is None:
+        return _phase(system, u0)
+    kind = "field" if system.grid.ndim == 2 else "profile"
+    scale = "sequential" if system.name in SEQUENTIAL else "diverging"
+    names = CHANNELS.get(system.name, ("u",))[: system.channels]
+    span = (float(u0.min()), float(u0.max()))
+    if system.name.startswith("cahn_hilliard"):
+        span = (min(span[0], -1.0), max(span[1], 1.0))
+    spec: dict[str, Any] = {
+        "kind": kind,
+        "shape": list(system.grid.shape),
+        "length": list(system.grid.length),
+        "names": list(names),
+    }
+    return Picture(kind, scale, snapped(span, scale == "diverging"), spec)
+
+
+def refreshed(old: Picture, system: System, u: Tensor) -> Picture:
+    """The picture after a live change of parameters: same window, contours of the new H."""
+    if old.kind != "phase" or not old.spec["contours"]:
+        return old
+    window = old.spec["window"]
+    return replace(old, spec={**old.spec, "contours": contours(system, window, u)})
+
+
+def _phase(system: System, u0: Tensor) -> Picture:
+    d = system.state_shape[-1]
+    names = COORDINATES.get(system.name) or ("q", "p")
+    if d > 2 and system.name not in COORDINATES:
+        names = tuple(f"q{i + 1}" for i in range(d // 2)) + tuple(
+            f"p{i + 1}" for i in range(d - d // 2)
+        )
+    names = names[:d]
+    orbit = len(names) > 2
+    spec: dict[str, Any] = {
+        "kind": "phase",
+        "names": list(names),
+        "axes": list(names[:2]) if not orbit else ["x", "y"],
+        "curves": [[i, i + 1] for i in range(0, len(names) - 1, 2)],
+    }
+    wrapped = WRAPPED.get(system.name, ())
+    if orbit:
+        half = 1.35 * float(u0[: len(names)].abs().max().clamp(min=1e-3))
+        spec |= {"window": [-half, half, -half, half], "equal": True, "contours": []}
+        limits = (-half, half)
+    else:
+        window = _window(system, u0, wrapped)
+        spec |= {"window": list(window), "contours": contours(system, window, u0)}
+        limits = (min(window[0], window[2]), max(window[1], window[3]))
+    return Picture("phase", "diverging", limits, spec, wrapped)
+
+
+def _mesh(system: System, window: Sequence[float], n: int) -> tuple[np.ndarray, ...]:
+    q = np.linspace(window[0], window[1], n)
+    p = np.linspace(window[2], window[3], n)
+    u = torch.as_tensor(np.stack(np.meshgrid(q, p), -1), dtype=torch.float64)
+    with torch.no_grad():
+        h = system.energy(u.to(system.dtype).to(system.device))
+    return q, p, h.to("cpu", torch.float64).numpy()
+
+
+def _window(system: System, u0: Tensor, wrapped: tuple[int, ...]) -> tuple[float, ...]:
+    """(q, p) window around the level set of the initial energy, searched outwards."""
+    size = float(u0.abs().max().clamp(min=1e-3))
+    level = float(system.energy(u0))
+    q_half = math.pi if 0 in wrapped else 4 * size
+    q, p, h = _mesh(system, (-q_half, q_half, -4 * size, 4 * size), CONTOUR_GRID)
+    inside = h <= level + 0.05 * abs(level)
+    rows, columns = np.nonzero(inside)
+    if not len(rows):
+        return (-2 * size, 2 * size, -2 * size, 2 * size)
+    half_p = 1.35 * max(np.abs(p[rows]).max(), 0.1 * size)
+    half_q = math.pi if 0 in wrapped else 1.35 * max(np.abs(q[columns]).max(), 0.1 * size)
+    return (-half_q, half_q, -half_p, half_p)
+
+
+def contours(system: System, window: Sequence[float], u0: Tensor) -> list[list[list[float]]]:
+    """Level sets of H in the window as lists of flat x, y pairs; the first set is H(u₀)."""
+    q, p, h = _mesh(system, window, CONTOUR_GRID)
+    generator = contourpy.contour_generator(q, p, h)
+    low, high = float(h.min()), float(h.max())
+    levels = low + (high - low) * (np.arange(1, CONTOURS + 1) / (CONTOURS + 1)) ** 2
+    out = []
+    for level in (float(system.energy(u0)), *levels):
+        lines = generator.lines(level)
+        out.append([np.round(np.asarray(line), 4).ravel().tolist() for line in lines])
+    return out

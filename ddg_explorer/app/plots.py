@@ -1,0 +1,205 @@
+"""Running plots of one lane: energy, relative drifts and residual, mass. Bokeh, about 6 Hz.
+
+One `ColumnDataSource`, so a lane costs one message a time. The drift of the energy is
+|H − H₀|/max(|H₀|, H-scale), that of the mass |M − M₀|/∫|u₀|; both, and the residual, are drawn on a
+log axis of fixed range whose floor lies below the last bit of a float64. The other axes widen in
+strides instead of following every sample, so nothing jumps while it plays.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import panel as pn
+from bokeh.models import ColumnDataSource, FixedTicker, Range1d
+from bokeh.plotting import figure
+
+from ddg_explorer.app.limits import grown
+from ddg_explorer.app.simulation import Sample
+from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
+
+FLOOR = 1e-17
+CEILING = 10.0
+ROLLOVER = 1200
+STREAM_PERIOD = 1 / 6
+SAMPLE_PERIOD = 1 / 24
+HEIGHT = 152
+RELATIVE_SPAN = 0.04
+"""Least height of the energy and mass axes, relative to their scale: rounding looks flat."""
+
+COLUMNS = ("t", "energy", "drift", "mass", "mass_drift", "residual")
+
+
+class RunningPlots:
+    """Three figures over one source; `push` takes a sample a turn and streams now and then."""
+
+    def __init__(self, dark: bool) -> None:
+        self.source = ColumnDataSource({name: [] for name in COLUMNS})
+        self._pending: list[Sample] = []
+        self._sampled = self._streamed = 0.0
+        self._ranges = {"t": Range1d(0, 1), "energy": Range1d(-1, 1), "mass": Range1d(-1, 1)}
+        self._fresh = True
+        self._epoch = 0
+        time_range = self._ranges["t"]
+        self._energy = _figure(time_range, self._ranges["energy"])
+        self._drift = _figure(time_range, Range1d(FLOOR, CEILING), y_axis_type="log")
+        self._drift.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
+        self._mass = _figure(time_range, self._ranges["mass"])
+        self._lines = {
+            "energy": self._energy.line("t", "energy", source=self.source, line_width=2),
+            "drift": self._drift.line("t", "drift", source=self.source, line_width=2),
+            "mass_drift": self._drift.line(
+                "t", "mass_drift", source=self.source, line_width=1.75, line_dash=[2, 3]
+            ),
+            "residual": self._drift.line(
+                "t", "residual", source=self.source, line_width=1.25, line_dash=[6, 4]
+            ),
+            "mass": self._mass.line("t", "mass", source=self.source, line_width=2),
+        }
+        self._heads = {
+            name: pn.pane.HTML(margin=0, sizing_mode="stretch_width") for name in _TITLES
+        }
+        self.cards = {
+            name: card(self._heads[name], pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width"))
+            for name, fig in (
+                ("energy", self._energy),
+                ("drift", self._drift),
+                ("mass", self._mass),
+            )
+        }
+        self.restyle(dark, has_mass=True)
+
+    def restyle(self, dark: bool, *, has_mass: bool) -> None:
+        """Colours of the theme, and the legend of what there is."""
+        lane, palette = LANE_COLOURS[mode(dark)][0], PALETTES[mode(dark)]
+        colours = {
+            "energy": lane,
+            "drift": lane,
+            "mass": lane,
+            "mass_drift": LANE_COLOURS[mode(dark)][1],
+            "residual": palette["faint"],
+        }
+        for name, line in self._lines.items():
+            line.glyph.line_color = colours[name]
+        self._lines["mass_drift"].visible = has_mass
+        legend = _key(lane, "solid", "energy")
+        if has_mass:
+            legend += _key(colours["mass_drift"], "dotted", "mass")
+        legend += _key(colours["residual"], "dashed", "residual")
+        for name, title in _TITLES.items():
+            self._heads[name].object = _heading(title, legend if name == "drift" else "")
+        self.cards["mass"].visible = has_mass
+
+    def push(self, sample: Sample, epoch: int, *, flush: bool = False) -> None:
+        """Note a sample; stream those noted when it is time, or at once with `flush`.
+
+        A new epoch means that time began anew: the old curves go.
+        """
+        if epoch != self._epoch:
+            self._epoch, self._fresh = epoch, True
+            self._pending.clear()
+            self.source.data = {name: [] for name in COLUMNS}
+        now = time.perf_counter()
+        if flush or now - self._sampled >= SAMPLE_PERIOD:
+            if not self._pending or self._pending[-1].t != sample.t:
+                self._pending.append(sample)
+            self._sampled = now
+        if self._pending and (flush or now - self._streamed >= STREAM_PERIOD):
+            self._stream()
+            self._streamed = now
+
+    def _stream(self) -> None:
+        samples, self._pending = self._pending, []
+        for name, scale in (("energy", "energy_scale"), ("mass", "mass_scale")):
+            values = [getattr(s, name) for s in samples if math.isfinite(getattr(s, name))]
+            if values:
+                self._widen(self._ranges[name], values, getattr(samples[0], scale))
+        self._follow(samples)
+        self._fresh = False
+        columns: dict[str, list[float]] = {
+            name: [getattr(s, name) for s in samples] for name in COLUMNS
+        }
+        for name in ("drift", "mass_drift", "residual"):
+            columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
+        self.source.stream(columns, rollover=ROLLOVER)
+
+    def _follow(self, samples: list[Sample]) -> None:
+        """Show from the oldest kept sample to the newest."""
+        kept = self.source.data["t"]
+        first = max(0, len(kept) + len(samples) - ROLLOVER)
+        start = kept[first] if first < len(kept) else samples[0].t
+        end = max(samples[-1].t, start + 1e-9)
+        self._ranges["t"].update(start=start, end=end)
+
+    def _widen(self, axis: Range1d, values: list[float], scale: float) -> None:
+        low, high = min(values), max(values)
+        half = max(RELATIVE_SPAN * scale, 1e-12) / 2
+        if self._fresh:
+            middle = (low + high) / 2
+            axis.update(start=min(low, middle - half), end=max(high, middle + half))
+        new = grown((float(axis.start), float(axis.end)), (low, high), signed=False)
+        if new != (axis.start, axis.end):
+            axis.update(start=new[0], end=new[1])
+
+
+_TITLES = {
+    "energy": "Energy H",
+    "drift": "Relative drift",
+    "mass": "Mass ∫u",
+}
+
+
+def card(*objects: Any, styles: dict[str, str] | None = None) -> pn.Column:
+    """A quiet surface with a hairline border."""
+    return pn.Column(
+        *objects,
+        sizing_mode="stretch_width",
+        styles={
+            "background": "var(--panel-surface-color, transparent)",
+            "border": "1px solid var(--divider-color, rgba(128,128,128,.3))",
+            "border-radius": "10px",
+            "padding": "14px 16px 12px",
+            "box-sizing": "border-box",
+            **(styles or {}),
+        },
+    )
+
+
+def _heading(title: str, legend: str) -> str:
+    return (
+        '<div style="display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 14px;'
+        'font-size:13px;line-height:20px">'
+        f'<span style="font-weight:600">{title}</span><span>{legend}</span></div>'
+    )
+
+
+def _key(colour: str, dash: str, name: str) -> str:
+    return (
+        f'<span style="display:inline-block;width:18px;border-top:2px {dash} {colour};'
+        f'vertical-align:middle;margin:0 6px 0 12px"></span>{name}'
+    )
+
+
+def _figure(x_range: Range1d, y_range: Range1d, **options: Any) -> figure:
+    fig = figure(
+        height=HEIGHT,
+        sizing_mode="stretch_width",
+        tools="",
+        toolbar_location=None,
+        x_range=x_range,
+        y_range=y_range,
+        min_border_left=58,
+        min_border_right=8,
+        min_border_top=6,
+        min_border_bottom=24,
+        outline_line_color=None,
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        output_backend="canvas",
+        **options,
+    )
+    fig.xaxis.axis_line_alpha = fig.yaxis.axis_line_alpha = 0
+    fig.axis.major_tick_line_alpha = fig.axis.minor_tick_line_alpha = 0
+    return fig

@@ -1,0 +1,42 @@
+"""The app as a server: `ddg-explorer serve`, `panel serve apps/explorer.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import torch
+
+from ddg_explorer.app.explorer import Explorer
+from ddg_explorer.app.session import linked_state
+
+
+def configure() -> None:
+    """Settings of the server's process and of a session's resources; safe to repeat.
+
+    Steps run in a pool of about as many threads as cores, so torch is given one thread each.
+    """
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    pn.extension("katex", notifications=True, reconnect=True)
+
+
+def open_session() -> Any:
+    """The page of a new session, in the state its address asks for."""
+    state, notice = linked_state()
+    explorer = Explorer(state, notice=notice)
+    pn.state.on_session_destroyed(lambda _: explorer.close())
+    return explorer.page()
+
+
+def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> None:
+    """Serve the explorer at http://address:port/explorer until interrupted."""
+    configure()
+    pn.serve(
+        {"explorer": open_session},
+        port=port,
+        address=address,
+        show=show,
+        title="Energy explorer",
+        websocket_origin=[f"{address}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"],
+    )

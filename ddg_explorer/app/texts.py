@@ -1,0 +1,93 @@
+"""Short texts of the page: symbols, badges, labels. HTML is escaped where it comes from outside."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from ddg_explorer.integrators import INTEGRATORS
+from ddg_explorer.structure import Structure
+from ddg_explorer.systems.base import System
+
+_GREEK = {
+    "alpha": "α",
+    "beta": "β",
+    "gamma": "γ",
+    "delta": "δ",
+    "epsilon": "ϵ",
+    "varepsilon": "ε",
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "nu": "ν",
+    "rho": "ρ",
+    "sigma": "σ",
+    "omega": "ω",
+}
+OPERATORS = {"Finite differences": "finite_difference", "Spectral": "spectral"}
+DTYPES = {"float64 (double)": "float64", "float32 (single)": "float32"}
+
+
+def unicode_symbol(latex: str) -> str:
+    """A parameter's LaTeX symbol as plain text: \\gamma → γ."""
+    return re.sub(r"\\([a-z]+)", lambda m: _GREEK.get(m[1], m[1]), latex).replace("_", "")
+
+
+def parameter_label(name: str, symbol: str) -> str:
+    """Symbol and name, or the symbol alone where it is the name's Greek letter."""
+    plain = unicode_symbol(symbol)
+    if _GREEK.get(name) == plain:
+        return plain
+    return f"{name.replace('_', ' ').capitalize()} {plain}"
+
+
+def integrator_label(key: str) -> str:
+    """Title and order."""
+    cls = INTEGRATORS[key]
+    return f"{cls.title} · order {cls.order}"
+
+
+def badges(structure: Structure, *, has_mass: bool) -> str:
+    """What the structure operator's flags promise, as HTML."""
+    if structure.is_skew:
+        law = ("good", "✓", "conserves energy")
+    elif structure.is_dissipative:
+        law = ("good", "✓", "dissipates energy")
+    else:
+        law = ("bad", "!", "law broken: can create energy")
+    found = [law]
+    if has_mass:
+        found.append(
+            ("good", "✓", "conserves mass")
+            if structure.conserves_mass
+            else ("warn", "–", "mass not conserved")
+        )
+    return "".join(_badge(*b) for b in found)
+
+
+def _badge(kind: str, mark: str, text: str) -> str:
+    return f'<span class="badge {kind}"><b aria-hidden="true">{mark}</b> {html.escape(text)}</span>'
+
+
+BADGE_CSS = """
+.badge { display: inline-block; margin: 0 6px 6px 0; padding: 3px 10px; border-radius: 999px;
+  font-size: 12px; line-height: 18px; border: 1px solid currentColor; }
+.badge b { font-weight: 700; }
+.good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
+"""
+
+
+def latex(system: System) -> str:
+    """The running equation for the LaTeX pane, broken where it separates dynamics from energy."""
+    lines = system.equation.split(r",\quad ")
+    body = r" \\[6pt] ".join(rf"\displaystyle {line}" for line in lines)
+    return rf"$\begin{{array}}{{l}} {body} \end{{array}}$"
+
+
+def paragraph(text: str, *, small: bool = False) -> str:
+    """Running text in the page's type."""
+    size = "12px" if small else "13px"
+    return (
+        f'<p style="margin:4px 0;font-size:{size};line-height:1.5;'
+        f'color:var(--panel-on-secondary-color, inherit)">{html.escape(text)}</p>'
+    )

@@ -1,0 +1,54 @@
+"""Play, step, reset and speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel_material_ui as pmui
+
+from ddg_explorer.app.runner import Runner
+from ddg_explorer.app.state import SPEEDS, Store
+from ddg_explorer.app.widgets import ICONS, NumberSlider
+
+
+class Transport:
+    """The buttons that drive a runner, and the speed of the view."""
+
+    def __init__(self, store: Store, runner: Runner) -> None:
+        self._runner = runner
+        self.play = _button("Play", "play", self._toggle, "contained")
+        self.step = _button("Step", "step", runner.step, "outlined")
+        self.reset = _button("Reset", "reset", runner.reset, "outlined")
+        self.speed = NumberSlider(
+            lambda v: store.change_view(speed=int(v)),
+            key="speed",
+            label="Steps per frame",
+            scale="integer",
+            start=SPEEDS[0],
+            end=SPEEDS[1],
+            value=store.state.view.speed,
+            doc="Time steps taken for each painted frame, as far as time allows.",
+            sizing_mode="stretch_width",
+            styles={"flex": "1 1 170px", "max-width": "260px"},
+        )
+
+    def show(self, playing: bool) -> None:
+        """Play turns into Pause while running; the button keeps its width."""
+        self.play.param.update(
+            label="Pause" if playing else "Play", icon=ICONS["pause" if playing else "play"]
+        )
+
+    def _toggle(self) -> None:
+        self._runner.play(not self._runner.playing)
+
+
+def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmui.Button:
+    return pmui.Button(
+        label=label,
+        icon=ICONS[icon],
+        variant=variant,
+        width=112,
+        height=40,
+        margin=0,
+        on_click=lambda _: act(),
+    )

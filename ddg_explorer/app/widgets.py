@@ -1,0 +1,60 @@
+"""Controls that Panel does not have: a slider with a typed number, and icons as inline SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import param
+from panel.custom import JSComponent
+
+from ddg_explorer.app.canvas import script
+
+_PATH = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="{}"/></svg>'
+ICONS = {
+    "play": _PATH.format("M8 5v14l11-7z"),
+    "pause": _PATH.format("M6 5h4v14H6zM14 5h4v14h-4z"),
+    "step": _PATH.format("M6 5v14l9-7zM16 5h3v14h-3z"),
+    "reset": _PATH.format(
+        "M12 5V1L7 6l5 5V7a6 6 0 1 1-6 6H4a8 8 0 1 0 8-8z",
+    ),
+}
+"""No icon font is fetched; buttons use these as masks."""
+
+
+class NumberSlider(JSComponent):
+    """A slider and the number beside it.
+
+    `start` and `end` bound the slider, `low` and `high` what may be typed. `on_change` is called
+    with every value the person chooses, and not for values set from Python.
+    """
+
+    key = param.String("", doc="`data-control` of the element.")
+    label = param.String("")
+    doc = param.String("", doc="Shown as a tooltip.")
+    value = param.Number(0.0)
+    start = param.Number(0.0)
+    end = param.Number(1.0)
+    low = param.Number(0.0)
+    high = param.Number(1.0)
+    scale = param.Selector(default="linear", objects=["linear", "log", "integer"])
+    mark = param.Number(None, allow_None=True, doc="A value marked on the track.")
+    note = param.String("", doc="A line below the track.")
+    disabled = param.Boolean(False)
+
+    _esm = script("slider")
+    _stylesheets = [(Path(__file__).parent / "js" / "slider.css").read_text(encoding="utf-8")]
+
+    def __init__(self, on_change: Callable[[float], None], **params: Any) -> None:
+        params.setdefault("low", params.get("start", 0.0))
+        params.setdefault("high", params.get("end", 1.0))
+        params.setdefault("sizing_mode", "stretch_width")
+        super().__init__(**params)
+        self._on_change = on_change
+        self.on_msg(self._receive)
+
+    def _receive(self, event: Any) -> None:
+        value = event.data["value"]
+        self.value = value
+        self._on_change(round(value) if self.scale == "integer" else float(value))

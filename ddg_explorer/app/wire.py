@@ -1,0 +1,61 @@
+"""The binary frame a lane sends to its canvas, little-endian.
+
+    4 × uint32    seq, epoch, count, kind
+    12 × float64  t, dt, low, high, residual, iterations, ms per step, steps per second,
+                  energy, drift, simulation steps in this frame, reserved
+    payload       field:   ny × nx uint8 (newest state only), rows from the top (largest y) down
+                  profile: count × (1 float64 t), then count × C × n float32
+                  phase:   count × (1 + d) float64 (t, then the plotted coordinates)
+
+`epoch` counts restarts: a browser forgets its history (waterfall, trail) when it changes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+KINDS = ("field", "profile", "phase")
+_HEADER = struct.Struct("<4I12d")
+HEADER_BYTES = _HEADER.size
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The numbers of one frame; `low`, `high` are the limits of colour or of the vertical axis."""
+
+    epoch: int
+    count: int
+    kind: str
+    t: float
+    dt: float
+    low: float
+    high: float
+    residual: float
+    iterations: float
+    ms: float
+    rate: float
+    energy: float
+    drift: float
+    steps: int
+
+    def pack(self, seq: int) -> bytes:
+        """Header bytes for the frame with number `seq`."""
+        return _HEADER.pack(
+            seq,
+            self.epoch,
+            self.count,
+            KINDS.index(self.kind),
+            self.t,
+            self.dt,
+            self.low,
+            self.high,
+            self.residual,
+            self.iterations,
+            self.ms,
+            self.rate,
+            self.energy,
+            self.drift,
+            float(self.steps),
+            0.0,
+        )
