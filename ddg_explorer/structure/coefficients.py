@@ -1,0 +1,87 @@
+"""Tensors that structure operators are made of.
+
+Fixed ones are kept per dtype and device; others a module makes from its parameters at every use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class Kept:
+    """A tensor computed once per dtype and device.
+
+    Threads may share it: two of them may both compute an entry, and write the same value.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+
+    def __call__(
+        self, dtype: torch.dtype, device: torch.device | str, make: Callable[[], Tensor]
+    ) -> Tensor:
+        """The kept tensor, made by `make()` the first time; read-only."""
+        key = (dtype, torch.device(device))
+        if key not in self._entries:
+            # A tensor made in inference mode could not take part in a later backward pass.
+            with torch.inference_mode(False), torch.no_grad():
+                self._entries[key] = make()
+        return self._entries[key]
+
+
+class Free(nn.Module):
+    """A learnable tensor without any constraint."""
+
+    def __init__(self, raw: Tensor) -> None:
+        super().__init__()
+        self.raw = as_parameter(raw)
+
+    def forward(self) -> Tensor:
+        return self.raw
+
+
+class Coefficients:
+    """A fixed tensor, or a module whose `forward()` makes one from its parameters.
+
+    A fixed tensor is copied, so that later changes to the caller's cannot void a guarantee. An
+    `nn.Parameter` becomes the module `Free`, and so is looked up again at every use.
+    """
+
+    def __init__(self, source: Tensor | nn.Module) -> None:
+        if isinstance(source, nn.Parameter):
+            source = Free(source)
+        elif isinstance(source, Tensor) and source.requires_grad:
+            raise ValueError(
+                "coefficients: what is learned must be an nn.Parameter or an nn.Module"
+            )
+        self.module = source if isinstance(source, nn.Module) else None
+        value = (source() if isinstance(source, nn.Module) else source).detach()
+        self.shape = tuple(value.shape)
+        if not torch.isfinite(value).all():
+            raise ValueError("coefficients: every entry must be finite")
+        self._value = value.clone()
+        self._kept = Kept()
+
+    @property
+    def guarantees(self) -> frozenset[str]:
+        """Flags that the module's construction guarantees."""
+        return getattr(self.module, "guarantees", frozenset())
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether the tensor is fixed and zero."""
+        return self.module is None and not self._value.any()
+
+    def __call__(self, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        """The tensor in this dtype, on this device."""
+        if self.module is not None:
+            return self.module().to(device=device, dtype=dtype)
+        return self._kept(dtype, device, lambda: self._value.to(device=device, dtype=dtype))
+
+
+def as_parameter(raw: Tensor) -> nn.Parameter:
+    """`raw` itself if it is a parameter, else a learnable copy of it."""
+    return raw if isinstance(raw, nn.Parameter) else nn.Parameter(raw.detach().clone())
