@@ -11,14 +11,14 @@ from ddg_explorer.commands.report import Report
 def configure(parser: argparse.ArgumentParser) -> None:
     """Address, port and whether to open a browser."""
     parser.add_argument("--address", default="localhost", help="where to listen (localhost)")
-    parser.add_argument("--port", type=int, default=5006, help="port (5006; 0 for a free one)")
+    parser.add_argument("--port", type=int, default=5006, help="port (5006)")
     parser.add_argument("--open", action="store_true", help="open a browser on the page")
 
 
 def run(args: argparse.Namespace) -> Report:
     """Serve until interrupted."""
-    if not 0 <= args.port <= 65535:
-        raise ValueError(f"port={args.port}: must lie in [0, 65535]")
+    if not 1 <= args.port <= 65535:
+        raise ValueError(f"port={args.port}: must lie in [1, 65535]")
     try:
         app = importlib.import_module("ddg_explorer.app.serve")
     except ModuleNotFoundError as error:
