@@ -1,8 +1,8 @@
 """One time-stepping scheme and one running instance of it.
 
-An `Integrator` is an immutable choice of scheme and tolerances. `Integrator.stepper(dynamics)` makes
-a `Stepper`, which owns the caches of one rollout (predictor history, Jacobians, symbols) and is
-never shared between threads.
+An `Integrator` is an immutable choice of scheme and tolerances. `Integrator.stepper(dynamics)`
+makes a `Stepper`, which owns the caches of one rollout (predictor history, Jacobians, symbols) and
+is never shared between threads.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ class Stepper(ABC):
         """Advance u(t) to u(t + dt)."""
 
     def reset(self) -> None:
-        """Forget what was learned from earlier steps; called when the state is replaced."""
+        """Forget what was learned from earlier steps; called when the state is replaced.
+
+        A scheme without memory has nothing to forget.
+        """
+        return
 
 
 class Integrator(ABC):

@@ -14,11 +14,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.integrators.base import Integrator, Stepper
-from ddg_explorer.integrators.one_step import OneStepStepper
+from ddg_explorer.integrators.one_step import OneStep
 
 
-class DiscreteGradient(Integrator):
+class DiscreteGradient(OneStep):
     """Second-order, symmetric, implicit; see the module's equation."""
 
     name = "discrete_gradient"
@@ -30,17 +29,11 @@ class DiscreteGradient(Integrator):
         "conserves it, up to the reported residual, at any Δt whose solve converged"
     )
 
-    def __init__(self, *, tol: float | None = None, max_iterations: int = 60) -> None:
-        super().__init__(tol=tol)
-        if max_iterations < 1:
-            raise ValueError(f"max_iterations={max_iterations}: must be at least 1")
-        self.max_iterations = max_iterations
-
     def slope(self, dynamics: Dynamics, v: Tensor, u: Tensor, dt: float) -> Tensor:
         return dynamics.discrete_rhs(v, u, dt)
 
+    def gradient(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
+        return dynamics.discrete_gradient(v, u)
+
     def nonlinear(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
         return dynamics.nonlinear_discrete_gradient(v, u)
-
-    def stepper(self, dynamics: Dynamics) -> Stepper:
-        return OneStepStepper(dynamics, self, self.max_iterations)

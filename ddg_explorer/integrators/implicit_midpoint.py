@@ -13,11 +13,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.integrators.base import Integrator, Stepper
-from ddg_explorer.integrators.one_step import OneStepStepper
+from ddg_explorer.integrators.one_step import OneStep
 
 
-class ImplicitMidpoint(Integrator):
+class ImplicitMidpoint(OneStep):
     """Second-order, symmetric, symplectic, implicit; see the module's equation."""
 
     name = "implicit_midpoint"
@@ -29,17 +28,11 @@ class ImplicitMidpoint(Integrator):
         "symplectic form for constant skew G; other energies only approximately"
     )
 
-    def __init__(self, *, tol: float | None = None, max_iterations: int = 60) -> None:
-        super().__init__(tol=tol)
-        if max_iterations < 1:
-            raise ValueError(f"max_iterations={max_iterations}: must be at least 1")
-        self.max_iterations = max_iterations
-
     def slope(self, dynamics: Dynamics, v: Tensor, u: Tensor, dt: float) -> Tensor:
         return dynamics.rhs((u + v) / 2)
 
+    def gradient(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
+        return dynamics.gradient((u + v) / 2)
+
     def nonlinear(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
         return dynamics.nonlinear_gradient((u + v) / 2)
-
-    def stepper(self, dynamics: Dynamics) -> Stepper:
-        return OneStepStepper(dynamics, self, self.max_iterations)

@@ -1,100 +1,150 @@
-"""The implicit one-step equation shared by the discrete gradient and the implicit midpoint.
+"""Steps of the implicit one-step schemes: predictor, choice of the solver, report.
 
     F(v) = v − u − Δt Ḡ ḡ(v, u) = 0
 
-with ḡ the discrete gradient ∇̄H(v, u)/Δxᵈ or the gradient at the midpoint. Every solver below
-solves this same equation; they differ in cost only.
+with ḡ the discrete gradient ∇̄H(v, u)/Δxᵈ or the gradient at the midpoint. All solvers solve this
+same equation to the same tolerance and differ in cost only:
 
-* "newton": dense Jacobian, one inverse per trajectory, kept while it contracts. Few unknowns.
-* "picard": Anderson-accelerated fixed point with the quadratic part of H implicit in Fourier space.
+* "newton": dense Jacobian, one inverse per trajectory, kept across steps while it contracts;
+* "picard": Anderson-accelerated fixed point, preconditioned in Fourier space;
+* "krylov": inexact Newton with exact Jacobian–vector products and the same preconditioner.
+
+"auto" takes "newton" for ODEs of up to `DENSE_ODE` unknowns and for fields of up to `DENSE_FIELD`
+unknowns whose symbols are unknown; else "picard", and "krylov" from the best iterate where that
+contracts badly.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.integrators.base import Step, Stepper
+from ddg_explorer.integrators.base import Integrator, Step, Stepper
+from ddg_explorer.integrators.measured import Measured
+from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.predictor import Predictor
+from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.integrators.semi_implicit import SemiImplicit
 from ddg_explorer.solve import Chord, Solution, max_norm, newton
 
-DENSE_LIMIT = 64
+SOLVERS = ("auto", "newton", "picard", "krylov")
+DENSE_ODE = 128
+DENSE_FIELD = 64
 
 
-class Scheme(Protocol):
-    """What a one-step scheme takes from a dynamics; u and v are (B, *state)."""
+class OneStep(Integrator):
+    """An implicit one-step scheme; subclasses give `slope`, `gradient` and `nonlinear`.
 
-    def tolerance(self, dtype: torch.dtype) -> float: ...
+    Parameters
+    ----------
+    tol
+        Bound on max|δ|/max(1, max|u|) of the last update δ; one polishing iteration follows.
+        Default 1e-12 in float64, 1e-6 in float32.
+    max_iterations
+        Bound on the iterations of each solver used in a step.
+    solver
+        "auto", "newton", "picard" or "krylov", see the module.
+    """
 
+    implicit = True
+
+    def __init__(
+        self, *, tol: float | None = None, max_iterations: int = 60, solver: str = "auto"
+    ) -> None:
+        super().__init__(tol=tol)
+        if max_iterations < 1:
+            raise ValueError(f"max_iterations={max_iterations}: must be at least 1")
+        if solver not in SOLVERS:
+            raise ValueError(f"solver={solver!r}: use one of {', '.join(SOLVERS)}")
+        self.max_iterations = max_iterations
+        self.solver = solver
+
+    @abstractmethod
     def slope(self, dynamics: Dynamics, v: Tensor, u: Tensor, dt: float) -> Tensor:
         """Ḡ ḡ(v, u)."""
-        ...
 
+    @abstractmethod
+    def gradient(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
+        """ḡ(v, u)."""
+
+    @abstractmethod
     def nonlinear(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
         """ḡ(v, u) − Q(u + v)/2."""
-        ...
+
+    def stepper(self, dynamics: Dynamics) -> Stepper:
+        return OneStepStepper(dynamics, self)
 
 
 class OneStepStepper(Stepper):
     """Solves F(v) = 0 step after step, with a predictor and whatever the solver keeps."""
 
-    def __init__(self, dynamics: Dynamics, scheme: Scheme, max_iterations: int) -> None:
+    def __init__(self, dynamics: Dynamics, scheme: Scheme) -> None:
         self.dynamics = dynamics
         self.scheme = scheme
-        self.max_iterations = max_iterations
         self.predictor = Predictor()
         self.chord = Chord()
         self.chord_dt: float | None = None
-        self.semi_implicit = SemiImplicit.of(dynamics, scheme)
+        self.form = self._choose()
+
+    def _choose(self) -> FixedPoint | None:
+        """The fixed-point form to use, None for the dense Newton method."""
+        if self.scheme.solver == "newton":
+            return None
+        known = SemiImplicit.of(self.dynamics, self.scheme)
+        if known is not None:
+            return known
+        limit = DENSE_ODE if self.dynamics.grid is None else DENSE_FIELD
+        if self.scheme.solver == "auto" and math.prod(self.dynamics.state_shape) <= limit:
+            return None
+        return Measured(self.dynamics, self.scheme)
 
     def reset(self) -> None:
         self.predictor.reset()
         self.chord.inverse = None
-        if self.semi_implicit is not None:
-            self.semi_implicit.reset()
+        if self.form is not None:
+            self.form.reset()
 
     @torch.no_grad()
     def step(self, u: Tensor, dt: float) -> Step:
         batch = self.dynamics.batch_shape(u)
         state = self.dynamics.state_shape
-        u = u.detach().reshape(-1, *state)
-        flat = u.reshape(u.shape[0], -1)
-        scale = max_norm(flat).clamp_min(1.0)
-        tol = self.scheme.tolerance(u.dtype)
+        u = u.detach().reshape(-1, *state).contiguous()
+        flat = u.view(u.shape[0], -1)
+        scale = max_norm(flat).clamp_min_(1.0)
         guess = self.predictor.predict(flat, dt)
-        if self.semi_implicit is not None:
-            solution = self.semi_implicit.solve(
-                u, guess, dt, scale=scale, tol=tol, max_iterations=self.max_iterations
-            )
+        tol, limit = self.scheme.tolerance(u.dtype), self.scheme.max_iterations
+        if self.form is None:
+            found = self._newton(u, guess, dt, scale, tol)
         else:
-            solution = self._newton(u, guess, dt, scale, tol)
-        value = solution.value.reshape(*batch, *state)
+            found = self.form.solve(
+                u,
+                guess,
+                dt,
+                scale=scale,
+                tol=tol,
+                max_iterations=limit,
+                solver=self.scheme.solver,
+            )
         return Step(
-            value,
-            solution.residual.reshape(batch),
-            solution.iterations.reshape(batch),
-            solution.converged.reshape(batch),
-            solution.reason,
+            found.value.view(*batch, *state),
+            found.residual.view(batch),
+            found.iterations.view(batch),
+            found.converged.view(batch),
+            found.reason,
         )
 
     def _newton(self, u: Tensor, guess: Tensor, dt: float, scale: Tensor, tol: float) -> Solution:
-        def residual(v: Tensor) -> Tensor:
-            w = v.reshape(u.shape)
-            return (w - u - dt * self.scheme.slope(self.dynamics, w, u, dt)).reshape(v.shape)
+        def residual(x: Tensor) -> Tensor:
+            v = x.reshape(u.shape)
+            return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
 
         self.chord.residual = residual
         if self.chord_dt != dt:
             self.chord.inverse = None
             self.chord_dt = dt
-        return newton(
-            residual,
-            guess,
-            self.chord,
-            scale=scale,
-            tol=tol,
-            max_iterations=self.max_iterations,
-        )
+        limit = self.scheme.max_iterations
+        return newton(residual, guess, self.chord, scale=scale, tol=tol, max_iterations=limit)

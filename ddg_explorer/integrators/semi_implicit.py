@@ -2,10 +2,19 @@
 
 With ḡ(v, u) = Q(u + v)/2 + N(v, u), a constant c and hats for Fourier coefficients,
 
-    M v̂ = (1 + Δt/2 Ĝ Q̂) û + Δt Ĝ F[N(v, u) − c v/2],   M = 1 − Δt/2 Ĝ(Q̂ + c)
+    M v̂ = (1 + Δt/2 Ĝ Q̂) û + Δt Ĝ F[N(v, u) − c v/2],      M = 1 − Δt/2 Ĝ (Q̂ + c)
 
 has the scheme's solution as its fixed point for every c. The c in the middle of the range of N's
 slope halves the contraction factor (Cahn–Hilliard: u³ is split as u³ − c u).
+
+Newton's method on it needs (1 − S(p − c/2)) δ = f with S = M⁻¹ΔtĜ and p = ∂N/∂v: GMRES. Where G is
+symmetric negative semi-definite and N pointwise, the same equation times (−ΔtG)⁺M reads
+
+    ((−G)⁺ + Δt (p + Q/2)) δ = −(−G)⁺F(v),
+
+symmetric, and positive definite as long as the step is unique: conjugate gradients with the mean of
+p in Fourier space, one transform pair per iteration. The step is then a critical point of a
+functional, which the line search can follow where the curvature turns negative.
 
 û is transformed anew from the real state in every step: Fourier data carried along would let a
 non-Hermitian mode grow.
@@ -14,86 +23,71 @@ non-Hermitian mode grow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.grids import Grid
-from ddg_explorer.solve import Progress, Solution, anderson, max_norm
+from ddg_explorer.integrators.preconditioned import FixedPoint
+from ddg_explorer.integrators.scheme import Scheme
+from ddg_explorer.solve import gmres, pcg, symbols
+from ddg_explorer.solve.newton_krylov import Direction, Slope
 
 MIN_PIVOT = 0.3
+KRYLOV_LIMIT = 80
 
 
-def symbol_product(a: Tensor, b: Tensor, ndim: int) -> Tensor:
-    """Product of two symbols, each (*half), (C, *half) (diagonal) or (C, C, *half)."""
-    if a.ndim == ndim + 2 and b.ndim == ndim + 2:
-        return torch.einsum("ij...,jk...->ik...", a, b)
-    if a.ndim == ndim + 2:
-        return a * b
-    return a * b if b.ndim <= ndim + 1 else a.unsqueeze(1) * b if a.ndim == ndim + 1 else a * b
+class SemiImplicit(FixedPoint):
+    """The fixed-point form of one scheme on one dynamics; keeps the symbols of the last Δt."""
 
-
-def symbol_apply(a: Tensor, x: Tensor, ndim: int) -> Tensor:
-    """Symbol times Fourier coefficients x, (B, C, *half)."""
-    if a.ndim == ndim + 2:
-        return (a * x.unsqueeze(1)).sum(2)
-    return a * x
-
-
-def symbol_inverse(a: Tensor, ndim: int) -> Tensor:
-    """Inverse of a symbol, mode by mode."""
-    if a.ndim == ndim + 2:
-        return torch.linalg.inv(a.movedim((0, 1), (-2, -1))).movedim((-2, -1), (0, 1))
-    return 1 / a
-
-
-class SemiImplicit:
-    """The fixed-point form of one scheme on one dynamics; caches the symbols of the last Δt."""
-
-    def __init__(self, dynamics: Dynamics, scheme: Any, g: Tensor, q: Tensor) -> None:
+    def __init__(self, dynamics: Dynamics, scheme: Scheme, g: Tensor, q: Tensor) -> None:
+        super().__init__()
         assert dynamics.grid is not None
         self.dynamics = dynamics
         self.scheme = scheme
         self.grid: Grid = dynamics.grid
+        self.ndim = self.grid.ndim
         self.g = g
         self.q = q
+        # G symmetric and ≤ 0, the same on every channel: the H⁻¹ form exists
+        real = not symbols.mixes(g, self.ndim) and not symbols.mixes(q, self.ndim)
+        real = real and not q.is_complex() and (not g.is_complex() or not bool(g.imag.any()))
+        self.gradient_flow = real and bool((g.real <= 0).all())
+        self.pointwise: bool | None = None
         self.key: tuple[float, float] | None = None
         self.c: float | None = None
+        self.age = 0
 
     @classmethod
-    def of(cls, dynamics: Dynamics, scheme: Any) -> SemiImplicit | None:
+    def of(cls, dynamics: Dynamics, scheme: Scheme) -> SemiImplicit | None:
         """None where G or the quadratic part of H has no symbol."""
         if dynamics.grid is None or dynamics.structure.state_dependent:
             return None
         q = dynamics.quadratic_symbol()
         if q is None:
             return None
-        g = dynamics.structure.symbol(q.dtype, q.device)
+        real = q.real.dtype
+        g = dynamics.structure.symbol(real, q.device)
         return None if g is None else cls(dynamics, scheme, g, q)
 
     def reset(self) -> None:
+        super().reset()
         self.c = None
+        self.pointwise = None
 
-    def _slope_range(self, u: Tensor) -> tuple[float, float]:
-        """Extremes of N's slope at v = u: where N is pointwise, exactly its derivative's range."""
-
-        def nonlinear(v: Tensor) -> Tensor:
-            return self.scheme.nonlinear(self.dynamics, v, u)
-
-        p = torch.func.jvp(nonlinear, (u,), (torch.ones_like(u),))[1]
-        return float(p.min()), float(p.max())
+    def _nonlinear_slope(self, v: Tensor, u: Tensor, d: Tensor) -> Tensor:
+        """∂N/∂v applied to d; all (B, *state)."""
+        return torch.func.jvp(lambda x: self.scheme.nonlinear(self.dynamics, x, u), (v,), (d,))[1]
 
     def _split(self, u: Tensor, dt: float) -> float:
-        low, high = self._slope_range(u)
-        if not (abs(low) < float("inf") and abs(high) < float("inf")):
-            return 0.0
-        c = low + high
-        if not self.g.is_complex() and self.g.ndim == self.grid.ndim:
+        p = self._nonlinear_slope(u, u, torch.ones_like(u))
+        p = p[torch.isfinite(p)]
+        c = float(p.min() + p.max()) if p.numel() else 0.0
+        if self.gradient_flow:
             # keep M ≥ MIN_PIVOT where the quadratic part alone is unstable
-            need = -self.q - 2 * (1 - MIN_PIVOT) / (dt * self.g.abs()).clamp_min(1e-300)
-            c = max(c, float(need.max()))
+            rate = (dt * self.g.real.abs()).clamp_min(torch.finfo(self.q.dtype).tiny)
+            c = max(c, float((-self.q - 2 * (1 - MIN_PIVOT) / rate).max()))
         return c
 
     def _prepare(self, u: Tensor, dt: float) -> None:
@@ -101,47 +95,109 @@ class SemiImplicit:
             self.c = self._split(u, dt)
         if self.key == (dt, self.c):
             return
-        nd = self.grid.ndim
-        half = dt / 2 * symbol_product(self.g, self.q, nd)
+        nd = self.ndim
+        half = dt / 2 * symbols.product(self.g, self.q, nd)
         split = dt / 2 * self.c * self.g
-        one = torch.ones((), dtype=half.dtype, device=half.device)
-        if half.ndim == nd + 2:
-            eye = torch.eye(half.shape[0], dtype=half.dtype, device=half.device)
-            one = eye.reshape(*eye.shape, *(1,) * nd)
-        self.m = one - half - split
-        inverse = symbol_inverse(self.m, nd)
-        self.base_symbol = symbol_product(inverse, one + half, nd)
-        self.slope_symbol = symbol_product(inverse, dt * self.g, nd)
+        if symbols.mixes(half, nd) and not symbols.mixes(split, nd):
+            split = split * symbols.identity(half, nd)
+        self.m = symbols.one_minus(half + split, nd)
+        self.inverse = inverse = symbols.inverse(self.m, nd)
+        self.base_symbol = symbols.product(inverse, symbols.one_minus(-half, nd), nd)
+        self.slope_symbol = symbols.product(inverse, dt * self.g, nd)
         self.key = (dt, self.c)
 
-    def fixed_map(self, u: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
-        """g with g(v) = v for the scheme's solution; (B, n) → (B, n)."""
+    def fixed_map(self, u: Tensor, guess: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
         self._prepare(u, dt)
-        nd, shape, axes = self.grid.ndim, u.shape, self.grid.axes
-        size, half_c = self.grid.shape, -(self.c or 0.0) / 2
-        base = symbol_apply(self.base_symbol, self.grid.rfft(u), nd)
+        nd, shape, axes, size = self.ndim, u.shape, self.grid.axes, self.grid.shape
+        base = symbols.apply(self.base_symbol, self.grid.rfft(u), nd)
         nonlinear, dynamics, slope = self.scheme.nonlinear, self.dynamics, self.slope_symbol
-        flat = (shape[0], u[0].numel())
-        mixing = slope.ndim == nd + 2
+        half_c = -(self.c or 0.0) / 2
+        flat = guess.shape
+        mixing = symbols.mixes(slope, nd)
 
         def g(x: Tensor) -> Tensor:
             v = x.view(shape)
             w = torch.add(nonlinear(dynamics, v, u), v, alpha=half_c)
             w_hat = torch.fft.rfftn(w, dim=axes)
             if mixing:
-                v_hat = base + symbol_apply(slope, w_hat, nd)
+                v_hat = base + symbols.apply(slope, w_hat, nd)
             else:
                 v_hat = torch.addcmul(base, slope, w_hat)
             return torch.fft.irfftn(v_hat, s=size, dim=axes).view(flat)
 
         return g
 
-    def solve(
-        self, u: Tensor, guess: Tensor, dt: float, *, scale: Tensor, tol: float, max_iterations: int
-    ) -> Solution:
-        progress = Progress(scale, tol, polish=1)
-        g = self.fixed_map(u, dt)
-        v, f = anderson(g, guess, progress, max_iterations=max_iterations)
-        f_hat = self.grid.rfft(f.view(u.shape))
-        r = self.grid.irfft(symbol_apply(self.m, f_hat, self.grid.ndim)).reshape(f.shape)
-        return progress.solution(v, max_norm(r), "the fixed point")
+    def _filter(self, symbol: Tensor, x: Tensor, shape: torch.Size) -> Tensor:
+        """The symbol applied to real data (B, n)."""
+        x_hat = self.grid.rfft(x.view(shape))
+        return self.grid.irfft(symbols.apply(symbol, x_hat, self.ndim)).reshape(x.shape)
+
+    def defect(self, f: Tensor, u: Tensor) -> Tensor:
+        return self._filter(-self.m, f, u.shape)
+
+    def precondition_adjoint(self, x: Tensor, shape: torch.Size) -> Tensor:
+        return self._filter(symbols.adjoint(self.inverse, self.ndim), x, shape)
+
+    def newton(self, u: Tensor, dt: float) -> tuple[Direction, Slope | None]:
+        if self.pointwise is None:
+            self.pointwise = self._is_pointwise(u)
+        if not (self.gradient_flow and self.pointwise):
+            return self._gmres(u), None
+        lift = -self.g.real
+        lift = torch.where(lift > 0, 1 / lift, 0.0)
+        weight = lift * self.m.real
+
+        def slope(f: Tensor, delta: Tensor) -> Tensor:
+            return -torch.linalg.vecdot(self._filter(weight, f, u.shape), delta)
+
+        return self._conjugate(u, dt, lift, weight), slope
+
+    def _is_pointwise(self, u: Tensor) -> bool:
+        """Whether ∂N/∂v is diagonal: then a random sign pattern passes through it unchanged."""
+        generator = torch.Generator().manual_seed(0)
+        signs = torch.randint(0, 2, u.shape, generator=generator).to(u) * 2 - 1
+        plain = self._nonlinear_slope(u, u, torch.ones_like(u))
+        signed = self._nonlinear_slope(u, u, signs) * signs
+        error, size = (signed - plain).abs().amax(), plain.abs().amax()
+        return bool(error <= 1e3 * torch.finfo(u.dtype).eps * size)
+
+    def _gmres(self, u: Tensor) -> Direction:
+        half_c = (self.c or 0.0) / 2
+
+        def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
+            w = v.view(u.shape)
+            p = self._nonlinear_slope(w, u, torch.ones_like(w)) if self.pointwise else None
+
+            def apply(d: Tensor) -> Tensor:
+                x = d.view(u.shape)
+                slope = p * x if p is not None else self._nonlinear_slope(w, u, x)
+                bent = (slope - half_c * x).reshape(d.shape)
+                return d - self._filter(self.slope_symbol, bent, u.shape)
+
+            return gmres(apply, f, rtol=eta, max_iterations=KRYLOV_LIMIT)[0]
+
+        return direction
+
+    def _conjugate(self, u: Tensor, dt: float, lift: Tensor, weight: Tensor) -> Direction:
+        kernel = (lift == 0).to(lift.dtype)
+        # the smallest mean coefficient for which the preconditioner stays positive
+        least = torch.where(lift > 0, -(1 - MIN_PIVOT) * lift / dt - self.q / 2, -torch.inf).max()
+
+        def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
+            w = v.view(u.shape)
+            p = self._nonlinear_slope(w, u, torch.ones_like(w))
+            dims = tuple(range(1, p.ndim))
+            mean = p.mean(dims, keepdim=True).clamp_min(least)
+            b = lift + dt * (mean + self.q / 2)
+            inverse = torch.where(lift > 0, 1 / b, 0.0)
+            spread = (dt * (p - mean)).reshape(f.shape)
+            delta, _, _ = pcg(
+                lambda r: self._filter(inverse, r, u.shape),
+                lambda d: spread * d,
+                self._filter(weight, f, u.shape),
+                rtol=eta,
+                max_iterations=KRYLOV_LIMIT,
+            )
+            return delta + self._filter(kernel, f, u.shape)
+
+        return direction

@@ -67,8 +67,7 @@ def newton_krylov(
         delta = direction(x, right, eta)
         x, f, stuck = _search(fixed_map, x, f, delta, progress, slope)
         if stuck.any():
-            progress.active &= ~stuck
-            progress._whole = False
+            progress.give_up(stuck)
     return x, f
 
 

@@ -115,6 +115,11 @@ class Progress:
         self._left = np.where(self.converged, self._left, self.polish)
         self._whole = bool(self.active.all())
 
+    def give_up(self, stuck: np.ndarray) -> None:
+        """Stop the trajectories of this (B,) mask where they are."""
+        self.active = self.active & ~stuck
+        self._whole = False
+
     @property
     def running(self) -> bool:
         return self._whole or bool(self.active.any())

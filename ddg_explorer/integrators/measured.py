@@ -1,0 +1,125 @@
+"""Fixed point with a measured preconditioner, for energies of which only the action is known.
+
+    g(v) = v − M⁻¹F(v),      M = 1 − Δt Ĝ Ĵ
+
+Ĵ is the symbol of the translation-averaged Jacobian ∂ḡ/∂v, measured by its response to a comb of
+impulses (learned stencil networks, energies of a user). Where G itself is no convolution, the
+Jacobian of Ḡ ḡ is measured instead; without a grid M = 1. Newton's method uses exact
+Jacobian–vector products and GMRES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.integrators.preconditioned import FixedPoint
+from ddg_explorer.integrators.scheme import Scheme
+from ddg_explorer.solve import gmres, symbols
+from ddg_explorer.solve.newton_krylov import Direction, Slope
+
+MIN_PIVOT = 0.3
+KRYLOV_LIMIT = 80
+RENEW = 1.5
+"""The symbol is measured anew when a step takes this many times the best step's iterations."""
+
+
+class Measured(FixedPoint):
+    """The residual form of one scheme on one dynamics; keeps Ĵ until the solves get slower."""
+
+    def __init__(self, dynamics: Dynamics, scheme: Scheme) -> None:
+        super().__init__()
+        self.dynamics = dynamics
+        self.scheme = scheme
+        self.grid = dynamics.grid
+        self.g = None
+        if self.grid is not None and not dynamics.structure.state_dependent:
+            self.g = dynamics.structure.symbol()
+        self.rate: Tensor | None = None
+        self.inverse: Tensor | None = None
+        self.m: Tensor | None = None
+        self.dt: float | None = None
+        self.fewest: int | None = None
+
+    def reset(self) -> None:
+        super().reset()
+        self.rate = None
+
+    def observe(self, iterations: int) -> None:
+        if self.fewest is None or iterations < self.fewest:
+            self.fewest = iterations
+        elif iterations > RENEW * self.fewest + 2:
+            self.rate = self.fewest = None
+
+    def _measure(self, u: Tensor, guess: Tensor) -> Tensor:
+        """Symbol of ∂(Ḡ ḡ)/∂v at the guess."""
+        assert self.grid is not None
+        nd, v = self.grid.ndim, guess.view(u.shape)
+
+        def jacobian(d: Tensor) -> Tensor:
+            if self.g is None:
+                return torch.func.jvp(
+                    lambda x: self.scheme.slope(self.dynamics, x, u, 0.0), (v,), (d,)
+                )[1]
+            return torch.func.jvp(lambda x: self.scheme.gradient(self.dynamics, x, u), (v,), (d,))[
+                1
+            ]
+
+        symbol = symbols.measured_symbol(jacobian, u, nd)
+        return symbol if self.g is None else symbols.product(self.g.to(symbol), symbol, nd)
+
+    def _prepare(self, u: Tensor, guess: Tensor, dt: float) -> None:
+        if self.grid is None or (self.rate is not None and self.dt == dt):
+            return
+        if self.rate is None:
+            self.rate = self._measure(u, guess)
+        nd = self.grid.ndim
+        m = symbols.one_minus(dt * self.rate, nd)
+        self.inverse = symbols.safe_inverse(m, nd, MIN_PIVOT)
+        self.m = symbols.inverse(self.inverse, nd)
+        self.dt = dt
+
+    def _filter(self, symbol: Tensor | None, x: Tensor, shape: torch.Size) -> Tensor:
+        if symbol is None or self.grid is None:
+            return x
+        x_hat = self.grid.rfft(x.view(shape))
+        return self.grid.irfft(symbols.apply(symbol, x_hat, self.grid.ndim)).reshape(x.shape)
+
+    def _residual(self, u: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
+        def residual(x: Tensor) -> Tensor:
+            v = x.view(u.shape)
+            return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
+
+        return residual
+
+    def fixed_map(self, u: Tensor, guess: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
+        self._prepare(u, guess, dt)
+        residual = self._residual(u, dt)
+
+        def g(x: Tensor) -> Tensor:
+            return x - self._filter(self.inverse, residual(x), u.shape)
+
+        return g
+
+    def defect(self, f: Tensor, u: Tensor) -> Tensor:
+        return -self._filter(self.m, f, u.shape)
+
+    def precondition_adjoint(self, x: Tensor, shape: torch.Size) -> Tensor:
+        if self.inverse is None or self.grid is None:
+            return x
+        return self._filter(symbols.adjoint(self.inverse, self.grid.ndim), x, shape)
+
+    def newton(self, u: Tensor, dt: float) -> tuple[Direction, Slope | None]:
+        residual = self._residual(u, dt)
+
+        def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
+            def apply(d: Tensor) -> Tensor:
+                change = torch.func.jvp(residual, (v,), (d,))[1]
+                return self._filter(self.inverse, change, u.shape)
+
+            return gmres(apply, f, rtol=eta, max_iterations=KRYLOV_LIMIT)[0]
+
+        return direction, None
