@@ -2,11 +2,21 @@
 
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
+from ddg_explorer.integrators.dopri5 import Dopri5
+from ddg_explorer.integrators.etdrk4 import ETDRK4
+from ddg_explorer.integrators.explicit import RK4, Euler, Midpoint
 from ddg_explorer.integrators.implicit_midpoint import ImplicitMidpoint
+from ddg_explorer.integrators.leapfrog import Leapfrog
 
 INTEGRATORS: dict[str, type[Integrator]] = {
     "discrete_gradient": DiscreteGradient,
     "implicit_midpoint": ImplicitMidpoint,
+    "leapfrog": Leapfrog,
+    "midpoint": Midpoint,
+    "rk4": RK4,
+    "dopri5": Dopri5,
+    "euler": Euler,
+    "etdrk4": ETDRK4,
 }
 
 __all__ = ["INTEGRATORS", "Integrator", "Step", "Stepper"]
