@@ -41,8 +41,9 @@ def differentiable_step(
     RuntimeError
         If a trajectory did not converge: its derivatives would mean nothing.
     """
-    running = integrator.stepper(dynamics) if stepper is None else stepper
-    step = running.step(u, float(dt))
+    running = OneStepStepper(dynamics, integrator) if stepper is None else stepper
+    length = float(dt.detach()) if isinstance(dt, Tensor) else dt
+    step = running.step(u, length)
     if not bool(step.converged.all()):
         raise RuntimeError(step.reason)
     shape = (-1, *dynamics.state_shape)
@@ -50,7 +51,7 @@ def differentiable_step(
 
     def residual(x: Tensor) -> Tensor:
         v = x.reshape(start.shape)
-        slope = integrator.slope(dynamics, v, start, float(dt))
+        slope = integrator.slope(dynamics, v, start, length)
         return (v - start - dt * slope).reshape(x.shape)
 
     flat = step.value.reshape(start.shape[0], -1)

@@ -19,7 +19,7 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.solve import gmres, symbols
-from ddg_explorer.solve.newton_krylov import Direction, Slope
+from ddg_explorer.solve.inexact import Direction, Slope
 
 MIN_PIVOT = 0.3
 KRYLOV_LIMIT = 80

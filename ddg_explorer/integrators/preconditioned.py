@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.solve import Progress, Solution, anderson, max_norm, newton_krylov
-from ddg_explorer.solve.newton_krylov import Direction, Slope
+from ddg_explorer.solve.inexact import Direction, Slope
 
 PATIENCE = 45
 """Picard iterations that cost about as much as Newton–Krylov from the start."""

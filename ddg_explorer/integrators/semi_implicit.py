@@ -4,11 +4,11 @@ With ḡ(v, u) = Q(u + v)/2 + N(v, u), a constant c and hats for Fourier coeffic
 
     M v̂ = (1 + Δt/2 Ĝ Q̂) û + Δt Ĝ F[N(v, u) − c v/2],      M = 1 − Δt/2 Ĝ (Q̂ + c)
 
-has the scheme's solution as its fixed point for every c. The c in the middle of the range of N's
-slope halves the contraction factor (Cahn–Hilliard: u³ is split as u³ − c u).
+has the scheme's solution as its fixed point for every c. Fastest is c/2 = the mean of N's slope
+p = ∂N/∂v (Cahn–Hilliard: u³ is split as u³ − c u), so c follows the state.
 
-Newton's method on it needs (1 − S(p − c/2)) δ = f with S = M⁻¹ΔtĜ and p = ∂N/∂v: GMRES. Where G is
-symmetric negative semi-definite and N pointwise, the same equation times (−ΔtG)⁺M reads
+Newton's method on it needs (1 − S(p − c/2)) δ = f with S = M⁻¹ΔtĜ: GMRES. Where G is symmetric
+negative semi-definite and N pointwise, the same equation times (−G)⁺M reads
 
     ((−G)⁺ + Δt (p + Q/2)) δ = −(−G)⁺F(v),
 
@@ -32,10 +32,13 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.solve import gmres, pcg, symbols
-from ddg_explorer.solve.newton_krylov import Direction, Slope
+from ddg_explorer.solve.inexact import Direction, Slope
 
 MIN_PIVOT = 0.3
 KRYLOV_LIMIT = 80
+KEEP = 0.03
+SLOW_STEP = 12
+LOOK_EVERY = 20
 
 
 class SemiImplicit(FixedPoint):
@@ -57,7 +60,7 @@ class SemiImplicit(FixedPoint):
         self.pointwise: bool | None = None
         self.key: tuple[float, float] | None = None
         self.c: float | None = None
-        self.age = 0
+        self._age = 0
 
     @classmethod
     def of(cls, dynamics: Dynamics, scheme: Scheme) -> SemiImplicit | None:
@@ -81,18 +84,26 @@ class SemiImplicit(FixedPoint):
         return torch.func.jvp(lambda x: self.scheme.nonlinear(self.dynamics, x, u), (v,), (d,))[1]
 
     def _split(self, u: Tensor, dt: float) -> float:
+        """c, kept while the mean of N's slope moves by little."""
         p = self._nonlinear_slope(u, u, torch.ones_like(u))
         p = p[torch.isfinite(p)]
-        c = float(p.min() + p.max()) if p.numel() else 0.0
+        c = 2 * float(p.mean()) if p.numel() else 0.0
         if self.gradient_flow:
             # keep M ≥ MIN_PIVOT where the quadratic part alone is unstable
             rate = (dt * self.g.real.abs()).clamp_min(torch.finfo(self.q.dtype).tiny)
             c = max(c, float((-self.q - 2 * (1 - MIN_PIVOT) / rate).max()))
-        return c
+        if self.c is None or self.key is None or self.key[0] != dt:
+            return c
+        return self.c if abs(c - self.c) <= KEEP * float(p.abs().max()) else c
+
+    def observe(self, iterations: int) -> None:
+        # a slow step is worth a look at the slope, a fast one is cheaper than the look
+        self._age = 0 if iterations > SLOW_STEP else self._age - 1
 
     def _prepare(self, u: Tensor, dt: float) -> None:
-        if self.c is None or self.key is None or self.key[0] != dt:
+        if self.c is None or self._age <= 0 or self.key is None or self.key[0] != dt:
             self.c = self._split(u, dt)
+            self._age = LOOK_EVERY
         if self.key == (dt, self.c):
             return
         nd = self.ndim

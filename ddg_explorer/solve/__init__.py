@@ -1,10 +1,10 @@
 """Batched solvers for implicit steps. They know no physics: callables and tensors only."""
 
-from ddg_explorer.solve.anderson import anderson
+from ddg_explorer.solve.dense import Chord, jacobian, newton
 from ddg_explorer.solve.implicit import attach_gradient
+from ddg_explorer.solve.inexact import newton_krylov
 from ddg_explorer.solve.krylov import gmres, pcg
-from ddg_explorer.solve.newton import Chord, jacobian, newton
-from ddg_explorer.solve.newton_krylov import newton_krylov
+from ddg_explorer.solve.mixing import anderson
 from ddg_explorer.solve.progress import Progress, Solution, max_norm
 from ddg_explorer.solve.symbols import measured_symbol
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ddg_explorer.solve.dense import Residual, jacobian
 from ddg_explorer.solve.krylov import gmres
-from ddg_explorer.solve.newton import Residual, jacobian
 
 DENSE_LIMIT = 64
 
@@ -52,7 +52,12 @@ def attach_gradient(
             return v
         zero = r - r.detach()
         accuracy = rtol or (1e-11 if v.dtype == torch.float64 else 1e-5)
-        zero.register_hook(lambda g: _adjoint(residual, v, g, precondition, accuracy))
+
+        def pull_back(g: Tensor | None) -> Tensor | None:
+            # autograd passes None where the output was not used
+            return None if g is None else _adjoint(residual, v, g, precondition, accuracy)
+
+        zero.register_hook(pull_back)
         return v - zero
 
 
