@@ -1,0 +1,56 @@
+"""`python -m benchmarks [--only ROW …] [--quick] [--strict] [--device D] [--threads N]`.
+
+Measures the rows, prints them and keeps each as JSON in `benchmarks/results/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+
+from benchmarks.machine import Options, describe, pin
+from benchmarks.report import Row, summary
+from benchmarks.rows import ROWS, measure
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", metavar="ROW", choices=ROWS, help=", ".join(ROWS))
+    parser.add_argument("--quick", action="store_true", help="short runs, nothing is kept")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a bound is missed")
+    parser.add_argument("--device", default="cpu", help="where our side runs (default: cpu)")
+    parser.add_argument("--threads", type=int, default=1, help="for both sides (default: 1)")
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    arguments = parse()
+    options = Options(arguments.device, arguments.threads, arguments.quick)
+    pin(options.threads)
+    machine = describe(options, " ".join(["python -m benchmarks", *sys.argv[1:]]))
+    print(
+        f"{machine['device_name']}, {machine['cores']} cores, {options.threads} thread(s); "
+        f"torch {machine['versions']['torch']}, python {machine['python']}; {machine['date']}"
+    )
+    rows: list[Row] = []
+    for name in arguments.only or ROWS:
+        start = time.perf_counter()
+        try:
+            row = measure(name, options)
+        except Exception as error:
+            traceback.print_exc()
+            row = Row(name, "failed", {}, unavailable=f"{type(error).__name__}: {error}")
+        seconds = time.perf_counter() - start
+        row.print()
+        print(f"    ({seconds:.0f} s)", flush=True)
+        if not options.quick:
+            row.save(machine, seconds)
+        rows.append(row)
+    print(summary(rows))
+    return int(arguments.strict and any(row.failed for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The rows of the table, one module each with `measure(options) -> Row`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from benchmarks.machine import Options
+from benchmarks.report import Row
+
+ROWS = (
+    "conservation",
+    "dissipation",
+    "kdv_phlearn",
+    "cahn_hilliard_pypde",
+    "cahn_hilliard_exponax",
+    "kdv_etdrk4",
+    "scaling",
+    "batched",
+    "import_time",
+    "live_view",
+)
+
+
+def measure(name: str, options: Options) -> Row:
+    """Measure one row; modules are imported one by one, so that one row needs only its own."""
+    return import_module(f"benchmarks.rows.{name}").measure(options)
