@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from ddg_explorer.structure.base import Structure
 from ddg_explorer.structure.combination import Combination
+from ddg_explorer.structure.constrained import DissipativeKernel, FreeKernel, SkewKernel
+from ddg_explorer.structure.dense import DissipativeMatrix, MatrixStructure, SkewMatrix
 from ddg_explorer.structure.fields import CentralDerivative, Laplacian, MinusIdentity, StrainWave
+from ddg_explorer.structure.kernel import KernelStructure
 from ddg_explorer.structure.report import Report
+from ddg_explorer.structure.state_dependent import MobilityStructure, StateDependent, StateMatrix
 from ddg_explorer.structure.symplectic import DampedSymplectic, Friction, Symplectic
 
 STRUCTURES = {
@@ -15,6 +19,16 @@ STRUCTURES = {
     "laplacian": Laplacian,
     "minus_identity": MinusIdentity,
     "strain_wave": StrainWave,
+    "matrix": MatrixStructure,
+    "dense_skew": MatrixStructure.skew,
+    "dense_dissipative": MatrixStructure.dissipative,
+    "kernel": KernelStructure,
+    "skew_kernel": KernelStructure.skew,
+    "dissipative_kernel": KernelStructure.dissipative,
+    "mobility": MobilityStructure,
+    "state_matrix": StateMatrix,
+    "state_dependent": StateDependent,
+    "combination": Combination,
 }
 """Name → class or constructor."""
 
@@ -23,10 +37,20 @@ __all__ = [
     "CentralDerivative",
     "Combination",
     "DampedSymplectic",
+    "DissipativeKernel",
+    "DissipativeMatrix",
+    "FreeKernel",
     "Friction",
+    "KernelStructure",
     "Laplacian",
+    "MatrixStructure",
     "MinusIdentity",
+    "MobilityStructure",
     "Report",
+    "SkewKernel",
+    "SkewMatrix",
+    "StateDependent",
+    "StateMatrix",
     "StrainWave",
     "Structure",
     "Symplectic",

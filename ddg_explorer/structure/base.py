@@ -12,6 +12,7 @@ G acts linearly on the variational derivative g = ∇̄H/Δxᵈ, shape `(..., d)
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -121,8 +122,10 @@ class Structure:
             symbol = self.symbol()
             if symbol is not None and self.grid is not None:
                 return report_of_symbol(symbol, self._weights(symbol), self.grid, tolerance)
-            matrix = self.matrix(shape, u=u)
-            return report_of_matrix(matrix, self._shape(shape, u), self.grid, tolerance)
+            shape = self._shape(shape, u)
+            at = partial(self.matrix, shape)
+            moved = (lambda move: at(u=move(u))) if self.state_dependent else None
+            return report_of_matrix(at(u=u), shape, self.grid, tolerance, moved)
 
     @property
     def law(self) -> str:
@@ -140,9 +143,13 @@ class Structure:
     def _measured(self, law: str) -> bool:
         """The flag `law` of `report()`, kept where nothing can change it.
 
-        False where G depends on the state or its shape is unknown: no guarantee can be computed.
+        False where no guarantee can be computed: G depends on the state, or its matrix is unknown
+        or too large.
         """
-        if self.state_dependent or self.state_shape is None:
+        shape = self.state_shape
+        if self.state_dependent or shape is None:
+            return False
+        if math.prod(shape) > MATRIX_LIMIT and self.symbol() is None:
             return False
         if self.module is not None:
             return getattr(self.report(), law)

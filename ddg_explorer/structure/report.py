@@ -7,7 +7,7 @@ them with a tolerance times the largest entry of G.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -30,7 +30,7 @@ class Report:
     mass_defect
         Largest |column sum|, taken per output channel.
     anisotropy
-        Largest |entry| of G − PGPᵀ over the grid's rotations and reflections P; None for an ODE.
+        Largest |entry| of G(Pu) − P G(u) Pᵀ over the grid's rotations and reflections P; None for an ODE.
     tolerance
         Verdicts allow a defect of `tolerance · scale`.
     """
@@ -72,9 +72,9 @@ class Report:
         if self.is_skew:
             energy = f"energy is conserved (skew to {self.skew_defect / unit:.1e})"
         elif self.is_dissipative:
-            energy = f"energy never rises (largest symbol {self.symmetric_max / unit:+.1e})"
+            energy = f"energy never rises (largest growth {self.symmetric_max / unit:+.1e})"
         else:
-            energy = f"energy can rise (largest symbol {self.symmetric_max / unit:+.1e})"
+            energy = f"energy can rise (largest growth {self.symmetric_max / unit:+.1e})"
         kept = "is" if self.conserves_mass else "is not"
         lines = [energy, f"mass {kept} conserved (column sums {self.mass_defect / unit:.1e})"]
         if self.anisotropy is not None:
@@ -87,9 +87,17 @@ class Report:
 
 
 def report_of_matrix(
-    matrix: Tensor, shape: tuple[int, ...], grid: Grid | None, tolerance: float
+    matrix: Tensor,
+    shape: tuple[int, ...],
+    grid: Grid | None,
+    tolerance: float,
+    moved: Callable[[Symmetry], Tensor] | None = None,
 ) -> Report:
-    """Report of a dense (N, N) matrix that acts on flattened states of `shape`."""
+    """Report of a dense (N, N) matrix that acts on flattened states of `shape`.
+
+    `moved(P)` is the matrix at the moved state Pu, for a G that depends on u: isotropy is then
+    G(Pu) = P G(u) Pᵀ.
+    """
     size = matrix.shape[0]
     eigenvalues = torch.linalg.eigvalsh((matrix + matrix.T) / 2)
     channels = 1 if grid is None else shape[0]
@@ -97,8 +105,11 @@ def report_of_matrix(
     anisotropy = None
     if grid is not None:
         index = torch.arange(size).reshape(shape)
-        moves = [move(index).flatten() for move in symmetries(grid)]
-        anisotropy = max(float((matrix - matrix[p][:, p]).abs().max()) for p in moves)
+        anisotropy = 0.0
+        for move in symmetries(grid):
+            order = move(index).flatten()
+            there = matrix if moved is None else moved(move)
+            anisotropy = max(anisotropy, float((there - matrix[order][:, order]).abs().max()))
     return Report(
         scale=float(matrix.abs().max()),
         symmetric_max=float(eigenvalues[-1]),

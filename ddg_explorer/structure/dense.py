@@ -1,0 +1,130 @@
+"""Dense structure matrices, fixed or learned: free, skew or dissipative by construction.
+
+    skew           G = A − Aᵀ
+    dissipative    G = −L Lᵀ,   or  G = A − Aᵀ − L Lᵀ
+
+A and L are unconstrained, and every skew (every negative semi-definite) matrix is reached. On an
+ODE `(..., d)` the matrix acts on the components; on a field `(..., C, *grid)` on the channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ddg_explorer.grids import Grid
+from ddg_explorer.structure.base import Structure
+from ddg_explorer.structure.coefficients import Coefficients
+
+
+class SkewMatrix(nn.Module):
+    """A − Aᵀ of a learnable square A, exactly skew in floating point."""
+
+    guarantees = frozenset({"is_skew", "is_dissipative"})
+
+    def __init__(self, raw: Tensor) -> None:
+        super().__init__()
+        self.raw = nn.Parameter(check_square(raw).detach().clone())
+
+    def forward(self) -> Tensor:
+        return self.raw - self.raw.T
+
+
+class DissipativeMatrix(nn.Module):
+    """−L Lᵀ, plus A − Aᵀ where `skew` is given, of learnable L `(d, rank)` and A `(d, d)`."""
+
+    guarantees = frozenset({"is_dissipative"})
+
+    def __init__(self, raw: Tensor, skew: Tensor | None = None) -> None:
+        super().__init__()
+        if raw.ndim != 2:
+            raise ValueError(f"raw has shape {tuple(raw.shape)}: needs (d, rank)")
+        if skew is not None and check_square(skew).shape[0] != raw.shape[0]:
+            raise ValueError(f"skew has shape {tuple(skew.shape)}: needs {raw.shape[0]} rows")
+        self.raw = nn.Parameter(raw.detach().clone())
+        self.skew = None if skew is None else nn.Parameter(skew.detach().clone())
+
+    def forward(self) -> Tensor:
+        falling = -self.raw @ self.raw.T
+        return falling if self.skew is None else falling + (self.skew - self.skew.T)
+
+
+class MatrixStructure(Structure):
+    """(G g)ᵢ = Σⱼ Gᵢⱼ gⱼ with a dense matrix.
+
+    Flags that the matrix's construction guarantees hold always; all others are computed from its
+    values, at each use where it can be learned.
+
+    Parameters
+    ----------
+    matrix
+        A fixed `(d, d)` tensor, an `nn.Parameter` (free and learnable), or a module such as
+        `SkewMatrix` whose `forward()` returns one.
+    grid
+        Of a field, on whose channels the matrix acts; None for an ODE.
+    """
+
+    def __init__(self, matrix: Tensor | nn.Module, grid: Grid | None = None) -> None:
+        self._matrix = Coefficients(matrix)
+        if len(self._matrix.shape) != 2 or len(set(self._matrix.shape)) != 1:
+            raise ValueError(f"matrix has shape {self._matrix.shape}: needs (d, d)")
+        self.module = self._matrix.module
+        self.grid = grid
+        self.size = self._matrix.shape[0]
+
+    @classmethod
+    def skew(cls, raw: Tensor, grid: Grid | None = None) -> MatrixStructure:
+        """G = A − Aᵀ, learnable through its `module`."""
+        return cls(SkewMatrix(raw), grid)
+
+    @classmethod
+    def dissipative(
+        cls, raw: Tensor, skew: Tensor | None = None, grid: Grid | None = None
+    ) -> MatrixStructure:
+        """G = −L Lᵀ (+ A − Aᵀ), learnable through its `module`."""
+        return cls(DissipativeMatrix(raw, skew), grid)
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        return (self.size,) if self.grid is None else (self.size, *self.grid.shape)
+
+    @property
+    def is_skew(self) -> bool:
+        return self._flag("is_skew")
+
+    @property
+    def is_dissipative(self) -> bool:
+        return self._flag("is_dissipative")
+
+    @property
+    def conserves_mass(self) -> bool:
+        return self._flag("conserves_mass")
+
+    @property
+    def is_isotropic(self) -> bool:
+        return self.grid is not None
+
+    def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
+        matrix = self._matrix(g.dtype, g.device)
+        if self.grid is None:
+            return g @ matrix.T
+        channel = -1 - self.grid.ndim
+        return (g.movedim(channel, -1) @ matrix.T).movedim(-1, channel)
+
+    def symbol(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+    ) -> Tensor | None:
+        if self.grid is None:
+            return None
+        matrix = self._matrix(dtype, device)[(..., *[None] * self.grid.ndim)]
+        return matrix.expand(self.size, self.size, *self.grid.half_shape)
+
+    def _flag(self, law: str) -> bool:
+        return law in self._matrix.guarantees or self._measured(law)
+
+
+def check_square(raw: Tensor) -> Tensor:
+    """`raw` if it is a square matrix, else ValueError."""
+    if raw.ndim != 2 or raw.shape[0] != raw.shape[1]:
+        raise ValueError(f"raw has shape {tuple(raw.shape)}: needs (d, d)")
+    return raw
