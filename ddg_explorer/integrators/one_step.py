@@ -5,7 +5,7 @@
 with ḡ the discrete gradient ∇̄H(v, u)/Δxᵈ or the gradient at the midpoint. All solvers solve this
 same equation to the same tolerance and differ in cost only:
 
-* "newton": dense Jacobian, one inverse per trajectory, kept across steps while it contracts;
+* "newton": dense Jacobian, one inverse per trajectory, kept across steps and updated;
 * "picard": Anderson-accelerated fixed point, preconditioned in Fourier space;
 * "krylov": inexact Newton with exact Jacobian–vector products and the same preconditioner.
 
@@ -104,7 +104,7 @@ class OneStepStepper(Stepper):
 
     def reset(self) -> None:
         self.predictor.reset()
-        self.chord.inverse = None
+        self.chord.forget()
         if self.form is not None:
             self.form.reset()
 
@@ -142,9 +142,8 @@ class OneStepStepper(Stepper):
             v = x.reshape(u.shape)
             return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
 
-        self.chord.residual = residual
         if self.chord_dt != dt:
-            self.chord.inverse = None
+            self.chord.forget()
             self.chord_dt = dt
         limit = self.scheme.max_iterations
         return newton(residual, guess, self.chord, scale=scale, tol=tol, max_iterations=limit)

@@ -15,6 +15,8 @@ from torch import Tensor
 STALL_EPS = 100.0
 """An update that no longer shrinks counts as the rounding floor below this many ulps."""
 STALL_RATE = 0.5
+EXACT_EPS = 4.0
+"""An update below this many ulps needs no polishing."""
 DIVERGED = 1e8
 """A scaled update beyond this gives a trajectory up."""
 
@@ -70,6 +72,7 @@ class Progress:
         self.scale = scale.detach().cpu().numpy()
         self.tol = tol
         self.floor = STALL_EPS * torch.finfo(scale.dtype).eps
+        self.exact = EXACT_EPS * torch.finfo(scale.dtype).eps
         self.polish = polish
         self.active = np.ones(batch, dtype=bool)
         self.converged = np.zeros(batch, dtype=bool)
@@ -101,7 +104,7 @@ class Progress:
             stalled = (rate > STALL_RATE) & (now <= self.floor)
             met = active & ((now <= self.tol) | stalled | self.converged)
             lost = active & ~(now <= DIVERGED)
-        ended = met & ((self._left <= 0) | stalled | (now == 0))
+        ended = met & ((self._left <= 0) | stalled | (now <= self.exact))
         self._left[met] -= 1
         self.converged |= met & ~lost
         self.rate = np.where(active, rate, self.rate)
