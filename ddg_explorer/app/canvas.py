@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import param
 from panel.custom import JSComponent
@@ -45,7 +45,7 @@ class LaneCanvas(JSComponent):
     colours = param.List([], doc="This lane's colour first, then the others.")
 
     _esm = script("draw", "field", "profile", "phase", "lane")
-    _stylesheets = [(_JS / "lane.css").read_text(encoding="utf-8")]
+    _stylesheets: ClassVar[list[str]] = [(_JS / "lane.css").read_text(encoding="utf-8")]
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**{"sizing_mode": "stretch_width", **params})

@@ -38,9 +38,7 @@ class Controls:
         self._sliders: dict[str, NumberSlider] = {}
         self._make_selects()
         self._make_sliders()
-        self._equation = pn.pane.LaTeX(
-            "", sizing_mode="stretch_width", margin=0, styles={"font-size": "15px"}
-        )
+        self._equations = pn.Column(sizing_mode="stretch_width", styles={"gap": "6px"})
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self._badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
         self._promise = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
@@ -153,7 +151,7 @@ class Controls:
 
     def _layout(self) -> list[pn.viewable.Viewable]:
         return [
-            section("Equation", self._equation, self._about),
+            section("Equation", self._equations, self._about),
             section("Structure operator", self.structure, self._strengths, self._badges),
             section("Time stepping", self.dt, self.integrator, self._promise, self.tol),
             section("Physics", self._physics),
@@ -260,13 +258,21 @@ class Controls:
 
     def _show_texts(self, setup: Setup) -> None:
         system = setup.system
-        self._equation.object = texts.latex(system)
+        lines = texts.latex(system)
+        if [pane.object for pane in self._equations] != lines:
+            self._equations.objects = [_formula(line) for line in lines]
         self._about.object = texts.paragraph(system.about)
         self._badges.object = texts.badges(system.structure, has_mass=system.grid is not None)
         preserves = INTEGRATORS[setup.scene.integrator].preserves
         self._promise.object = texts.paragraph(
             f"Keeps {preserves}." if preserves else "", small=True
         )
+
+
+def _formula(line: str) -> pn.pane.LaTeX:
+    return pn.pane.LaTeX(
+        line, renderer="katex", sizing_mode="stretch_width", margin=0, styles={"font-size": "15px"}
+    )
 
 
 def section(title: str, *objects: Any) -> pn.Column:

@@ -9,11 +9,11 @@ between sessions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.util import edit_readonly
 from panel.viewable import Viewer
 
 from ddg_explorer.app import session, theme
@@ -28,6 +28,8 @@ from ddg_explorer.app.transport import Transport
 from ddg_explorer.integrators import INTEGRATORS
 
 TITLE = "Energy explorer"
+NARROW = 600
+"""Pixels below which the page's drawer lies over its content."""
 
 
 class Explorer(Viewer):
@@ -65,6 +67,7 @@ class Explorer(Viewer):
         setup = _first_setup(scene)
         self._dark = bool(self.store.state.view.dark)
         self._notice = notice
+        self._page: pmui.Page | None = None
         self._setup = setup
         self.canvases = [LaneCanvas(lane=lane.model, title="True system") for lane in lanes]
         self.plots = [RunningPlots(self._dark) for _ in lanes]
@@ -77,7 +80,7 @@ class Explorer(Viewer):
         )
         self.controls = Controls(self.store, setup, session.notify)
         self.transport = Transport(self.store, self.runner)
-        self.link = session.Link()
+        self.browser = session.Browser(self._on_width)
         self._show(setup)
         self._restyle()
         self.runner.want(scene, self.store.state.view.speed)
@@ -98,9 +101,16 @@ class Explorer(Viewer):
             sidebar_width=340,
             theme_config=theme.material_theme(),
             sx=dict(theme.PAGE_SX),
+            stylesheets=[theme.PAGE_CSS],
             dark_theme=self._dark,
+            busy_indicator=None,
         )
+        # The page follows `pn.state.busy`, which every acknowledged frame flips twice: two property
+        # updates and a walk over all models each time, half of the server's time while playing.
+        with edit_readonly(page):
+            page.busy = False
         page.param.watch(lambda event: self._set_dark(event.new), "dark_theme")
+        self._page = page
         return page
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -118,11 +128,11 @@ class Explorer(Viewer):
                 controls.system,
                 controls.preset,
                 sizing_mode="stretch_width",
-                styles={"flex": "2 1 380px", "gap": "12px", "min-width": "0"},
+                styles={"flex": "2 1 340px", "gap": "12px", "min-width": "0"},
             ),
             pn.Row(transport.play, transport.step, transport.reset, styles={"gap": "8px"}),
             transport.speed,
-            self.link,
+            self.browser,
             sizing_mode="stretch_width",
             align_items="center",
             gap="12px 20px",
@@ -143,17 +153,27 @@ class Explorer(Viewer):
         )
 
     def _on_ready(self) -> None:
+        # Before the session counts as loaded, Panel cannot send outside the document's lock.
+        pn.state.onload(self._on_loaded)
+
+    def _on_loaded(self) -> None:
         session.disable_nagle(pn.state.curdoc)
+        self.runner.start()
         if self._notice:
             session.notify(self._notice)
             self._notice = ""
+
+    def _on_width(self, width: int) -> None:
+        """On a phone the drawer would cover the picture: open with it closed."""
+        if self._page is not None and width < NARROW:
+            self._page.sidebar_open = False
 
     def _on_playing(self, playing: bool) -> None:
         self.transport.show(playing)
 
     def _on_state(self, old: AppState, new: AppState) -> None:
         self.runner.want(new.scene, new.view.speed)
-        self.link.write(new.to_flat())
+        self.browser.write(new.to_flat())
 
     def _on_outcomes(self, outcomes: Sequence[Outcome]) -> None:
         for canvas, plots, outcome in zip(self.canvases, self.plots, outcomes, strict=True):

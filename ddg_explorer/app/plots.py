@@ -157,8 +157,8 @@ def card(*objects: Any, styles: dict[str, str] | None = None) -> pn.Column:
         *objects,
         sizing_mode="stretch_width",
         styles={
-            "background": "var(--panel-surface-color, transparent)",
-            "border": "1px solid var(--divider-color, rgba(128,128,128,.3))",
+            "background": "var(--ddg-surface, transparent)",
+            "border": "1px solid var(--ddg-border, rgba(128,128,128,.3))",
             "border-radius": "10px",
             "padding": "14px 16px 12px",
             "box-sizing": "border-box",

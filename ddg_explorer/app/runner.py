@@ -51,7 +51,7 @@ class Runner:
     on_playing
         Called when playing starts or stops.
     on_ready
-        Called when a browser shows a canvas, again after a reconnect.
+        Called when a browser shows a canvas, again after a reconnect; must see to `start`.
     """
 
     def __init__(
@@ -127,7 +127,6 @@ class Runner:
     def _on_browser(self, ready: bool) -> None:
         if ready:
             self._dirty = True
-            self.start()
             self._on_ready()
         self._stir()
 
@@ -144,14 +143,11 @@ class Runner:
         while not self._closed:
             await self._await_turn()
             began = time.perf_counter()
-            turn = self._take()
             try:
-                outcomes = await self._compute(turn)
+                self._publish(await self._compute(self._take()))
             except Exception:
                 log.exception("a turn failed")
                 self._fail("internal error: the server's log has the details")
-                continue
-            self._publish(outcomes)
             await asyncio.sleep(max(0.0, 1 / TARGET_FPS - (time.perf_counter() - began)))
 
     async def _await_turn(self) -> None:

@@ -1,9 +1,10 @@
-"""What ties an explorer to its browser session: the link, socket options, the end of the session."""
+"""What ties an explorer to its browser session: link, socket options, notifications."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
@@ -15,8 +16,8 @@ from ddg_explorer.app.state import AppState
 log = logging.getLogger(__name__)
 
 
-class Link(JSComponent):
-    """Keeps the page's address in step with the state, without adding to the history."""
+class Browser(JSComponent):
+    """The page's address, kept in step without adding to the history, and the window's width."""
 
     _esm = """
     export function render({model}) {
@@ -24,9 +25,14 @@ class Link(JSComponent):
         const {pathname, hash} = window.location;
         window.history.replaceState(window.history.state, "", pathname + search + hash);
       });
+      model.send_msg({width: window.innerWidth});
       return document.createElement("span");
     }
     """
+
+    def __init__(self, on_width: Callable[[int], None], **params: Any) -> None:
+        super().__init__(width=0, height=0, margin=0, **params)
+        self.on_msg(lambda event: on_width(int(event.data["width"])))
 
     def write(self, flat: Mapping[str, str]) -> None:
         """Show the state's query in the address."""

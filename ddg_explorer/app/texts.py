@@ -77,11 +77,9 @@ BADGE_CSS = """
 """
 
 
-def latex(system: System) -> str:
-    """The running equation for the LaTeX pane, broken where it separates dynamics from energy."""
-    lines = system.equation.split(r",\quad ")
-    body = r" \\[6pt] ".join(rf"\displaystyle {line}" for line in lines)
-    return rf"$\begin{{array}}{{l}} {body} \end{{array}}$"
+def latex(system: System) -> list[str]:
+    """The running equation for LaTeX panes: the dynamics, then the energy."""
+    return [rf"$\displaystyle {line}$" for line in system.equation.split(r",\quad ")]
 
 
 def paragraph(text: str, *, small: bool = False) -> str:
@@ -89,5 +87,5 @@ def paragraph(text: str, *, small: bool = False) -> str:
     size = "12px" if small else "13px"
     return (
         f'<p style="margin:4px 0;font-size:{size};line-height:1.5;'
-        f'color:var(--panel-on-secondary-color, inherit)">{html.escape(text)}</p>'
+        f'color:var(--ddg-muted, inherit)">{html.escape(text)}</p>'
     )

@@ -99,6 +99,12 @@ def material_theme() -> dict[str, Any]:
     return {name: _material(name) for name in PALETTES}
 
 
+PAGE_CSS = "\n".join(
+    f".mui-{name} {{ " + " ".join(f"--ddg-{k}: {v};" for k, v in p.items()) + " }"
+    for name, p in PALETTES.items()
+)
+"""The palettes as CSS variables, for everything below the page's frame."""
+
 PAGE_SX: Mapping[str, Any] = {
     "& .MuiAppBar-root": {
         "backgroundColor": "background.paper",

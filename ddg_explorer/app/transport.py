@@ -29,7 +29,8 @@ class Transport:
             value=store.state.view.speed,
             doc="Time steps taken for each painted frame, as far as time allows.",
             sizing_mode="stretch_width",
-            styles={"flex": "1 1 170px", "max-width": "260px"},
+            compact=True,
+            styles={"flex": "0 1 180px"},
         )
 
     def show(self, playing: bool) -> None:
@@ -47,7 +48,7 @@ def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmu
         label=label,
         icon=ICONS[icon],
         variant=variant,
-        width=112,
+        width=104,
         height=40,
         margin=0,
         on_click=lambda _: act(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import param
 from panel.custom import JSComponent
@@ -42,9 +42,12 @@ class NumberSlider(JSComponent):
     mark = param.Number(None, allow_None=True, doc="A value marked on the track.")
     note = param.String("", doc="A line below the track.")
     disabled = param.Boolean(False)
+    compact = param.Boolean(False, doc="A narrower field for small numbers.")
 
     _esm = script("slider")
-    _stylesheets = [(Path(__file__).parent / "js" / "slider.css").read_text(encoding="utf-8")]
+    _stylesheets: ClassVar[list[str]] = [
+        (Path(__file__).parent / "js" / "slider.css").read_text(encoding="utf-8")
+    ]
 
     def __init__(self, on_change: Callable[[float], None], **params: Any) -> None:
         params.setdefault("low", params.get("start", 0.0))

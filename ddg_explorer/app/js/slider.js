@@ -45,6 +45,7 @@ export function render({model}) {
     range.setAttribute("aria-label", model.label);
     typed.setAttribute("aria-label", `${model.label}, typed`);
     root.dataset.control = model.key;
+    root.classList.toggle("compact", model.compact);
     range.min = forward(model.start);
     range.max = forward(model.end);
     range.step = integer() ? 1 : (forward(model.end) - forward(model.start)) / 400;
