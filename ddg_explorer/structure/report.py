@@ -30,7 +30,8 @@ class Report:
     mass_defect
         Largest |column sum|, taken per output channel.
     anisotropy
-        Largest |entry| of G(Pu) − P G(u) Pᵀ over the grid's rotations and reflections P; None for an ODE.
+        Largest |entry| of G(Pu) − P G(u) Pᵀ over the grid's rotations and reflections P; None for
+        an ODE.
     tolerance
         Verdicts allow a defect of `tolerance · scale`.
     """
