@@ -22,7 +22,7 @@ from ddg_explorer.solve.inexact import Direction, Slope
 
 PATIENCE = 45
 """Picard iterations that cost about as much as Newton–Krylov from the start."""
-RETRY = 50
+RETRY = 8
 """Steps taken by Newton directly after Picard proved slow, before it is tried again."""
 
 
@@ -67,9 +67,10 @@ class FixedPoint(ABC):
         tol: float,
         max_iterations: int,
         solver: str,
+        polish: int,
     ) -> Solution:
         """Solve F(v) = 0 from `guess`, (B, n)."""
-        progress = Progress(scale, tol, polish=1)
+        progress = Progress(scale, tol, polish)
         g = self.fixed_map(u, guess, dt)
         v, f = guess, None
         newton_first = solver == "krylov" or (

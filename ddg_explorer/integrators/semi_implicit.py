@@ -2,7 +2,7 @@
 
 With ḡ(v, u) = Q(u + v)/2 + N(v, u), a constant c and hats for Fourier coefficients,
 
-    M v̂ = (1 + Δt/2 Ĝ Q̂) û + Δt Ĝ F[N(v, u) − c v/2],      M = 1 − Δt/2 Ĝ (Q̂ + c)
+    M (v̂ − û) = Δt Ĝ (Q̂ û + F[N(v, u) − c (v − u)/2]),      M = 1 − Δt/2 Ĝ (Q̂ + c)
 
 has the scheme's solution as its fixed point for every c. Fastest is c/2 = the mean of N's slope
 p = ∂N/∂v (Cahn–Hilliard: u³ is split as u³ − c u), so c follows the state.
@@ -17,7 +17,8 @@ p in Fourier space, one transform pair per iteration. The step is then a critica
 functional, which the line search can follow where the curvature turns negative.
 
 û is transformed anew from the real state in every step: Fourier data carried along would let a
-non-Hermitian mode grow.
+non-Hermitian mode grow. The increment is what is computed: symbols for v̂ itself would be off by the
+same rounding in every step, and the energy would drift steadily.
 """
 
 from __future__ import annotations
@@ -113,8 +114,9 @@ class SemiImplicit(FixedPoint):
             split = split * symbols.identity(half, nd)
         self.m = symbols.one_minus(half + split, nd)
         self.inverse = inverse = symbols.inverse(self.m, nd)
-        self.base_symbol = symbols.product(inverse, symbols.one_minus(-half, nd), nd)
         self.slope_symbol = symbols.product(inverse, dt * self.g, nd)
+        self.base_symbol = symbols.product(self.slope_symbol, self.q, nd)
+        self.base_symbol = self.base_symbol + (self.c / 2) * self.slope_symbol
         self.key = (dt, self.c)
 
     def fixed_map(self, u: Tensor, guess: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
@@ -124,6 +126,7 @@ class SemiImplicit(FixedPoint):
         nonlinear, dynamics, slope = self.scheme.nonlinear, self.dynamics, self.slope_symbol
         half_c = -(self.c or 0.0) / 2
         flat = guess.shape
+        u_flat = u.view(flat)
         mixing = symbols.mixes(slope, nd)
 
         def g(x: Tensor) -> Tensor:
@@ -131,10 +134,10 @@ class SemiImplicit(FixedPoint):
             w = torch.add(nonlinear(dynamics, v, u), v, alpha=half_c)
             w_hat = torch.fft.rfftn(w, dim=axes)
             if mixing:
-                v_hat = base + symbols.apply(slope, w_hat, nd)
+                step_hat = base + symbols.apply(slope, w_hat, nd)
             else:
-                v_hat = torch.addcmul(base, slope, w_hat)
-            return torch.fft.irfftn(v_hat, s=size, dim=axes).view(flat)
+                step_hat = torch.addcmul(base, slope, w_hat)
+            return u_flat + torch.fft.irfftn(step_hat, s=size, dim=axes).view(flat)
 
         return g
 

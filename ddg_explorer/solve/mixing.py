@@ -102,15 +102,16 @@ def anderson(
     """
     mixer: _Mixer | None = None
     g_old = f_old = None
-    best_x, best_f, best = x, x, progress.size
-    first = math.inf
+    best_x = best_f = x
+    best = np.full_like(progress.size, np.inf)
+    first = np.inf
     for count in range(1, max_iterations + 1):
         g = fixed_map(x)
         f = g - x
         progress.record(max_norm(f))
         better = progress.size < best
         if count == 1 or better.all():
-            best_x, best_f, best = x, f, progress.size
+            best_x, best_f, best = x, f, progress.size.copy()
             first = float(best.max()) if count == 1 else first
         elif better.any():
             mask = torch.from_numpy(better).to(x.device)[:, None]
