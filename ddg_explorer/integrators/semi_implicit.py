@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.grids import Grid
+from ddg_explorer.integrators.fourier import FourierForm, fourier_form
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.solve import gmres, pcg, symbols
@@ -45,19 +45,16 @@ LOOK_EVERY = 20
 class SemiImplicit(FixedPoint):
     """The fixed-point form of one scheme on one dynamics; keeps the symbols of the last Δt."""
 
-    def __init__(self, dynamics: Dynamics, scheme: Scheme, g: Tensor, q: Tensor) -> None:
+    def __init__(self, dynamics: Dynamics, scheme: Scheme, form: FourierForm) -> None:
         super().__init__()
-        assert dynamics.grid is not None
         self.dynamics = dynamics
         self.scheme = scheme
-        self.grid: Grid = dynamics.grid
+        self.grid, self.g, self.q = form
         self.ndim = self.grid.ndim
-        self.g = g
-        self.q = q
         # G symmetric and ≤ 0, the same on every channel: the H⁻¹ form exists
-        real = not symbols.mixes(g, self.ndim) and not symbols.mixes(q, self.ndim)
-        real = real and not q.is_complex() and (not g.is_complex() or not bool(g.imag.any()))
-        self.gradient_flow = real and bool((g.real <= 0).all())
+        alike = not symbols.mixes(self.g, self.ndim) and not symbols.mixes(self.q, self.ndim)
+        real = not self.q.is_complex() and not (self.g.is_complex() and bool(self.g.imag.any()))
+        self.gradient_flow = alike and real and bool((self.g.real <= 0).all())
         self.pointwise: bool | None = None
         self.key: tuple[float, float] | None = None
         self.c: float | None = None
@@ -66,14 +63,8 @@ class SemiImplicit(FixedPoint):
     @classmethod
     def of(cls, dynamics: Dynamics, scheme: Scheme) -> SemiImplicit | None:
         """None where G or the quadratic part of H has no symbol."""
-        if dynamics.grid is None or dynamics.structure.state_dependent:
-            return None
-        q = dynamics.quadratic_symbol()
-        if q is None:
-            return None
-        real = q.real.dtype
-        g = dynamics.structure.symbol(real, q.device)
-        return None if g is None else cls(dynamics, scheme, g, q)
+        form = fourier_form(dynamics)
+        return None if form is None else cls(dynamics, scheme, form)
 
     def reset(self) -> None:
         super().reset()
