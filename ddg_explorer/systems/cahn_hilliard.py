@@ -16,7 +16,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ddg_explorer.structure import CentralDerivative, Laplacian, MinusIdentity, Structure
+from ddg_explorer.structure import (
+    CentralDerivative,
+    Laplacian,
+    MinusIdentity,
+    MobilityStructure,
+    Structure,
+)
 from ddg_explorer.systems.base import Parameter, Preset
 from ddg_explorer.systems.draw import Draw
 from ddg_explorer.systems.fields import FieldSystem
@@ -35,6 +41,7 @@ class CahnHilliardBase(FieldSystem):
     }
     structures: Mapping[str, str] = {
         "laplacian": "Δ: dissipates energy, conserves mass (Cahn–Hilliard)",
+        "mobility": "∇·(1 − u²)∇: dissipates energy, conserves mass, interfaces only",
         "minus_identity": "−1: dissipates energy, not mass-conserving (Allen–Cahn)",
         "d_dx": "∂x: conserves energy and mass (no phase separation)",
     }
@@ -46,7 +53,9 @@ class CahnHilliardBase(FieldSystem):
 
     def build_structure(self, key: str, values: Mapping[str, float]) -> Structure:
         if key == "minus_identity":
-            return MinusIdentity()
+            return MinusIdentity(self.grid)
+        if key == "mobility":
+            return MobilityStructure(self.grid, degenerate_mobility, self.operator)
         if key == "d_dx":
             return CentralDerivative(self.grid, self.operator)
         return Laplacian(self.grid, self.operator)
@@ -98,6 +107,11 @@ class CahnHilliardBase(FieldSystem):
     def initial_noise(self, draw: Draw, *, mean: float, size: float) -> Tensor:
         """mean + size · U(−1, 1) at every node, independent."""
         return mean + self.noise(draw, -size, size)
+
+
+def degenerate_mobility(u: Tensor) -> Tensor:
+    """1 − u²: matter moves along interfaces only."""
+    return 1 - u.square()
 
 
 class CahnHilliard(CahnHilliardBase):

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ddg_explorer.structure import CentralDerivative, Laplacian, MinusIdentity, Structure
 from ddg_explorer.systems.base import Parameter, Preset
-from ddg_explorer.systems.combination import Combination
 from ddg_explorer.systems.draw import Draw
 from ddg_explorer.systems.fields import FieldSystem, column
 from ddg_explorer.systems.latex import total
@@ -153,9 +152,9 @@ class KdV(FieldSystem):
     def build_structure(self, key: str, values: Mapping[str, float]) -> Structure:
         d_dx = CentralDerivative(self.grid, self.operator)
         if key == "d_dx_viscous":
-            return Combination(d_dx, values["viscosity"], Laplacian(self.grid, self.operator))
+            return d_dx + values["viscosity"] * Laplacian(self.grid, self.operator)
         if key == "d_dx_growing":
-            return Combination(d_dx, -values["growth"], MinusIdentity())
+            return d_dx - values["growth"] * MinusIdentity(self.grid)
         return d_dx
 
     @property

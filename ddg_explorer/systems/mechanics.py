@@ -16,7 +16,6 @@ from torch import Tensor
 from ddg_explorer.structure import DampedSymplectic, MinusIdentity, Structure, Symplectic
 from ddg_explorer.systems.base import Parameter
 from ddg_explorer.systems.builtin import PresetSystem
-from ddg_explorer.systems.combination import Combination
 from ddg_explorer.systems.draw import Draw
 
 STRENGTHS = {
@@ -55,12 +54,15 @@ class MechanicalSystem(PresetSystem):
 
     def build_structure(self, key: str, values: Mapping[str, float]) -> Structure:
         if key == "damped_symplectic":
-            return DampedSymplectic(values["friction"])
+            return DampedSymplectic(values["friction"], size=2 * self.dimension)
         if key == "minus_identity":
             return MinusIdentity()
         if key == "growing":
-            return Combination(Symplectic(), -values["growth"], MinusIdentity())
-        return Symplectic()
+            return self._canonical() - values["growth"] * MinusIdentity()
+        return self._canonical()
+
+    def _canonical(self) -> Structure:
+        return Symplectic(size=2 * self.dimension)
 
     @property
     def separable(self) -> bool:

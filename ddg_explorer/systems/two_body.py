@@ -38,6 +38,11 @@ class TwoBody(MechanicalSystem):
         "softening": Parameter(0.0, (0.0, 1.0), r"\epsilon", "softening length of the potential"),
         **STRENGTHS,
     }
+    structures: Mapping[str, str] = {
+        key: label
+        for key, label in MechanicalSystem.structures.items()
+        if key != "minus_identity"  # straight down the energy leads into the collision
+    }
     presets: Mapping[str, Preset] = {
         "ellipse": Preset(
             title="Elliptic orbit",

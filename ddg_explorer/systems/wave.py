@@ -17,13 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddg_explorer.structure import DampedSymplectic, MinusIdentity, Structure, Symplectic
+from ddg_explorer.structure import (
+    DampedSymplectic,
+    MinusIdentity,
+    StrainWave,
+    Structure,
+    Symplectic,
+)
 from ddg_explorer.systems.base import Parameter, Preset
-from ddg_explorer.systems.combination import Combination
 from ddg_explorer.systems.draw import Draw
 from ddg_explorer.systems.fields import FieldSystem, column
 from ddg_explorer.systems.latex import total
-from ddg_explorer.systems.strain import StrainDerivative
+from ddg_explorer.systems.wave_modes import propagate
 
 DISPLACEMENT = {
     "symplectic": "S: conserves energy",
@@ -31,8 +36,8 @@ DISPLACEMENT = {
     "growing": "S + ε: breaks the law, energy rises",
 }
 STRAIN = {
-    "strain": "[[0, ∂x], [∂x, 0]]: conserves energy, strain and momentum",
-    "damped_strain": "[[0, ∂x], [∂x, −r]]: friction dissipates energy",
+    "strain_wave": "[[0, ∂x], [∂x, 0]]: conserves energy, strain and momentum",
+    "damped_strain_wave": "[[0, ∂x], [∂x, −r]]: friction dissipates energy",
 }
 
 
@@ -51,7 +56,7 @@ class Wave(FieldSystem):
             (0.0, 2.0),
             "r",
             "friction r ≥ 0",
-            structures=("damped_symplectic", "damped_strain"),
+            structures=("damped_symplectic", "damped_strain_wave"),
         ),
         "growth": Parameter(
             0.02,
@@ -67,8 +72,8 @@ class Wave(FieldSystem):
         "symplectic": "S",
         "damped_symplectic": "(S - R)",
         "growing": r"(S + \varepsilon)",
-        "strain": r"\begin{pmatrix}0 & \partial_x\\ \partial_x & 0\end{pmatrix}",
-        "damped_strain": r"\begin{pmatrix}0 & \partial_x\\ \partial_x & -r\end{pmatrix}",
+        "strain_wave": r"\begin{pmatrix}0 & \partial_x\\ \partial_x & 0\end{pmatrix}",
+        "damped_strain_wave": r"\begin{pmatrix}0 & \partial_x\\ \partial_x & -r\end{pmatrix}",
     }
     presets: Mapping[str, Preset] = {
         "pulse": Preset(
@@ -162,14 +167,14 @@ class Wave(FieldSystem):
         self._quadratic_symbol = symbol
 
     def build_structure(self, key: str, values: Mapping[str, float]) -> Structure:
-        if key == "strain":
-            return StrainDerivative(self.grid, self.operator)
-        if key == "damped_strain":
-            return StrainDerivative(self.grid, self.operator, values["friction"])
+        if key == "strain_wave":
+            return StrainWave(self.grid, self.operator)
+        if key == "damped_strain_wave":
+            return StrainWave(self.grid, self.operator, friction=values["friction"])
         if key == "damped_symplectic":
             return DampedSymplectic(values["friction"], self.grid)
         if key == "growing":
-            return Combination(Symplectic(self.grid), -values["growth"], MinusIdentity())
+            return Symplectic(self.grid) - values["growth"] * MinusIdentity(self.grid)
         return Symplectic(self.grid)
 
     @property
@@ -233,28 +238,18 @@ class Wave(FieldSystem):
     def exact(self, t: float, seed: int = 0, batch: int | None = None) -> Tensor:
         """Solution of the differential equation from `initial(seed, batch)`, with friction or not.
 
-        Every Fourier mode is a damped oscillator: with ω = ck and z = √(r²/4 − ω²),
-        u(t) = e^(−rt/2) [(C + ½rS) u₀ + S v₀], v(t) = e^(−rt/2) [−ω²S u₀ + (C − ½rS) v₀],
-        C = cosh zt, S = sinh(zt)/z; in strain form e = iku.
+        Exact for the band-limited interpolant of the initial state, for every preset and time.
         """
         if not self.has_exact:
             return super().exact(t, seed, batch)
-        u_hat = self.grid.rfft(self.initial(seed, batch).to(torch.float64).cpu())
-        half, c = self.values["friction"] / 2, self.values["speed"]
-        k = self.grid.wavenumbers()[0].to(torch.complex128)
-        z = torch.sqrt(half**2 - (c * k) ** 2)
-        up, down = torch.exp((z - half) * t), torch.exp((-z - half) * t)
-        cosh = (up + down) / 2
-        sinh = torch.where(z == 0, t * math.exp(-half * t), (up - down) / (2 * z + (z == 0)))
-        to_first = 1j * k * sinh if self.strain else sinh
-        to_second = 1j * k * c**2 * sinh if self.strain else -((c * k) ** 2) * sinh
-        first, second = u_hat[..., 0, :], u_hat[..., 1, :]
-        out = torch.stack(
-            [
-                (cosh + half * sinh) * first + to_first * second,
-                to_second * first + (cosh - half * sinh) * second,
-            ],
-            -2,
+        start = self.initial(seed, batch).to(torch.float64).cpu()
+        out = propagate(
+            self.grid.rfft(start),
+            self.grid.wavenumbers()[0],
+            float(t),
+            speed=self.values["speed"],
+            friction=self.values["friction"],
+            strain=self.strain,
         )
         return self.grid.irfft(out).to(self.dtype).to(self.device)
 
