@@ -81,6 +81,12 @@ class Combination(Structure):
             return False
         return all(p.is_isotropic for _, p in self.terms) or self._measured("is_isotropic")
 
+    def _on(self, grid: Grid | None) -> Structure:
+        if self.grid is not None or grid is None:
+            return self
+        terms = self.terms or ((0.0, self.parts[0]),)
+        return Combination(*((weight, part._on(grid)) for weight, part in terms))
+
     def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
         out = None
         for weight, part in self._direct:
