@@ -283,6 +283,14 @@ def test_a_model_that_holds_one_saves_copies_and_moves_it() -> None:
     assert single.structure.report(tolerance=1e-6).is_dissipative
 
 
+def test_learned_and_summed_operators_compile_in_one_graph() -> None:
+    learned = KernelStructure.dissipative(SQUARE, random(2, 2, 4), zero_sum=True, isotropic=True)
+    total = 0.5 * learned + CentralDerivative(SQUARE, "spectral") + Laplacian(SQUARE, "spectral")
+    compiled = torch.compile(lambda g: total.apply(g), fullgraph=True, backend="aot_eager")
+    g = random(2, 1, 6, 6)
+    assert (compiled(g) - total.apply(g)).abs().max() < 1e-15 * total.apply(g).abs().max()
+
+
 def test_friction_modules_stay_dissipative() -> None:
     for raw in (torch.tensor(-3.0, dtype=F64), random(3), random(3, 3)):
         operator = DampedSymplectic(Friction(raw), size=6)

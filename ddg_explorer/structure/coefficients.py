@@ -33,11 +33,11 @@ class Kept:
 
 
 class Free(nn.Module):
-    """A learnable tensor without any constraint."""
+    """A learnable tensor without any constraint: the parameter itself."""
 
-    def __init__(self, raw: Tensor) -> None:
+    def __init__(self, raw: nn.Parameter) -> None:
         super().__init__()
-        self.raw = as_parameter(raw)
+        self.raw = raw
 
     def forward(self) -> Tensor:
         return self.raw
@@ -62,7 +62,7 @@ class Coefficients:
         self.shape = tuple(value.shape)
         if not torch.isfinite(value).all():
             raise ValueError("coefficients: every entry must be finite")
-        self._value = value.clone()
+        self._value = value.to("cpu", copy=True)
         self._kept = Kept()
 
     @property
@@ -78,10 +78,5 @@ class Coefficients:
     def __call__(self, dtype: torch.dtype, device: torch.device | str) -> Tensor:
         """The tensor in this dtype, on this device."""
         if self.module is not None:
-            return self.module().to(device=device, dtype=dtype)
-        return self._kept(dtype, device, lambda: self._value.to(device=device, dtype=dtype))
-
-
-def as_parameter(raw: Tensor) -> nn.Parameter:
-    """`raw` itself if it is a parameter, else a learnable copy of it."""
-    return raw if isinstance(raw, nn.Parameter) else nn.Parameter(raw.detach().clone())
+            return self.module().to(device).to(dtype)
+        return self._kept(dtype, device, lambda: self._value.to(dtype).to(device))

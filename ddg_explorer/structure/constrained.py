@@ -43,7 +43,7 @@ class FreeKernel(nn.Module):
         self.raw = nn.Parameter(raw.detach().clone())
         self.zero_sum = zero_sum
         widths = check_widths(tuple(raw.shape))
-        self.average = Average(widths) if isotropic else nn.Identity()
+        self.average = Average(raw, widths) if isotropic else nn.Identity()
         centre = torch.zeros(widths, dtype=raw.dtype, device=raw.device)
         centre[tuple(w // 2 for w in widths)] = 1
         self.register_buffer("centre", centre, persistent=False)
@@ -95,7 +95,7 @@ class DissipativeKernel(nn.Module):
         self.raw = nn.Parameter(raw.detach().clone())
         self.skew = None if skew is None else nn.Parameter(skew.detach().clone())
         self.zero_sum = zero_sum
-        self.average = Average(self.widths) if isotropic else nn.Identity()
+        self.average = Average(raw, self.widths) if isotropic else nn.Identity()
         self.register_buffer("pairs", _pairs(half).to(raw), persistent=False)
         self.guarantees = _names(
             is_dissipative=True, conserves_mass=zero_sum, is_isotropic=isotropic
@@ -112,12 +112,15 @@ class DissipativeKernel(nn.Module):
 
 
 class Average(nn.Module):
-    """Mean of a kernel over the rotations and reflections of its stencil, exactly symmetric."""
+    """Mean of a kernel over the rotations and reflections of its stencil, exactly symmetric.
+
+    Its buffers take dtype and device from `raw`.
+    """
 
     orbit: Tensor
     weights: Tensor
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    def __init__(self, raw: Tensor, widths: tuple[int, ...]) -> None:
         super().__init__()
         if len(set(widths)) != 1:
             raise ValueError(f"kernel has shape {widths}: isotropic needs equal widths")
@@ -131,11 +134,12 @@ class Average(nn.Module):
         smallest = torch.stack(images).amin(0).flatten()
         _, orbit, counts = smallest.unique(return_inverse=True, return_counts=True)
         member = (orbit == torch.arange(len(counts))[:, None]).double()
-        self.register_buffer("orbit", orbit.reshape(widths), persistent=False)
-        self.register_buffer("weights", member / counts[:, None], persistent=False)
+        weights = (member / counts[:, None]).to(raw)
+        self.register_buffer("orbit", orbit.reshape(widths).to(raw.device), persistent=False)
+        self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, kernel: Tensor) -> Tensor:
-        return (self.weights.to(kernel.dtype) @ kernel.flatten())[self.orbit]
+        return (self.weights @ kernel.flatten())[self.orbit]
 
 
 def odd_part(raw: Tensor) -> Tensor:
