@@ -1,0 +1,21 @@
+"""Discrete calculus: discrete gradients of torch programs that obey an exact discrete chain rule."""
+
+from ddg_explorer.discrete.gradient import discrete_grad
+from ddg_explorer.discrete.record import (
+    Pair,
+    UnsupportedOperation,
+    elementwise,
+    linear,
+    record,
+    rule,
+)
+
+__all__ = [
+    "Pair",
+    "UnsupportedOperation",
+    "discrete_grad",
+    "elementwise",
+    "linear",
+    "record",
+    "rule",
+]

@@ -1,0 +1,219 @@
+"""Rules of elementwise operations: one row per operation, its slope from `secants.py`.
+
+    c ↦ c · slope(v, u),      slope = (σ(v) − σ(u))/(v − u)
+
+Shapes are those of the argument.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ddg_explorer.discrete import secants
+from ddg_explorer.discrete.record import (
+    Pair,
+    UnsupportedOperation,
+    elementwise,
+    fit,
+    linear,
+    record,
+    rule,
+)
+
+_PLAIN = {
+    torch.tanh: secants.tanh,
+    torch.sigmoid: secants.sigmoid,
+    torch.exp: secants.exp,
+    torch.expm1: secants.exp,
+    torch.log: secants.log,
+    torch.log1p: secants.log1p,
+    torch.sin: secants.sin,
+    torch.cos: secants.cos,
+    torch.sinh: secants.sinh,
+    torch.cosh: secants.cosh,
+    torch.erf: secants.erf,
+    torch.sqrt: secants.sqrt,
+    torch.rsqrt: secants.rsqrt,
+    torch.reciprocal: secants.reciprocal,
+    torch.square: secants.square,
+    torch.relu: secants.relu,
+    F.silu: secants.silu,
+}
+_ALIASES = {torch.sigmoid: ("special_expit",), torch.erf: ("special_erf",)}
+_ALIASES |= {torch.expm1: ("special_expm1",), torch.log1p: ("special_log1p",)}
+
+
+def _real(x: Pair, name: str) -> Pair:
+    if x.is_complex():
+        raise UnsupportedOperation(f"discrete_grad: {name} of a complex value has no rule")
+    return x
+
+
+def _register(function: Any, slope: Any) -> None:
+    @rule(function, *_ALIASES.get(function, ()))
+    def _(x: Pair) -> Pair:
+        if function is torch.square:
+            return x * x if x.is_complex() else elementwise(x, function, slope)
+        return elementwise(_real(x, function.__name__), function, slope)
+
+
+for _function, _slope in _PLAIN.items():
+    _register(_function, _slope)
+
+
+@rule(torch.abs, torch.absolute)
+def _abs(x: Pair) -> Pair:
+    """|z|: exact also for complex z, c ↦ c (z_v + z_u)/(|z_v| + |z_u|)."""
+    return elementwise(x, torch.abs, secants.absolute)
+
+
+@rule(F.softplus)
+def _softplus(x: Pair, beta: float = 1.0, threshold: float = 20.0) -> Pair:
+    """The smooth log(1 + e^(βx))/β at both ends, without torch's switch to x at βx > threshold.
+
+    The recorded energy differs from torch's by that switch, at most e^(−threshold)/β per element.
+    """
+    if threshold < 0:
+        raise ValueError(f"threshold={threshold}: softplus needs threshold ≥ 0")
+
+    def smooth(y: Tensor) -> Tensor:
+        return torch.relu(y) + torch.log1p(torch.exp(-(beta * y).abs())) / beta
+
+    return elementwise(
+        _real(x, "softplus"), smooth, lambda v, u: secants.softplus(beta * v, beta * u)
+    )
+
+
+@rule(F.logsigmoid)
+def _logsigmoid(x: Pair) -> Pair:
+    return elementwise(x, F.logsigmoid, lambda v, u: secants.softplus(-v, -u))
+
+
+@rule(F.gelu)
+def _gelu(x: Pair, approximate: str = "none") -> Pair:
+    return elementwise(
+        x,
+        functools.partial(F.gelu, approximate=approximate),
+        lambda v, u: secants.gelu(v, u, approximate),
+    )
+
+
+@rule(F.leaky_relu)
+def _leaky_relu(x: Pair, negative_slope: float = 0.01) -> Pair:
+    return elementwise(
+        x,
+        lambda y: F.leaky_relu(y, negative_slope),
+        lambda v, u: secants.leaky_relu(v, u, negative_slope),
+    )
+
+
+@rule(F.elu)
+def _elu(x: Pair, alpha: float = 1.0) -> Pair:
+    return elementwise(x, lambda y: F.elu(y, alpha), lambda v, u: secants.elu(v, u, alpha))
+
+
+@rule(torch.exp2)
+def _exp2(x: Pair) -> Pair:
+    return torch.exp(x * math.log(2.0))  # pyright: ignore[reportArgumentType]
+
+
+@rule(torch.log2)
+def _log2(x: Pair) -> Pair:
+    return torch.log(x) / math.log(2.0)  # pyright: ignore[reportArgumentType]
+
+
+@rule(torch.log10)
+def _log10(x: Pair) -> Pair:
+    return torch.log(x) / math.log(10.0)  # pyright: ignore[reportArgumentType]
+
+
+@rule("pow", "__pow__", "__rpow__", torch.float_power)
+def _pow(x: Any, exponent: Any) -> Pair:
+    """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
+    if isinstance(exponent, Pair) or isinstance(exponent, Tensor):
+        if not isinstance(x, Pair | Tensor):
+            return torch.exp(exponent * math.log(x))  # pyright: ignore[reportArgumentType]
+        return torch.exp(exponent * torch.log(x))  # pyright: ignore[reportArgumentType]
+    _real(x, "pow with a number")
+    return elementwise(x, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
+
+
+@rule(torch.neg, torch.negative)
+def _neg(x: Pair) -> Pair:
+    return linear(x, torch.neg, torch.neg)
+
+
+@rule(torch.clone, torch.positive, "contiguous", "__pos__")
+def _clone(x: Pair, *_: Any, **__: Any) -> Pair:
+    return linear(x, lambda y: y, lambda c: c)
+
+
+def _convert(dtype: torch.dtype) -> Any:
+    def convert(x: Pair) -> Pair:
+        return linear(x, lambda y: y.to(dtype), lambda c: fit(c, x))
+
+    return convert
+
+
+rule("double")(_convert(torch.float64))
+rule("float")(_convert(torch.float32))
+
+
+@rule("to", "type")
+def _to(x: Pair, *args: Any, **kwargs: Any) -> Pair:
+    return linear(x, lambda y: y.to(*args, **kwargs), lambda c: fit(c.to(x.device), x))
+
+
+@rule(torch.conj, torch.conj_physical, torch.resolve_conj)
+def _conj(x: Pair) -> Pair:
+    return linear(x, torch.conj, torch.conj)
+
+
+@rule(torch.real, "real")
+def _real_part(x: Pair) -> Pair:
+    return linear(x, torch.real, lambda c: fit(c, x)) if x.is_complex() else x
+
+
+@rule(torch.imag, "imag")
+def _imaginary_part(x: Pair) -> Pair:
+    return linear(x, torch.imag, lambda c: 1j * c)
+
+
+@rule(torch.view_as_real)
+def _view_as_real(x: Pair) -> Pair:
+    return linear(x, torch.view_as_real, lambda c: torch.complex(c[..., 0], c[..., 1]))
+
+
+@rule(torch.view_as_complex)
+def _view_as_complex(x: Pair) -> Pair:
+    return linear(x, torch.view_as_complex, torch.view_as_real)
+
+
+@rule(torch.complex)
+def _complex(re: Any, im: Any) -> Pair:
+    return re + 1j * im
+
+
+@rule(torch.where)
+def _where(condition: Tensor, x: Any, y: Any) -> Pair:
+    """A mask that does not depend on the state; one computed from it is refused where it arises."""
+    value = [
+        torch.where(condition, *(getattr(z, end) if isinstance(z, Pair) else z for z in (x, y)))
+        for end in ("v", "u")
+    ]
+    pulls = [
+        (z, functools.partial(_masked, z, condition if z is x else ~condition))
+        for z in (x, y)
+        if isinstance(z, Pair)
+    ]
+    return record(value[0], value[1], *pulls)
+
+
+def _masked(x: Pair, condition: Tensor, c: Tensor) -> Tensor:
+    return fit(torch.where(condition, c, 0.0), x)
