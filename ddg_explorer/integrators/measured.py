@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.preconditioned import FixedPoint
+from ddg_explorer.integrators.predictor import Predictor, guess_state
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.solve import gmres, symbols
 from ddg_explorer.solve.inexact import Direction, Slope
@@ -43,12 +44,15 @@ class Measured(FixedPoint):
         self.m: Tensor | None = None
         self.dt: float | None = None
         self.fewest: int | None = None
+        self.predictor = Predictor()
 
     def reset(self) -> None:
         super().reset()
         self.rate = None
+        self.predictor.reset()
 
-    def observe(self, iterations: int) -> None:
+    def observe(self, v: Tensor, iterations: int) -> None:
+        self.predictor.push(v)
         if self.fewest is None or iterations < self.fewest:
             self.fewest = iterations
         elif iterations > RENEW * self.fewest + 2:
@@ -80,7 +84,6 @@ class Measured(FixedPoint):
         m = symbols.one_minus(dt * self.rate, nd)
         self.inverse = symbols.safe_inverse(m, nd, MIN_PIVOT)
         self.m = symbols.inverse(self.inverse, nd)
-        self.dt = dt
 
     def _filter(self, symbol: Tensor | None, x: Tensor, shape: torch.Size) -> Tensor:
         if symbol is None or self.grid is None:
@@ -95,14 +98,17 @@ class Measured(FixedPoint):
 
         return residual
 
-    def fixed_map(self, u: Tensor, guess: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
+    def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        flat = torch.Size((u.shape[0], u[0].numel()))
+        guess = guess_state(self.predictor, u.view(flat), self.dt == dt)
         self._prepare(u, guess, dt)
+        self.dt = dt
         residual = self._residual(u, dt)
 
         def g(x: Tensor) -> Tensor:
             return x - self._filter(self.inverse, residual(x), u.shape)
 
-        return g
+        return g, guess
 
     def defect(self, f: Tensor, u: Tensor) -> Tensor:
         return -self._filter(self.m, f, u.shape)

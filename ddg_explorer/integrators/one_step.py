@@ -26,7 +26,7 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
 from ddg_explorer.integrators.measured import Measured
 from ddg_explorer.integrators.preconditioned import FixedPoint
-from ddg_explorer.integrators.predictor import Predictor
+from ddg_explorer.integrators.predictor import Predictor, guess_state
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.integrators.semi_implicit import SemiImplicit
 from ddg_explorer.solve import Chord, Solution, max_norm, newton
@@ -117,14 +117,12 @@ class OneStepStepper(Stepper):
         u = u.detach().reshape(-1, *state).contiguous()
         flat = u.view(u.shape[0], -1)
         scale = max_norm(flat).clamp_min_(1.0)
-        guess = self.predictor.predict(flat, dt)
         tol, limit = self.scheme.tolerance(u.dtype), self.scheme.max_iterations
         if self.form is None:
-            found = self._newton(u, guess, dt, scale, tol)
+            found = self._newton(u, dt, scale, tol)
         else:
             found = self.form.solve(
                 u,
-                guess,
                 dt,
                 scale=scale,
                 tol=tol,
@@ -140,13 +138,16 @@ class OneStepStepper(Stepper):
             found.reason,
         )
 
-    def _newton(self, u: Tensor, guess: Tensor, dt: float, scale: Tensor, tol: float) -> Solution:
+    def _newton(self, u: Tensor, dt: float, scale: Tensor, tol: float) -> Solution:
         def residual(x: Tensor) -> Tensor:
             v = x.reshape(u.shape)
             return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
 
+        guess = guess_state(self.predictor, u.view(u.shape[0], -1), self.chord_dt == dt)
         if self.chord_dt != dt:
             self.chord.forget()
             self.chord_dt = dt
         limit = self.scheme.max_iterations
-        return newton(residual, guess, self.chord, scale=scale, tol=tol, max_iterations=limit)
+        found = newton(residual, guess, self.chord, scale=scale, tol=tol, max_iterations=limit)
+        self.predictor.push(found.value)
+        return found

@@ -38,12 +38,12 @@ class FixedPoint(ABC):
         self._slow_dt = None
 
     @abstractmethod
-    def fixed_map(self, u: Tensor, guess: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
-        """g for the step from u, (B, *state); maps (B, n) to (B, n)."""
+    def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """g for the step from u, (B, *state), and a guess of its fixed point; both on (B, n)."""
 
     @abstractmethod
     def defect(self, f: Tensor, u: Tensor) -> Tensor:
-        """F(v), (B, n), from f = g(v) − v at the Δt of the last `fixed_map`."""
+        """F(v), (B, n), from f = g(v) − v at the Δt of the last `start`."""
 
     @abstractmethod
     def newton(self, u: Tensor, dt: float) -> tuple[Direction, Slope | None]:
@@ -53,14 +53,13 @@ class FixedPoint(ABC):
     def precondition_adjoint(self, x: Tensor, shape: torch.Size) -> Tensor:
         """M⁻ᵀ x for (B, n) data of states of this shape."""
 
-    def observe(self, iterations: int) -> None:
-        """Take note of the iterations of a step; nothing to do unless M was measured."""
-        return
+    @abstractmethod
+    def observe(self, v: Tensor, iterations: int) -> None:
+        """Take note of a step's solution, (B, n), and of the iterations it took."""
 
     def solve(
         self,
         u: Tensor,
-        guess: Tensor,
         dt: float,
         *,
         scale: Tensor,
@@ -69,16 +68,16 @@ class FixedPoint(ABC):
         solver: str,
         polish: int,
     ) -> Solution:
-        """Solve F(v) = 0 from `guess`, (B, n)."""
+        """Solve F(v) = 0."""
         progress = Progress(scale, tol, polish)
-        g = self.fixed_map(u, guess, dt)
-        v, f = guess, None
+        g, v = self.start(u, dt)
+        f = None
         newton_first = solver == "krylov" or (
             solver == "auto" and self._slow_dt == dt and self._newton_steps < RETRY
         )
         if not newton_first:
             patience = PATIENCE if solver == "auto" else None
-            v, f = anderson(g, guess, progress, max_iterations=max_iterations, patience=patience)
+            v, f = anderson(g, v, progress, max_iterations=max_iterations, patience=patience)
             self._slow_dt = None
         if solver != "picard" and not progress.converged.all():
             if self._slow_dt != dt:
@@ -90,5 +89,5 @@ class FixedPoint(ABC):
                 g, v, progress, direction, slope=slope, max_iterations=max_iterations
             )
         assert f is not None
-        self.observe(int(progress.iterations.max()))
+        self.observe(v, int(progress.iterations.max()))
         return progress.solution(v, max_norm(self.defect(f, u)), "the implicit solve")

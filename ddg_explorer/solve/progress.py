@@ -82,26 +82,39 @@ class Progress:
         self.rate = np.full(batch, np.inf)
         self._left = np.full(batch, polish)
         self._whole = True
+        self._met = False
 
     def record(self, update: Tensor) -> None:
         """Take in max|δ|, (B,), of one iteration; frozen trajectories are ignored."""
-        if self._whole and self.scale.size == 1:
-            # one trajectory: a float is an order of magnitude faster than an array
-            value = update.item() / self.scale[0]
-            if self._bound < value <= DIVERGED:
-                self.iterations[0] += 1
-                self.rate[0] = value / self.size[0]
-                self.size[0] = value
-                return
-            now = np.array([value])
-        else:
-            now = update.detach().cpu().numpy() / self.scale
-            if self._whole and now.min() > self._bound and now.max() <= DIVERGED:
-                self.iterations += 1
-                self.rate = now / self.size
-                self.size = now
-                return
+        if self.scale.size == 1:
+            self._record_one(update.item() / float(self.scale[0]))
+            return
+        now = update.detach().cpu().numpy() / self.scale
+        if self._whole and now.min() > self._bound and now.max() <= DIVERGED:
+            self.iterations += 1
+            self.rate = now / self.size
+            self.size = now
+            return
         self._record(now)
+
+    def _record_one(self, now: float) -> None:
+        """One trajectory: floats are an order of magnitude faster than arrays."""
+        if not self._whole:
+            return
+        self.iterations[0] += 1
+        rate = now / float(self.size[0])
+        self.rate[0], self.size[0] = rate, now
+        if self._bound < now <= DIVERGED and not self._met:
+            return
+        stalled = rate > STALL_RATE and now <= self.floor
+        if now <= self.tol or stalled or (self._met and now <= DIVERGED):
+            self._met = True
+            self.converged[0] = True
+            self._whole = self._left[0] > 0 and not stalled and now > self.exact
+            self._left[0] -= 1
+        elif not now <= DIVERGED:
+            self._whole = False
+        self.active[0] = self._whole
 
     def _record(self, now: np.ndarray) -> None:
         """The general case: some trajectory converges, is frozen or is lost."""
