@@ -1,145 +1,37 @@
-"""Structure operators: every flag against the materialised matrix, symbols, sums, refusals.
-
-The matrix is judged here by definitions written out independently of `structure.report`.
-"""
+"""Structure operators: every flag against the materialised matrix, symbols, margins."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import threading
-from collections.abc import Callable
 
 import pytest
 import torch
+from structure_zoo import (
+    F64,
+    GRIDS,
+    LINE,
+    OBLONG,
+    ODD_LINE,
+    SQUARE,
+    fixed_operators,
+    flags,
+    laws_of,
+    random,
+    tensor,
+)
 from torch import Tensor
 
-from ddg_explorer.grids import OPERATORS, Grid
 from ddg_explorer.structure import (
-    STRUCTURES,
     CentralDerivative,
-    Combination,
     DampedSymplectic,
     KernelStructure,
     Laplacian,
     MatrixStructure,
     MinusIdentity,
-    StateDependent,
     StrainWave,
     Structure,
     Symplectic,
 )
-
-LINE, ODD_LINE = Grid.of(8, 3.0, 1), Grid.of(7, 3.0, 1)
-SQUARE, OBLONG = Grid.of(6, 1.0, 2), Grid.of((6, 5), (1.0, 2.0), 2)
-BOX = Grid.of((3, 4, 3), (1.0, 2.0, 1.0), 3)
-GRIDS = [LINE, ODD_LINE, SQUARE, OBLONG, BOX]
-F64 = torch.float64
-
-
-def tensor(*values: object) -> Tensor:
-    return torch.tensor(values, dtype=F64)
-
-
-def random(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
-
-
-def fixed_operators() -> list[Structure]:
-    found: list[Structure] = []
-    for grid, operator in itertools.product(GRIDS, OPERATORS):
-        d_dx = CentralDerivative(grid, operator)
-        delta = Laplacian(grid, operator)
-        found += [
-            d_dx,
-            CentralDerivative(grid, operator, axis=0, strength=-2.5),
-            delta,
-            Laplacian(grid, operator, strength=0.3),
-            StrainWave(grid, operator),
-            StrainWave(grid, operator, friction=0.4),
-            d_dx + 0.1 * delta,
-            d_dx - 0.1 * delta,
-            2 * delta - delta,
-            -delta,
-            0.5 * d_dx + 0 * MinusIdentity(grid),
-            delta + 0.2 * MinusIdentity(),
-            0 * delta,
-            delta + 0 * MinusIdentity(),
-            delta + MinusIdentity(grid, strength=0.1) - 3 * d_dx,
-        ]
-    for grid in GRIDS:
-        found += [
-            MinusIdentity(grid),
-            Symplectic(grid),
-            Symplectic(grid, size=4),
-            DampedSymplectic(0.0, grid),
-            DampedSymplectic(0.7, grid),
-            DampedSymplectic(tensor(0.0, 1.5), grid),
-            DampedSymplectic(tensor([2.0, 1.0], [1.0, 0.5]), grid),
-            Symplectic(grid) + 0.3 * MinusIdentity(),
-            Symplectic(grid) - 0.3 * MinusIdentity(),
-            Symplectic(grid) + 0.2 * Laplacian(grid),
-            MatrixStructure(random(3, 3), grid),
-            MatrixStructure(-random(2, 2) @ random(2, 2).T, grid),
-        ]
-    return [
-        *found,
-        Symplectic(size=2),
-        Symplectic(size=8),
-        DampedSymplectic(0.2, size=4),
-        DampedSymplectic(tensor(0.0, 0.0)),
-        DampedSymplectic(tensor([2.0, 1.0], [1.0, 0.5])),
-        Symplectic(size=4) + 0.1 * MinusIdentity(),
-        Symplectic(size=4) - 0.1 * MinusIdentity(),
-        MatrixStructure(random(5, 5)),
-        MatrixStructure(random(4, 4) - random(4, 4).T),
-        MatrixStructure(tensor([-1.0, 1.0], [1.0, -1.0])),
-        2 * MatrixStructure(tensor([1.0, 0.0], [0.0, 3.0])) + 4 * MinusIdentity(),
-    ]
-
-
-def grid_permutations(grid: Grid) -> list[Tensor]:
-    """Node permutations of the grid's symmetries, from integer coordinates modulo n."""
-    nodes = list(itertools.product(*map(range, grid.shape)))
-    number = {node: i for i, node in enumerate(nodes)}
-    found = []
-    for order in itertools.permutations(range(grid.ndim)):
-        if any(
-            (grid.shape[a], grid.length[a]) != (grid.shape[b], grid.length[b])
-            for a, b in enumerate(order)
-        ):
-            continue
-        for signs in itertools.product((1, -1), repeat=grid.ndim):
-            image = [
-                number[
-                    tuple(s * node[a] % n for a, s, n in zip(order, signs, grid.shape, strict=True))
-                ]
-                for node in nodes
-            ]
-            found.append(torch.tensor(image))
-    return found
-
-
-def laws_of(matrix: Tensor, grid: Grid | None) -> tuple[bool, bool, bool, bool]:
-    """(skew, dissipative, mass, isotropic) of a dense matrix."""
-    tolerance = 1e-12 * float(matrix.abs().max())
-    nodes = matrix.shape[0] if grid is None else grid.size
-    blocks = matrix.reshape(-1, nodes, matrix.shape[0])
-    skew = bool((matrix + matrix.T).abs().max() <= tolerance)
-    falls = bool(torch.linalg.eigvalsh(matrix + matrix.T).max() <= tolerance)
-    mass = bool(blocks.sum(1).abs().max() <= tolerance)
-    isotropic = grid is not None
-    if grid is not None:
-        channels = matrix.shape[0] // nodes
-        for p in grid_permutations(grid):
-            whole = torch.cat([p + c * nodes for c in range(channels)])
-            isotropic &= bool((matrix[whole][:, whole] - matrix).abs().max() <= tolerance)
-    return skew, falls, mass, isotropic
-
-
-def flags(operator: object) -> tuple[bool, bool, bool, bool]:
-    names = ("is_skew", "is_dissipative", "conserves_mass", "is_isotropic")
-    return tuple(getattr(operator, name) for name in names)  # type: ignore[return-value]
 
 
 def test_every_flag_is_that_of_the_matrix_and_of_the_report() -> None:
@@ -295,85 +187,3 @@ def test_symbol_and_matrix_give_the_same_margins() -> None:
         for name in ("scale", "symmetric_max", "symmetric_min", "mass_defect", "anisotropy"):
             difference = abs(getattr(by_symbol, name) - getattr(by_matrix, name))
             assert difference <= 3e-14 * by_matrix.scale, name
-
-
-def test_a_sum_shares_one_transform_and_equals_its_parts() -> None:
-    slope, delta = CentralDerivative(OBLONG, "spectral"), Laplacian(OBLONG, "spectral")
-    g = random(2, *OBLONG.shape)
-    total = (2 * (slope + 0.5 * delta) - Laplacian(OBLONG)).apply(g)
-    parts = 2 * slope.apply(g) + delta.apply(g) - Laplacian(OBLONG).apply(g)
-    assert (total - parts).abs().max() < 1e-14 * parts.abs().max()
-    assert len(Combination((2.0, slope + 0.5 * delta), (0.0, slope)).terms) == 2
-    assert not (0 * slope).apply(g).any()
-
-
-def test_flags_of_a_sum_stay_cheap_on_a_large_grid() -> None:
-    grid = Grid.of(512, 1.0, 2)
-    assert flags(Laplacian(grid) + 0.1 * MinusIdentity()) == (False, True, False, True)
-    assert flags(Laplacian(grid) - 0.1 * MinusIdentity()) == (False, False, False, True)
-    unknown = StateDependent(lambda g, u: u * g, grid=grid)
-    assert flags(unknown + Laplacian(grid)) == (False, False, False, False)
-
-
-def test_symbols_are_kept_and_safe_to_share_between_threads() -> None:
-    operator = CentralDerivative(LINE, "spectral") + 0.1 * Laplacian(LINE, "spectral")
-    g = random(1, *LINE.shape)
-    expected = (CentralDerivative(LINE, "spectral") + 0.1 * Laplacian(LINE, "spectral")).apply(g)
-    out: list[Tensor] = []
-    threads = [threading.Thread(target=lambda: out.append(operator.apply(g))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(out) == 8
-    assert all(torch.equal(result, expected) for result in out)
-    assert operator.symbol() is operator.symbol()
-
-
-def test_names_make_operators() -> None:
-    assert {
-        "symplectic", "damped_symplectic", "d_dx", "laplacian", "minus_identity", "matrix", "kernel"
-    } <= set(STRUCTURES)  # fmt: skip
-    for key in ("d_dx", "laplacian", "strain_wave", "minus_identity", "symplectic"):
-        assert isinstance(STRUCTURES[key](LINE), Structure)
-    assert STRUCTURES["damped_symplectic"](0.3).is_dissipative
-    assert STRUCTURES["dense_skew"](random(3, 3)).is_skew
-    assert STRUCTURES["dissipative_kernel"](LINE, random(2, 1)).is_dissipative
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: DampedSymplectic(-0.1), "friction=-0.1"),
-        (lambda: DampedSymplectic(math.nan), "friction=nan"),
-        (lambda: DampedSymplectic(tensor(0.1, -0.2)), "every entry"),
-        (lambda: DampedSymplectic(tensor([1.0, 2.0], [2.0, 1.0])), "smallest eigenvalue -1"),
-        (lambda: DampedSymplectic(tensor([1.0, 0.5], [0.0, 1.0])), "symmetric"),
-        (lambda: DampedSymplectic(tensor(0.1, 0.2), size=6), "size=6"),
-        (lambda: DampedSymplectic(torch.nn.Parameter(tensor(0.1))), "Friction module"),
-        (lambda: DampedSymplectic(random(2, 2, 2)), "has shape"),
-        (lambda: Symplectic(size=3), "size=3"),
-        (lambda: Symplectic().apply(random(3)), "3 components"),
-        (lambda: Symplectic(size=4).apply(random(2)), "2 components"),
-        (lambda: Symplectic().matrix(), "shape=None"),
-        (lambda: StrainWave(LINE).apply(random(3, 8)), "3 channels"),
-        (lambda: StrainWave(LINE, friction=-1), "friction=-1"),
-        (lambda: Laplacian(LINE, strength=-1), "strength=-1"),
-        (lambda: MinusIdentity(strength=math.inf), "strength=inf"),
-        (lambda: Laplacian(LINE, "upwind"), "operator='upwind'"),
-        (lambda: CentralDerivative(LINE, axis=1), "axis=1"),
-        (lambda: Combination(), r"terms=\(\)"),
-        (lambda: math.nan * Laplacian(LINE), "finite"),
-        (lambda: Laplacian(LINE) + Laplacian(ODD_LINE), "share one grid"),
-        (lambda: MatrixStructure(random(2, 3)), r"needs \(d, d\)"),
-        (lambda: MatrixStructure(tensor([math.nan])), "finite"),
-        (lambda: MatrixStructure(random(2, 2).requires_grad_()), "nn.Parameter"),
-        (lambda: KernelStructure(LINE, random(2)), "odd"),
-        (lambda: KernelStructure(LINE, random(9)), "width ≤ n"),
-        (lambda: KernelStructure(LINE, random(3, 3)), "one width"),
-        (lambda: Laplacian(Grid.of(128, 1.0, 2)).matrix(), "at most 4096"),
-    ],
-)
-def test_bad_input_is_refused(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()

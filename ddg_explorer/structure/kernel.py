@@ -114,17 +114,18 @@ class KernelStructure(Structure):
         if len(self._offsets) > SHIFTED_WEIGHTS:
             return self.grid.irfft(self.symbol(g.dtype, g.device) * self.grid.rfft(g))
         weights = self._kernel(g.dtype, g.device).flatten().unbind()
-        # Shifts along the last axis are shared by all rows of the stencil.
+        # Shifts along the last axis are shared by all rows of the stencil. Sums are in place: on
+        # large fields fresh memory costs more than the arithmetic.
         shifted = {j: torch.roll(g, -j, -1) if j else g for j in self._shifts}
         out = None
         for lead, row in self._rows:
             terms = [(shifted[j], weights[index]) for j, index in row]
             total = terms[0][0] * terms[0][1]
             for field, weight in terms[1:]:
-                total = torch.addcmul(total, field, weight)
+                total.add_(field * weight)
             if any(lead):
                 total = torch.roll(total, [-i for i in lead], self.grid.axes[:-1])
-            out = total if out is None else out + total
+            out = total if out is None else out.add_(total)
         return torch.zeros_like(g) if out is None else out
 
     def symbol(

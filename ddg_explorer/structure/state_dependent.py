@@ -130,9 +130,9 @@ class MobilityStructure(Structure):
         return sum(terms[1:], terms[0])
 
     def _flux_form(self, g: Tensor, mobility: Tensor, axis: int) -> Tensor:
-        face = mobility + torch.roll(mobility, -1, axis)
-        flux = face * (torch.roll(g, -1, axis) - g)
-        return (flux - torch.roll(flux, 1, axis)) / (2 * self.grid.spacing[axis] ** 2)
+        face = torch.roll(mobility, -1, axis).add_(mobility)
+        flux = torch.roll(g, -1, axis).sub_(g) * face
+        return torch.roll(flux, 1, axis).sub_(flux).mul_(-0.5 / self.grid.spacing[axis] ** 2)
 
 
 def state_of(u: Tensor | None) -> Tensor:
