@@ -35,8 +35,8 @@ class System(Dynamics):
     structure
         The operator G.
     state_shape
-        Shape of one state, `(d,)` or `(C, *grid)`. Inferred where a grid (one channel) or an
-        initial state tells it.
+        Shape of one state, `(d,)` or `(C, *grid)`. Inferred where the initial state, the
+        structure or the grid (one channel) tells it.
     grid
         The periodic grid of a field; taken from the structure where that has one, None for an ODE.
     initial
@@ -94,7 +94,9 @@ class System(Dynamics):
         self.name, self.title, self._equation = name, title, equation
         self._energy = energy
         self.structure = structure
-        self.grid = getattr(structure, "grid", None) if grid is None else grid
+        if None not in (grid, structure.grid) and grid != structure.grid:
+            raise ValueError(f"structure: made for {structure.grid}, this system has {grid}")
+        self.grid = structure.grid if grid is None else grid
         self.device = check_device(device, dtype)
         self.dtype = dtype
         self.dt = check_dt(dt)
@@ -107,7 +109,9 @@ class System(Dynamics):
         if given is not None:
             shape = tuple(int(n) for n in given)
         elif self._initial is not None:
-            shape = tuple(self._draw_state(0, 0).shape)
+            shape = tuple(self._draw_state(Draw(0, 1).generators[0]).shape)
+        elif self.structure.state_shape is not None:
+            shape = self.structure.state_shape
         elif self.grid is not None:
             shape = (1, *self.grid.shape)
         else:
@@ -157,16 +161,18 @@ class System(Dynamics):
             If the system was made without an initial state.
         """
         draw = Draw(seed, 1 if batch is None else batch)
-        states = torch.stack([self._draw_state(seed, row) for row in range(draw.count)])
+        states = torch.stack([self._draw_state(generator) for generator in draw.generators])
+        if tuple(states.shape[1:]) != self.state_shape:
+            raise ValueError(f"initial: has shape {tuple(states.shape[1:])}, not {self.state_shape}")
         states = states.to(self.dtype).to(self.device)
         return states[0] if batch is None else states
 
-    def _draw_state(self, seed: int, row: int) -> Tensor:
+    def _draw_state(self, generator: torch.Generator) -> Tensor:
         if self._initial is None:
             raise ValueError("initial=None: this system has no initial state; pass a state instead")
         if isinstance(self._initial, Tensor):
             return self._initial
-        return self._initial(Draw(seed, row + 1).generators[row])
+        return self._initial(generator)
 
     @property
     def has_exact(self) -> bool:

@@ -130,9 +130,8 @@ class PresetSystem(System):
         return not parameter.structures or self.structure_key in parameter.structures
 
     def _accept(self, structure: Structure) -> Structure:
-        grid = getattr(structure, "grid", None)
-        if grid is not None and grid != self.grid:
-            raise ValueError(f"structure: it is made for {grid}, this system has {self.grid}")
+        if structure.grid is not None and structure.grid != self.grid:
+            raise ValueError(f"structure: made for {structure.grid}, this system has {self.grid}")
         return structure
 
     def _set_grid(self, good: Preset, n: Any, length: Any, operator: str | None) -> None:

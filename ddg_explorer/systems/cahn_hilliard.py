@@ -124,15 +124,16 @@ class CahnHilliard(CahnHilliardBase):
         "separation": Preset(
             title="Phase separation",
             about=(
-                "Noise around an even mixture first smooths out, then the mode of wavelength "
-                "2π√(2γ) ≈ 0.2 wins and saturates at u = ±1. After that neighbouring interfaces "
-                "attract each other and vanish in pairs, each time after a longer wait and with a "
-                "step in the energy."
+                "Noise around an even mixture first smooths out, then the wavelength 2π√(2γ) ≈ "
+                "0.28 wins and saturates at u = ±1. After that neighbouring interfaces attract "
+                "each other and vanish in pairs, each time after a longer wait and with a step in "
+                "the energy."
             ),
             dt=5e-4,
             initial="noise",
-            n=200,
-            length=2.0,
+            n=256,
+            length=4.0,
+            parameters={"gamma": 1e-3},
             options={"mean": 0.0, "size": 0.05},
         ),
         "ripening": Preset(
@@ -141,11 +142,12 @@ class CahnHilliard(CahnHilliardBase):
                 "Domains of random widths. The narrowest ones dissolve first and feed their "
                 "neighbours: the mass stays, the energy falls in steps, one for each lost domain."
             ),
-            dt=5e-3,
+            dt=5e-4,
             initial="domains",
-            n=200,
-            length=2.0,
-            options={"count": 7},
+            n=256,
+            length=4.0,
+            parameters={"gamma": 1e-3},
+            options={"count": 10},
         ),
         "off_critical": Preset(
             title="Off-critical mixture",
@@ -154,10 +156,11 @@ class CahnHilliard(CahnHilliardBase):
                 "other. Switch G to −1 (Allen–Cahn) and they simply fill up: that G does not keep "
                 "the mass."
             ),
-            dt=1e-3,
+            dt=5e-4,
             initial="noise",
-            n=200,
-            length=2.0,
+            n=256,
+            length=4.0,
+            parameters={"gamma": 1e-3},
             options={"mean": 0.4, "size": 0.1},
         ),
         "published": Preset(

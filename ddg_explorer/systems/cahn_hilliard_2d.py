@@ -87,11 +87,10 @@ class CahnHilliard2D(CahnHilliardBase):
         "discs": Preset(
             title="Ripening discs",
             about=(
-                "Discs of many sizes in equilibrium with nothing but their neighbours. Each one "
-                "shrinks or grows by its curvature through the field between them; touching ones "
-                "merge and round off."
+                "Discs of many sizes. Each one shrinks or grows by its curvature through the "
+                "field between them; touching ones merge and round off."
             ),
-            dt=1e-3,
+            dt=5e-4,
             initial="discs",
             n=128,
             length=1.0,
