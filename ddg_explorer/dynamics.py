@@ -34,6 +34,11 @@ class Dynamics:
         raise TypeError(f"{type(self).__name__} does not define energy(u)")
 
     @property
+    def has_energy(self) -> bool:
+        """Whether there is an H; a learned vector field has none."""
+        return True
+
+    @property
     def cell_volume(self) -> float:
         """Δxᵈ for a field, 1 for an ODE."""
         return 1.0 if self.grid is None else self.grid.cell_volume

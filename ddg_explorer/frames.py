@@ -27,7 +27,8 @@ class Frame:
     energy
         H of the true system, (*batch,).
     own_energy
-        H of the dynamics that is being run; the same tensor where that is the true system.
+        H of the dynamics that is being run; the same tensor where that is the true system. Either
+        is NaN where nothing is known: a learned vector field has no energy.
     mass
         ∫u per channel, (*batch, C); None for an ODE.
     residual, iterations
@@ -62,7 +63,7 @@ def measure(
     """Frame of state `u`: energies and mass, taken without recording gradients."""
     zeros = u.new_zeros(dynamics.batch_shape(u))
     with torch.no_grad():
-        own = dynamics.energy(u)
+        own = dynamics.energy(u) if dynamics.has_energy else torch.full_like(zeros, math.nan)
         return Frame(
             t=t,
             step=step,

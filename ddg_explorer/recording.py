@@ -192,19 +192,20 @@ def _numbers(frame: Frame) -> dict[str, Tensor]:
 
 def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> dict[str, Any]:
     """What it takes to repeat a run, in plain types: system, scheme, numbers, versions, date."""
-    dynamics, u = rollout.dynamics, rollout.u
-    grid = dynamics.grid
+    system, u = rollout.truth or rollout.dynamics, rollout.u
+    grid = rollout.dynamics.grid
     versions = {
         "ddg-explorer": __version__,
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
     return {
-        "system": getattr(dynamics, "name", type(dynamics).__name__),
-        "preset": getattr(dynamics, "preset", None),
-        "parameters": {**getattr(dynamics, "values", {}), **getattr(dynamics, "chosen", {})},
-        "structure": getattr(dynamics, "structure_key", None),
-        "operator": getattr(dynamics, "operator", None),
+        "system": getattr(system, "name", type(system).__name__),
+        "model": getattr(rollout.dynamics, "key", None),
+        "preset": getattr(system, "preset", None),
+        "parameters": {**getattr(system, "values", {}), **getattr(system, "chosen", {})},
+        "structure": getattr(system, "structure_key", None),
+        "operator": getattr(system, "operator", None),
         "n": None if grid is None else list(grid.shape),
         "length": None if grid is None else list(grid.length),
         "integrator": rollout.integrator.name,

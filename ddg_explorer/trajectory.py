@@ -45,7 +45,7 @@ class Trajectory:
     t
         Times, (T,), float64.
     energy, own_energy
-        H of the true system, and of the dynamics that was run, (T, *batch).
+        H of the true system, and of the dynamics that was run, (T, *batch); NaN where unknown.
     mass
         ∫u per channel, (T, *batch, C); None for an ODE.
     residual, iterations

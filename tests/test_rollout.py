@@ -55,6 +55,23 @@ def test_true_energy_and_own_energy_are_kept_apart() -> None:
     assert torch.equal(frame.own_energy, model.energy(frame.u))
 
 
+def test_dynamics_without_energy_has_nan_and_not_a_made_up_one() -> None:
+    class Field(Oscillator):
+        @property
+        def has_energy(self) -> bool:
+            return False
+
+        def energy(self, u: torch.Tensor) -> torch.Tensor:
+            raise ValueError("a vector field has no energy")
+
+    alone = Rollout(Field(), BATCH, 0.1, Exact()).step()
+    assert alone.energy.isnan().all()
+    assert alone.own_energy.isnan().all()
+    beside = Rollout(Field(), BATCH, 0.1, Exact(), truth=Oscillator()).step()
+    assert torch.equal(beside.energy, Oscillator().energy(beside.u))
+    assert beside.own_energy.isnan().all()
+
+
 @pytest.mark.parametrize(
     ("how", "what"),
     [
