@@ -124,6 +124,7 @@ class Controls:
             variant="outlined",
             sizing_mode="stretch_width",
             margin=(6, 0),
+            sx={"& .MuiSelect-select": {"fontSize": 14}},
         )
 
         def changed(event: Any) -> None:

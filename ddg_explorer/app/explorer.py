@@ -107,8 +107,9 @@ class Explorer(Viewer):
         )
         # The page follows `pn.state.busy`, which every acknowledged frame flips twice: two property
         # updates and a walk over all models each time, half of the server's time while playing.
+        # The subscription would also keep the page, and all it holds, after the session.
         with edit_readonly(page):
-            page.busy = False
+            page.busy = page.param.loading
         page.param.watch(lambda event: self._set_dark(event.new), "dark_theme")
         self._page = page
         return page
@@ -165,8 +166,9 @@ class Explorer(Viewer):
 
     def _on_width(self, width: int) -> None:
         """On a phone the drawer would cover the picture: open with it closed."""
-        if self._page is not None and width < NARROW:
-            self._page.sidebar_open = False
+        page = self._page
+        if page is not None and width < NARROW:
+            pn.state.onload(lambda: page.param.update(sidebar_open=False))
 
     def _on_playing(self, playing: bool) -> None:
         self.transport.show(playing)

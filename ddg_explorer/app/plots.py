@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, FixedTicker, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 
 from ddg_explorer.app.limits import grown
@@ -47,6 +47,8 @@ class RunningPlots:
         self._drift = _figure(time_range, Range1d(FLOOR, CEILING), y_axis_type="log")
         self._drift.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
         self._mass = _figure(time_range, self._ranges["mass"])
+        for fig in (self._energy, self._mass):
+            fig.yaxis.formatter = PrintfTickFormatter(format="%.4g")
         self._lines = {
             "energy": self._energy.line("t", "energy", source=self.source, line_width=2),
             "drift": self._drift.line("t", "drift", source=self.source, line_width=2),
@@ -121,8 +123,9 @@ class RunningPlots:
         columns: dict[str, list[float]] = {
             name: [getattr(s, name) for s in samples] for name in COLUMNS
         }
-        for name in ("drift", "mass_drift", "residual"):
+        for name in ("drift", "mass_drift"):
             columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
+        columns["residual"] = [x or math.nan for x in columns["residual"]]
         self.source.stream(columns, rollover=ROLLOVER)
 
     def _follow(self, samples: list[Sample]) -> None:
@@ -146,7 +149,7 @@ class RunningPlots:
 
 _TITLES = {
     "energy": "Energy H",
-    "drift": "Relative drift",
+    "drift": "Relative change",
     "mass": "Mass ∫u",
 }
 

@@ -113,7 +113,7 @@ class Simulation:
         self._scene: Scene | None = None
         self._refused: Scene | None = None
         self._epoch = 0
-        self._cost = 0.0
+        self._cost = self._shown_cost = 0.0
         self._meter = RateMeter()
 
     def turn(self, turn: Turn) -> Outcome:
@@ -159,7 +159,8 @@ class Simulation:
             rollout = Rollout(system, u0, system.dt, self._scheme(wanted))
             self._picture = picture(system, u0)
             self._limits = Limits(self._picture.limits, self._picture.signed)
-            self._rollout, self._system, self._cost = rollout, system, 0.0
+            self._rollout, self._system = rollout, system
+            self._cost = self._shown_cost = 0.0
             self._start()
         else:
             self._retune(wanted, system, remade=bool(changed))
@@ -212,6 +213,7 @@ class Simulation:
             affordable = max(1, int(spare / self._cost)) if self._cost else 1
             frames.append(rollout.step(1 if single else min(left, affordable)))
             self._cost = (time.perf_counter() - start) / max(rollout.steps - first, 1)
+        self._shown_cost += (self._cost - self._shown_cost) * (0.1 if self._shown_cost else 1.0)
         self._meter.count(rollout.steps - first)
         return frames
 
@@ -257,7 +259,7 @@ class Simulation:
             high=high,
             residual=sample.residual,
             iterations=max(float(f.iterations) for f in frames),
-            ms=self._cost * 1e3,
+            ms=self._shown_cost * 1e3,
             rate=self._meter.rate,
             energy=sample.energy,
             drift=sample.drift,

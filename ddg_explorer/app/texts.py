@@ -78,8 +78,13 @@ BADGE_CSS = """
 
 
 def latex(system: System) -> list[str]:
-    """The running equation for LaTeX panes: the dynamics, then the energy."""
-    return [rf"$\displaystyle {line}$" for line in system.equation.split(r",\quad ")]
+    """The running equation for LaTeX panes: the dynamics, then the energy.
+
+    Offline, KaTeX gives MathML, whose tall brackets need a font that few systems have: pairs are
+    written on one line.
+    """
+    flat = re.sub(r"\\binom\{(.+?)\}\{(.+?)\}", r"(\1, \2)", system.equation)
+    return [rf"$\displaystyle {line}$" for line in flat.split(r",\quad ")]
 
 
 def paragraph(text: str, *, small: bool = False) -> str:

@@ -54,7 +54,7 @@ LANE_COLOURS: Mapping[str, tuple[str, ...]] = {
 LANE_DASHES = ("solid", "dashed", "dotdash", "dotted", "dashdot", [8, 3, 2, 3, 2, 3])
 
 _TABLES = {
-    ("diverging", "light"): "CET_D1A",
+    ("diverging", "light"): "CET_D9",
     ("diverging", "dark"): "CET_D4",
     ("sequential", "light"): "CET_L17",
     ("sequential", "dark"): "CET_CBL2",

@@ -30,7 +30,7 @@ class Transport:
             doc="Time steps taken for each painted frame, as far as time allows.",
             sizing_mode="stretch_width",
             compact=True,
-            styles={"flex": "0 1 180px"},
+            styles={"flex": "1 0 180px", "max-width": "300px"},
         )
 
     def show(self, playing: bool) -> None:

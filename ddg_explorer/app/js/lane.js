@@ -113,7 +113,6 @@ class LaneView {
     this.root.dataset.kind = model.spec.kind;
     this.canvas.setAttribute("aria-label", `${model.title}: live picture`);
     if (same) return;
-    env.maxField = 600;
     this.view = model.spec.kind ? new VIEWS[model.spec.kind](env) : null;
     this.epoch = -1;
     this.resize();
@@ -122,6 +121,7 @@ class LaneView {
   resize() {
     const width = this.stage.clientWidth;
     if (!this.view || !width) return;
+    this.env.maxField = Math.min(600, Math.max(320, window.innerHeight - 380));
     const [w, h] = this.view.size(width);
     Object.assign(this.env, {width: w, height: h});
     this.canvas.style.width = `${w}px`;
@@ -177,7 +177,7 @@ class LaneView {
     cells.rate.textContent = formatNumber(Math.round(header.rate), 4);
     cells.fps.textContent = this.times.length;
     cells.ms.textContent = header.ms.toFixed(header.ms < 10 ? 2 : 1);
-    cells.residual.textContent = header.residual ? header.residual.toExponential(1) : "0";
+    cells.residual.textContent = header.residual ? header.residual.toExponential(1) : "–";
     cells.iterations.textContent = header.iterations;
     const active = this.root.getRootNode().activeElement;
     if (active !== this.low) this.low.value = formatNumber(header.low);

@@ -2,6 +2,7 @@
 
 const TRAIL = 1500;
 const SERIES = 900;
+const SERIES_HEIGHT = 176;
 
 class PhaseView {
   constructor(env) {
@@ -30,7 +31,8 @@ class PhaseView {
 
   size(width) {
     const beside = width >= 620;
-    return [width, beside ? Math.min(Math.round(width * 0.52), 460) : Math.round(width * 0.86) + 210];
+    if (beside) return [width, Math.min(Math.round(width * 0.52), 460)];
+    return [width, Math.round(Math.min(width * 0.84, 380)) + SERIES_HEIGHT];
   }
 
   paint() {
@@ -42,7 +44,7 @@ class PhaseView {
     const left = 48, top = 8, bottom = 26;
     const beside = width >= 620;
     const w = beside ? Math.round(width * 0.54) - left : width - left - 8;
-    const h = beside ? height - top - bottom : height - 210 - top - bottom;
+    const h = beside ? height - top - bottom : height - SERIES_HEIGHT - top - bottom;
     const plane = new Area(left, top, w, h);
     this.setWindow(plane, spec);
     plane.axes(ctx, palette, {xlabel: "", ylabel: ""});
@@ -53,7 +55,7 @@ class PhaseView {
     this.label(ctx, palette, plane, spec.axes);
     const series = beside
       ? new Area(left + w + 64, top, width - left - w - 72, h)
-      : new Area(left, height - 210 + 12, w, 210 - 12 - bottom);
+      : new Area(left, height - SERIES_HEIGHT + 14, w, SERIES_HEIGHT - 14 - bottom);
     this.paintSeries(ctx, palette, series, spec);
   }
 

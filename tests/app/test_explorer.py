@@ -1,0 +1,122 @@
+"""The assembled views, without a browser."""
+
+import gc
+import weakref
+
+import panel as pn
+import pytest
+
+from ddg_explorer.app import Explorer, explore
+from ddg_explorer.app.simulation import Simulation, Turn
+from ddg_explorer.app.state import AppState, Lane, Scene, View
+from ddg_explorer.app.theme import PALETTES, colour_table
+from ddg_explorer.systems import SYSTEMS
+
+
+@pytest.fixture(autouse=True)
+def _extension():
+    pn.extension("katex")
+
+
+def first_outcome(explorer):
+    scene = explorer.store.state.scene
+    return Simulation(Lane()).turn(Turn(scene, steps=1))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_it_assembles_for_every_system(name):
+    explorer = Explorer(AppState(Scene(name)))
+    system = SYSTEMS[name]()
+    assert explorer.controls.system.value == name
+    assert explorer.controls.preset.value == system.preset
+    assert explorer.controls.structure.value == system.structure_key
+    assert explorer.controls.dt.value == system.dt
+    assert explorer.plots[0].cards["mass"].visible == (system.grid is not None)
+    explorer._on_outcomes([first_outcome(explorer)])
+    assert list(explorer.plots[0].source.data["t"])
+    explorer.close()
+
+
+def test_notebook_layout_and_page_hold_the_same_views():
+    explorer = explore("pendulum", play=False)
+    layout = explorer.__panel__()
+    assert explorer.canvases[0] in layout.select(type(explorer.canvases[0]))
+    page = explorer.page()
+    assert page.title
+    explorer.close()
+
+
+def test_unknown_system_is_refused():
+    with pytest.raises(ValueError, match="system='nonsense'"):
+        explore("nonsense")
+
+
+def test_showing_a_scene_writes_nothing_back():
+    explorer = Explorer(AppState(Scene("kdv", dt=0.02, parameters={"alpha": 3.0})))
+    before = explorer.store.state
+    explorer._on_outcomes([first_outcome(explorer)])
+    assert explorer.store.state is before
+    explorer.close()
+
+
+def test_choosing_a_system_starts_from_its_preset():
+    explorer = Explorer(AppState(Scene("kdv", dt=0.02, parameters={"alpha": 3.0})))
+    explorer.controls.system.value = "pendulum"
+    assert explorer.store.state.scene == Scene("pendulum")
+    explorer.close()
+
+
+def test_a_refused_change_returns_to_what_runs():
+    explorer = Explorer(AppState(Scene("kdv", n=32)))
+    simulation = Simulation(Lane())
+    explorer._on_outcomes([simulation.turn(Turn(explorer.store.state.scene))])
+    explorer.store.change_scene(integrator="leapfrog")
+    explorer._on_outcomes([simulation.turn(Turn(explorer.store.state.scene))])
+    assert explorer.store.state.scene.integrator == "discrete_gradient"
+    assert explorer.controls.integrator.value == "discrete_gradient"
+    explorer.close()
+
+
+def test_dark_theme_swaps_table_and_colours():
+    explorer = Explorer(AppState(view=View(dark=True)))
+    canvas = explorer.canvases[0]
+    assert canvas.palette == dict(PALETTES["dark"])
+    assert canvas.table == colour_table("sequential", True)
+    explorer._set_dark(False)
+    assert canvas.palette == dict(PALETTES["light"])
+    assert explorer.store.state.view.dark is False
+    explorer.close()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("scale", ["diverging", "sequential"])
+def test_colour_tables_are_256_opaque_colours(scale, dark):
+    table = colour_table(scale, dark)
+    assert len(table) == 1024
+    assert set(table[3::4]) == {255}
+
+
+@pytest.mark.parametrize("name", ["light", "dark"])
+def test_text_contrast_is_at_least_4_5(name):
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    palette = PALETTES[name]
+    for text in ("ink", "muted", "accent", "good", "warn", "bad"):
+        for back in ("surface", "page"):
+            a, b = sorted((luminance(palette[text]), luminance(palette[back])))
+            assert (b + 0.05) / (a + 0.05) >= 4.5, (text, back)
+
+
+def test_closed_explorers_are_freed():
+    alive = []
+    for _ in range(3):
+        explorer = Explorer()
+        explorer.page()
+        alive.append(weakref.ref(explorer))
+        explorer.close()
+    del explorer
+    gc.collect()
+    assert [ref() for ref in alive] == [None] * 3

@@ -1,0 +1,208 @@
+"""The session's loop: credits, pacing by them, mailboxes, failures and its end."""
+
+import asyncio
+import gc
+import logging
+import threading
+import weakref
+
+import pytest
+
+from ddg_explorer.app import runner as runner_module
+from ddg_explorer.app.canvas import WINDOW, Credits
+from ddg_explorer.app.runner import Runner
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import Lane, Scene
+
+SCENE = Scene("kdv", n=32)
+
+
+class FakeCanvas:
+    """Takes frames; acknowledges them at once if `answers`."""
+
+    def __init__(self, answers: bool = True) -> None:
+        self.credits = Credits()
+        self.frames: list[bytes] = []
+        self.rests = 0
+        self.status = ""
+        self.answers = answers
+        self.on_wake = self.on_limits = None
+
+    def paint(self, frame) -> None:
+        seq = self.credits.spend()
+        self.frames.append(frame(seq))
+        if self.answers:
+            self.credits.acknowledge(seq)
+
+    def rest(self) -> None:
+        self.rests += 1
+
+
+def make(canvas, simulation=None, outcomes=None):
+    seen = outcomes if outcomes is not None else []
+    return Runner(
+        [(simulation or Simulation(Lane()), canvas)],
+        SCENE,
+        on_outcomes=seen.extend,
+        on_playing=lambda playing: None,
+        on_ready=lambda: None,
+    )
+
+
+async def until(condition, seconds=10.0):
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def test_it_shows_the_first_state_and_then_rests():
+    async def scenario():
+        canvas, outcomes = FakeCanvas(), []
+        runner = make(canvas, outcomes=outcomes)
+        runner.start()
+        await until(lambda: canvas.rests == 1)
+        assert len(canvas.frames) == 1
+        assert outcomes[0].header.t == 0
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_unanswering_browser_gets_a_window_of_frames_and_no_more(monkeypatch):
+    monkeypatch.setattr(runner_module, "GRACE", 60.0)
+
+    async def scenario():
+        canvas = FakeCanvas(answers=False)
+        runner = make(canvas)
+        runner.play(True)
+        runner.start()
+        await until(lambda: len(canvas.frames) == WINDOW)
+        await asyncio.sleep(0.3)
+        assert len(canvas.frames) == WINDOW
+        canvas.credits.acknowledge(1)
+        canvas.on_wake(False)
+        await until(lambda: len(canvas.frames) == WINDOW + 1)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_acknowledgement_does_not_deadlock(monkeypatch):
+    monkeypatch.setattr(runner_module, "GRACE", 0.05)
+
+    async def scenario():
+        canvas = FakeCanvas(answers=False)
+        runner = make(canvas)
+        runner.play(True)
+        runner.start()
+        await until(lambda: len(canvas.frames) >= WINDOW + 3)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_hidden_tab_gets_nothing(monkeypatch):
+    monkeypatch.setattr(runner_module, "GRACE", 0.02)
+
+    async def scenario():
+        canvas = FakeCanvas()
+        canvas.credits.visible = False
+        runner = make(canvas)
+        runner.play(True)
+        runner.start()
+        await asyncio.sleep(0.3)
+        assert not canvas.frames
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_step_advances_by_one_and_newest_scene_wins():
+    async def scenario():
+        canvas, outcomes = FakeCanvas(), []
+        runner = make(canvas, outcomes=outcomes)
+        runner.start()
+        await until(lambda: canvas.rests == 1)
+        for dt in (0.001, 0.002, 0.004):
+            runner.want(Scene("kdv", n=32, dt=dt), speed=5)
+        runner.step()
+        await until(lambda: outcomes[-1].header.steps == 1)
+        assert outcomes[-1].header.t == pytest.approx(0.004)
+        assert outcomes[-1].header.dt == 0.004
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_two_quick_steps_are_two_steps():
+    async def scenario():
+        canvas, outcomes = FakeCanvas(), []
+        runner = make(canvas, outcomes=outcomes)
+        runner.step()
+        runner.step()
+        runner.start()
+        await until(lambda: outcomes and outcomes[-1].header.steps == 2)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_internal_error_is_logged_shown_as_one_line_and_survived(caplog):
+    class Broken(Simulation):
+        broken = True
+
+        def turn(self, turn):
+            if self.broken:
+                raise RuntimeError("deliberate")
+            return super().turn(turn)
+
+    async def scenario():
+        canvas, simulation = FakeCanvas(), Broken(Lane())
+        runner = make(canvas, simulation)
+        runner.play(True)
+        runner.start()
+        with caplog.at_level(logging.ERROR):
+            await until(lambda: canvas.status)
+        assert not runner.playing
+        assert "deliberate" not in canvas.status
+        assert "deliberate" in caplog.text
+        simulation.broken = False
+        runner.reset()
+        await until(lambda: canvas.frames)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_closing_ends_the_task_and_frees_the_objects():
+    async def scenario():
+        canvas = FakeCanvas()
+        runner = make(canvas)
+        runner.play(True)
+        runner.start()
+        await until(lambda: len(canvas.frames) > 3)
+        alive = weakref.ref(runner)
+        runner.close()
+        del runner
+        await asyncio.sleep(0.1)
+        assert len(asyncio.all_tasks()) == 1
+        gc.collect()
+        return alive
+
+    assert asyncio.run(scenario())() is None
+
+
+def test_many_runners_share_the_pool():
+    async def scenario():
+        canvases = [FakeCanvas() for _ in range(12)]
+        runners = [make(c) for c in canvases]
+        for r in runners:
+            r.play(True)
+            r.start()
+        await until(lambda: all(len(c.frames) > 2 for c in canvases), 30)
+        workers = [t for t in threading.enumerate() if t.name.startswith("simulation")]
+        for r in runners:
+            r.close()
+        return len(workers)
+
+    assert asyncio.run(scenario()) <= runner_module.pool()._max_workers

@@ -1,0 +1,156 @@
+"""A lane's turns: changes act on the running state, failures are one line, payloads fit."""
+
+import math
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ddg_explorer.app.simulation import Simulation, Turn
+from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.wire import HEADER_BYTES
+from ddg_explorer.systems import SYSTEMS
+
+KDV = Scene("kdv", n=32)
+
+
+def turn(simulation, scene, **options):
+    return simulation.turn(Turn(scene, **{"steps": 2, "budget": 60.0, **options}))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_preset_of_every_system_runs_and_its_frame_has_the_stated_size(name):
+    for preset in SYSTEMS[name].presets:
+        n = {} if SYSTEMS[name].ndim == 0 else {"n": 32}
+        outcome = turn(Simulation(Lane()), Scene(name, preset, **n))
+        setup, header = outcome.setup, outcome.header
+        assert setup is not None
+        assert not outcome.stopped
+        assert not outcome.error
+        assert header.t == pytest.approx(2 * header.dt)
+        spec = setup.picture.spec
+        sizes = {
+            "field": lambda: math.prod(spec["shape"]),
+            "profile": lambda: 8 + 4 * len(spec["names"]) * spec["shape"][0],
+            "phase": lambda: 8 * header.count * (1 + len(spec["names"])),
+        }
+        assert len(outcome.payload) == sizes[spec["kind"]]()
+
+
+def test_header_is_little_endian_as_documented():
+    header = turn(Simulation(Lane()), KDV).header
+    data = header.pack(7)
+    assert len(data) == HEADER_BYTES == 112
+    assert struct.unpack_from("<4I", data) == (7, 1, 1, 1)
+    t, dt, low, high = struct.unpack_from("<4d", data, 16)
+    assert (t, dt, low, high) == (header.t, header.dt, header.low, header.high)
+
+
+def test_profile_payload_is_the_state():
+    simulation = Simulation(Lane())
+    outcome = turn(simulation, KDV, steps=0)
+    assert outcome.setup is not None
+    values = np.frombuffer(outcome.payload, "<f4", offset=8)
+    u0 = outcome.setup.system.initial(0)[0].numpy()
+    np.testing.assert_allclose(values, u0, rtol=1e-6)
+
+
+def test_field_payload_has_the_largest_y_on_top():
+    scene = Scene("cahn_hilliard_2d", n=16)
+    outcome = turn(Simulation(Lane()), scene, steps=0)
+    assert outcome.setup is not None
+    low, high = outcome.header.low, outcome.header.high
+    pixels = np.frombuffer(outcome.payload, np.uint8).reshape(16, 16)
+    u = outcome.setup.system.initial(0)[0].numpy()  # u[x, y]
+    shown = low + pixels.astype(float) * (high - low) / 255
+    np.testing.assert_allclose(shown[0, :], u[:, -1], atol=(high - low) / 255)
+    np.testing.assert_allclose(shown[:, 0], u[0, ::-1], atol=(high - low) / 255)
+
+
+def test_a_new_time_step_acts_on_the_running_state():
+    simulation = Simulation(Lane())
+    first = turn(simulation, KDV)
+    second = turn(simulation, replace(KDV, dt=0.003))
+    assert second.setup is not None
+    assert not second.setup.restarted
+    assert second.header.epoch == first.header.epoch
+    assert second.header.dt == 0.003
+    assert second.header.t == pytest.approx(first.header.t + 0.006)
+
+
+def test_new_dynamics_act_on_the_running_state_and_drift_is_taken_from_there():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV, steps=5)
+    outcome = turn(simulation, replace(KDV, parameters={"alpha": 3.0}), steps=0)
+    assert outcome.setup is not None
+    assert not outcome.setup.restarted
+    assert outcome.setup.system.values["alpha"] == 3.0
+    assert outcome.header.t > 0
+    assert outcome.sample.drift == 0.0
+
+
+def test_a_structure_that_breaks_the_law_drifts():
+    simulation = Simulation(Lane())
+    kept = turn(simulation, KDV, steps=5).sample.drift
+    broken = turn(simulation, replace(KDV, structure="d_dx_growing"), steps=5).sample.drift
+    assert kept < 1e-11
+    assert broken > 1e-4
+
+
+@pytest.mark.parametrize("change", [{"n": 48}, {"seed": 3}, {"system": "wave"}])
+def test_another_initial_state_begins_time_anew(change):
+    simulation = Simulation(Lane())
+    first = turn(simulation, KDV)
+    outcome = turn(simulation, replace(KDV, **change), steps=0)
+    assert outcome.setup is not None
+    assert outcome.setup.restarted
+    assert outcome.header.t == 0
+    assert outcome.header.epoch == first.header.epoch + 1
+
+
+def test_reset_goes_back_and_counts_as_a_new_epoch():
+    simulation = Simulation(Lane())
+    first = turn(simulation, KDV)
+    outcome = turn(simulation, KDV, steps=0, reset=True)
+    assert outcome.header.t == 0
+    assert outcome.header.epoch == first.header.epoch + 1
+    assert outcome.sample.drift == 0
+
+
+def test_a_scene_that_cannot_be_built_is_refused_once_and_the_old_one_goes_on():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    impossible = replace(KDV, integrator="leapfrog")
+    first = turn(simulation, impossible)
+    again = turn(simulation, impossible)
+    assert first.error
+    assert "\n" not in first.error
+    assert not again.error
+    assert again.header.t == pytest.approx(6 * again.header.dt)
+
+
+def test_a_failed_step_is_one_line_and_the_last_good_state_stays():
+    simulation = Simulation(Lane())
+    outcome = turn(simulation, replace(KDV, integrator="euler", dt=1.0), steps=50)
+    assert outcome.stopped.startswith("stopped at t =")
+    assert "\n" not in outcome.stopped
+    assert np.isfinite(np.frombuffer(outcome.payload, "<f4", offset=8)).all()
+    assert not turn(simulation, replace(KDV, integrator="euler", dt=1e-6)).stopped
+
+
+def test_a_small_budget_bounds_the_number_of_steps():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV, steps=3)
+    outcome = turn(simulation, KDV, steps=100_000, budget=0.02)
+    assert 3 < outcome.header.steps < 100_000
+
+
+def test_limits_obey_commands():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    pinned = turn(simulation, KDV, steps=0, limits=(-3.0, 5.0)).header
+    assert (pinned.low, pinned.high) == (-3.0, 5.0)
+    assert "low < high" in turn(simulation, KDV, steps=0, limits=(1.0, 0.0)).error
+    auto = turn(simulation, KDV, steps=0, limits="auto").header
+    assert auto.high < 3.0

@@ -1,0 +1,70 @@
+"""The state tree: what it refuses, and its flat form."""
+
+import pytest
+
+from ddg_explorer.app.state import AppState, Lane, Scene, Store, View
+
+
+def test_default_state_is_a_short_link():
+    assert AppState().to_flat() == {"system": "kdv"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        AppState(),
+        AppState(Scene("cahn_hilliard_2d", n=64, seed=3, parameters={"gamma": 1.25e-3})),
+        AppState(Scene("pendulum", "friction", structure="damped_symplectic", dt=0.1 + 0.2)),
+        AppState(Scene("wave", choices={"form": "strain"}, dtype="float32", tol=1e-5)),
+        AppState(lanes=(Lane(), Lane(integrator="implicit_midpoint")), view=View(7, dark=True)),
+        AppState(view=View(dark=False)),
+    ],
+)
+def test_flat_form_restores_the_state_exactly(state):
+    flat = state.to_flat()
+    assert all(isinstance(v, str) for v in flat.values())
+    assert AppState.from_flat(flat) == state
+
+
+@pytest.mark.parametrize(
+    ("flat", "named"),
+    [
+        ({"system": "nonsense"}, "system='nonsense'"),
+        ({"preset": "nonsense"}, "preset='nonsense'"),
+        ({"integrator": "nonsense"}, "integrator='nonsense'"),
+        ({"structure": "symplectic"}, "structure='symplectic'"),
+        ({"dt": "fast"}, "dt='fast'"),
+        ({"dt": "-1"}, "dt=-1"),
+        ({"dt": "nan"}, "dt=nan"),
+        ({"n": "100000"}, "n=100000"),
+        ({"n": "3.5"}, "n='3.5'"),
+        ({"seed": "-1"}, "seed=-1"),
+        ({"p.alpha": "1e9"}, "alpha=1e"),
+        ({"p.nonsense": "1"}, "parameter='nonsense'"),
+        ({"c.form": "strain"}, "choice='form'"),
+        ({"speed": "0"}, "speed=0"),
+        ({"theme": "pink"}, "theme='pink'"),
+        ({"lanes": "truth,nonsense"}, "lane='nonsense'"),
+        ({"unknown": "1"}, "unknown='1'"),
+    ],
+)
+def test_bad_links_are_refused_in_one_line_that_names_the_setting(flat, named):
+    with pytest.raises(ValueError, match="^" + named.replace(".", r"\.")) as caught:
+        AppState.from_flat(flat)
+    assert "\n" not in str(caught.value)
+
+
+def test_store_tells_subscribers_of_changes_only():
+    store, seen = Store(), []
+    store.subscribe(lambda old, new: seen.append((old.scene.seed, new.scene.seed)))
+    store.change_scene(seed=4)
+    store.change_scene(seed=4)
+    assert seen == [(0, 4)]
+
+
+def test_store_keeps_its_state_when_a_change_is_refused():
+    store = Store()
+    before = store.state
+    with pytest.raises(ValueError, match="dt=-1"):
+        store.change_scene(dt=-1.0)
+    assert store.state is before

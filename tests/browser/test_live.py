@@ -1,0 +1,205 @@
+"""The live page in a browser: it moves, obeys its controls, and says what went wrong."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+PIXELS = """c => {
+  const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+  let s = 0;
+  for (let i = 0; i < d.length; i += 4) s = (s * 31 + d[i] * 65536 + d[i+1] * 256 + d[i+2]) | 0;
+  return s;
+}"""
+
+
+def field(page: Page) -> Locator:
+    """The first live canvas, once it has painted."""
+    canvas = page.get_by_test_id("field").first
+    expect(canvas).to_be_visible()
+    wait(lambda: number(canvas, "seq") >= 1, "first frame")
+    return canvas
+
+
+def number(canvas: Locator, name: str) -> float:
+    return float(canvas.get_attribute(f"data-{name}") or math.nan)
+
+
+def wait(condition, what: str, seconds: float = 8.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.03)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def typed(page: Page, key: str) -> Locator:
+    return page.locator(f"[data-control='{key}'] .typed")
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=option).click()
+
+
+def settle(canvas: Locator) -> float:
+    """The frame counter once it has stopped."""
+    seen = number(canvas, "seq")
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        time.sleep(0.35)
+        if seen == (seen := number(canvas, "seq")):
+            return seen
+    raise AssertionError("frames keep coming")
+
+
+def test_bare_page_moves_by_itself_and_obeys_transport(open_page):
+    page = open_page()
+    canvas = field(page)
+    assert canvas.get_attribute("data-lane") == "truth"
+    before, seq = canvas.evaluate(PIXELS), number(canvas, "seq")
+    wait(lambda: number(canvas, "seq") > seq + 5, "five more frames")
+    assert canvas.evaluate(PIXELS) != before
+    press(page, "Pause")
+    seq = settle(canvas)
+    t, dt, pixels = number(canvas, "t"), number(canvas, "dt"), canvas.evaluate(PIXELS)
+    press(page, "Step")
+    wait(lambda: number(canvas, "seq") > seq, "the step's frame")
+    assert number(canvas, "t") == pytest.approx(t + dt, rel=1e-9)
+    assert canvas.evaluate(PIXELS) != pixels
+    press(page, "Reset")
+    wait(lambda: number(canvas, "t") == 0, "reset")
+    press(page, "Play")
+    wait(lambda: number(canvas, "t") > 0, "playing again")
+
+
+def test_time_step_typed_and_dragged_reaches_a_frame(open_page):
+    page = open_page()
+    canvas = field(page)
+    typed(page, "dt").fill("0.02")
+    typed(page, "dt").press("Enter")
+    wait(lambda: number(canvas, "dt") == 0.02, "typed Δt")
+    handle = page.locator("[data-control='dt'] .range")
+    box = handle.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+    wait(lambda: number(canvas, "dt") < 0.01, "dragged Δt")
+    assert float(typed(page, "dt").input_value()) == pytest.approx(number(canvas, "dt"), rel=1e-3)
+    assert "dt=" in page.evaluate("location.search")
+
+
+def test_a_number_out_of_range_is_refused_in_place(open_page):
+    page = open_page()
+    canvas = field(page)
+    dt = number(canvas, "dt")
+    typed(page, "dt").fill("-1")
+    typed(page, "dt").press("Enter")
+    expect(typed(page, "dt")).to_have_class("typed wrong")
+    seq = number(canvas, "seq")
+    wait(lambda: number(canvas, "seq") > seq + 3, "frames go on")
+    assert number(canvas, "dt") == dt
+
+
+def test_switching_systems(open_page):
+    page = open_page()
+    canvas = field(page)
+    for option, kind in (
+        ("Cahn–Hilliard in 2-D", "field"),
+        ("Pendulum", "phase"),
+        ("Korteweg–de Vries", "profile"),
+    ):
+        epoch = number(canvas, "epoch")
+        choose(page, "System", option)
+        wait(lambda e=epoch: number(canvas, "epoch") > e, f"a frame of {option}")
+        expect(page.locator(f".lane[data-kind='{kind}']")).to_be_visible()
+        seq, pixels = number(canvas, "seq"), canvas.evaluate(PIXELS)
+        wait(lambda s=seq: number(canvas, "seq") > s + 5, f"{option} moves")
+        assert canvas.evaluate(PIXELS) != pixels
+        mass = page.get_by_text("Mass ∫u", exact=True)
+        expect(mass).to_be_visible(visible=kind != "phase")
+
+
+def test_a_failing_step_is_one_readable_line(open_page):
+    page = open_page("system=kdv&integrator=euler&dt=0.5")
+    canvas = field(page)
+    status = page.locator(".lane .status")
+    expect(status).to_contain_text("stopped at t =")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    assert "Traceback" not in page.content()
+    settle(canvas)
+    typed(page, "dt").fill("1e-5")
+    typed(page, "dt").press("Enter")
+    wait(lambda: number(canvas, "dt") == 1e-5, "smaller Δt")
+    press(page, "Reset")
+    press(page, "Play")
+    expect(status).to_have_text("")
+    wait(lambda: number(canvas, "t") > 0, "it runs again")
+
+
+def test_structure_that_breaks_the_law_says_so(open_page):
+    page = open_page()
+    canvas = field(page)
+    expect(page.locator(".badge", has_text="conserves energy")).to_be_visible()
+    choose(page, "Structure operator G", "∂x + ε")
+    expect(page.locator(".badge.bad", has_text="law broken")).to_be_visible()
+    drift = number(canvas, "drift")
+    wait(lambda: number(canvas, "drift") > max(1e-6, drift), "the energy drifts")
+
+
+def test_dark_theme_reaches_canvas_and_controls(open_page):
+    page = open_page("theme=dark")
+    canvas = field(page)
+    corner = "c => [...c.getContext('2d').getImageData(1, 1, 1, 1).data].slice(0, 3)"
+    assert max(canvas.evaluate(corner)) < 60
+    page.get_by_role("button", name="Toggle theme").click()
+    wait(lambda: min(canvas.evaluate(corner)) > 200, "a light canvas")
+    assert "theme=light" in page.evaluate("location.search")
+
+
+def test_narrow_page_is_usable(open_page):
+    page = open_page(width=400, height=860)
+    canvas = field(page)
+    wait(lambda: page.locator(".MuiBackdrop-root").count() == 0, "the drawer out of the way")
+    box = canvas.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 400
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    press(page, "Pause")
+
+
+def test_bad_link_falls_back_with_a_notice(open_page):
+    page = open_page("system=nonsense")
+    canvas = field(page)
+    expect(page.get_by_text("The link was not understood")).to_be_visible()
+    seq = number(canvas, "seq")
+    wait(lambda: number(canvas, "seq") > seq + 3, "the default moves")
+
+
+def test_layout_does_not_jump_while_playing(open_page):
+    page = open_page()
+    canvas = field(page)
+    wait(lambda: number(canvas, "seq") > 20, "frames")
+    places = [canvas.bounding_box()]
+    for _ in range(5):
+        page.wait_for_timeout(200)
+        places.append(canvas.bounding_box())
+    assert all(p == places[0] for p in places)
+
+
+def test_two_sessions_are_independent(open_page):
+    first, second = open_page(), open_page("system=kdv&dt=0.004")
+    a, b = field(first), field(second)
+    typed(first, "dt").fill("0.02")
+    typed(first, "dt").press("Enter")
+    wait(lambda: number(a, "dt") == 0.02, "the first session's Δt")
+    assert number(b, "dt") == 0.004
