@@ -1,5 +1,6 @@
-"""Discrete calculus: discrete gradients of torch programs that obey an exact discrete chain rule."""
+"""Discrete calculus: discrete gradients that obey an exact discrete chain rule."""
 
+from ddg_explorer.discrete.activations import ACTIVATIONS, secant
 from ddg_explorer.discrete.gradient import discrete_grad
 from ddg_explorer.discrete.record import (
     Pair,
@@ -11,6 +12,7 @@ from ddg_explorer.discrete.record import (
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "Pair",
     "UnsupportedOperation",
     "discrete_grad",
@@ -18,4 +20,5 @@ __all__ = [
     "linear",
     "record",
     "rule",
+    "secant",
 ]

@@ -2,9 +2,10 @@
 
     ∇̄H(v, u)·(v − u) = H(v) − H(u),      ∇̄H(u, u) = ∇H(u)
 
-The energy runs once on pairs of values; a cotangent of ones is then pulled back through the recorded
-operations by their discrete Jacobians: linear operations by their transpose, elementwise ones by
-their slope (closed forms that do not cancel, `secants.py`), products by the means of both ends.
+The energy runs once on pairs of values; a cotangent of ones is then pulled back through the
+recorded operations by their discrete Jacobians: linear operations by their transpose, elementwise
+ones by their slope (closed forms that do not cancel, `secants.py`), products by the means of both
+ends.
 
 States have shape (*batch, *state), energies (*batch); the result has the state's shape. Euclidean:
 the dot product is the plain sum over the state. Nondimensional.

@@ -6,8 +6,8 @@ operation on a pair evaluates at both ends and notes how a cotangent c goes back
     c ↦ J̄(v, u)ᵀ c,      J̄(v, u)·(v − u) = f(v) − f(u),
 
 with J̄ the operation's discrete Jacobian. Shapes are those of the torch operation; nothing is kept
-outside the call (the tape belongs to the pairs). Complex intermediate values use torch's convention,
-ΔH = Re Σ conj(c)·Δz.
+outside the call (the tape belongs to the pairs). Cotangents of complex values follow torch's
+convention, ΔH = Re Σ conj(c)·Δz.
 
 Source: Matsubara, Ishikawa, Yaguchi, NeurIPS 2020, arXiv:1905.08604.
 """
@@ -29,9 +29,10 @@ Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 
 _PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
-_BRANCHES = frozenset(
-    ["eq", "ne", "lt", "le", "gt", "ge", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "isnan", "isinf", "isfinite", "isclose", "allclose", "equal", "any", "all", "item", "tolist", "numpy", "argmax", "argmin", "nonzero", "sign", "heaviside"]
-)
+_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "isclose")
+_DECISIONS = ("bool", "float", "int", "index", "complex", "item", "tolist", "numpy", "nonzero")
+_CHOICES = ("equal", "allclose", "any", "all", "argmax", "argmin", "argsort", "sort", "sign")
+_BRANCHES = frozenset(_COMPARISONS + _DECISIONS + _CHOICES)
 
 
 class UnsupportedOperation(TypeError):
@@ -130,15 +131,18 @@ def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
     return backward if reflected else forward
 
 
-for _symbol, _name in {
-    "add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul", "pow": "pow",
-}.items():  # fmt: skip
+_BINARY = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul"}
+_BINARY |= {"pow": "pow"}
+_UNARY = {"neg": "neg", "pos": "clone", "abs": "abs", "getitem": "getitem"}
+_REFUSED = ("eq", "ne", "lt", "le", "gt", "ge", "bool", "float", "int", "index", "complex")
+
+for _symbol, _name in _BINARY.items():
     setattr(Pair, f"__{_symbol}__", _operator(_name))
     setattr(Pair, f"__r{_symbol}__", _operator(_name, reflected=True))
     setattr(Pair, f"__i{_symbol}__", _operator(f"__i{_symbol}__"))
-for _symbol, _name in {"neg": "neg", "pos": "clone", "abs": "abs", "getitem": "getitem"}.items():
+for _symbol, _name in _UNARY.items():
     setattr(Pair, f"__{_symbol}__", _operator(_name))
-for _symbol in ["eq", "ne", "lt", "le", "gt", "ge", "bool", "float", "int", "index", "complex", "setitem"]:
+for _symbol in (*_REFUSED, "setitem", "floordiv", "mod"):
     setattr(Pair, f"__{_symbol}__", _operator(f"__{_symbol}__"))
 
 
@@ -156,7 +160,7 @@ def apply(name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 def _reason(name: str) -> str:
     bare = name.strip("_")
-    if name in _BRANCHES or name in ("__bool__", "__float__", "__int__", "__index__"):
+    if bare in _BRANCHES and name in (bare, f"__{bare}__"):
         return (
             f"discrete_grad: {bare} makes the energy branch on the state's values; an energy must "
             "run the same operations for every state"
@@ -224,7 +228,7 @@ def mean(x: Any) -> Any:
 
 
 def fit(c: Tensor, like: Pair) -> Tensor:
-    """Transpose of broadcasting and type promotion: `c` summed and cast to `like`'s shape and dtype."""
+    """Transpose of broadcasting and promotion: `c` summed and cast to `like`'s shape and dtype."""
     if c.is_complex() and not like.is_complex():
         c = c.real
     if c.dtype != like.dtype:

@@ -1,4 +1,4 @@
-"""Rules of elementwise operations: one row per operation, its slope from `secants.py`.
+"""Rules of elementwise operations, slopes from `secants.py` and `activations.py`.
 
     c ↦ c · slope(v, u),      slope = (σ(v) − σ(u))/(v − u)
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ddg_explorer.discrete import secants
+from ddg_explorer.discrete import activations, secants
 from ddg_explorer.discrete.record import (
     Pair,
     UnsupportedOperation,
@@ -27,8 +27,8 @@ from ddg_explorer.discrete.record import (
 )
 
 _PLAIN = {
-    torch.tanh: secants.tanh,
-    torch.sigmoid: secants.sigmoid,
+    torch.tanh: activations.tanh,
+    torch.sigmoid: activations.sigmoid,
     torch.exp: secants.exp,
     torch.expm1: secants.exp,
     torch.log: secants.log,
@@ -42,14 +42,14 @@ _PLAIN = {
     torch.rsqrt: secants.rsqrt,
     torch.reciprocal: secants.reciprocal,
     torch.square: secants.square,
-    torch.relu: secants.relu,
-    F.silu: secants.silu,
+    torch.relu: activations.relu,
+    F.silu: activations.silu,
 }
 _ALIASES = {torch.sigmoid: ("special_expit",), torch.erf: ("special_erf",)}
 _ALIASES |= {torch.expm1: ("special_expm1",), torch.log1p: ("special_log1p",)}
 
 
-def _real(x: Pair, name: str) -> Pair:
+def _real(x: Any, name: str) -> Any:
     if x.is_complex():
         raise UnsupportedOperation(f"discrete_grad: {name} of a complex value has no rule")
     return x
@@ -57,7 +57,7 @@ def _real(x: Pair, name: str) -> Pair:
 
 def _register(function: Any, slope: Any) -> None:
     @rule(function, *_ALIASES.get(function, ()))
-    def _(x: Pair) -> Pair:
+    def _(x: Any) -> Pair:
         if function is torch.square:
             return x * x if x.is_complex() else elementwise(x, function, slope)
         return elementwise(_real(x, function.__name__), function, slope)
@@ -86,13 +86,13 @@ def _softplus(x: Pair, beta: float = 1.0, threshold: float = 20.0) -> Pair:
         return torch.relu(y) + torch.log1p(torch.exp(-(beta * y).abs())) / beta
 
     return elementwise(
-        _real(x, "softplus"), smooth, lambda v, u: secants.softplus(beta * v, beta * u)
+        _real(x, "softplus"), smooth, lambda v, u: activations.softplus(beta * v, beta * u)
     )
 
 
 @rule(F.logsigmoid)
 def _logsigmoid(x: Pair) -> Pair:
-    return elementwise(x, F.logsigmoid, lambda v, u: secants.softplus(-v, -u))
+    return elementwise(x, F.logsigmoid, lambda v, u: activations.softplus(-v, -u))
 
 
 @rule(F.gelu)
@@ -100,7 +100,7 @@ def _gelu(x: Pair, approximate: str = "none") -> Pair:
     return elementwise(
         x,
         functools.partial(F.gelu, approximate=approximate),
-        lambda v, u: secants.gelu(v, u, approximate),
+        lambda v, u: activations.gelu(v, u, approximate),
     )
 
 
@@ -109,37 +109,36 @@ def _leaky_relu(x: Pair, negative_slope: float = 0.01) -> Pair:
     return elementwise(
         x,
         lambda y: F.leaky_relu(y, negative_slope),
-        lambda v, u: secants.leaky_relu(v, u, negative_slope),
+        lambda v, u: activations.leaky_relu(v, u, negative_slope),
     )
 
 
 @rule(F.elu)
 def _elu(x: Pair, alpha: float = 1.0) -> Pair:
-    return elementwise(x, lambda y: F.elu(y, alpha), lambda v, u: secants.elu(v, u, alpha))
+    return elementwise(x, lambda y: F.elu(y, alpha), lambda v, u: activations.elu(v, u, alpha))
 
 
 @rule(torch.exp2)
-def _exp2(x: Pair) -> Pair:
-    return torch.exp(x * math.log(2.0))  # pyright: ignore[reportArgumentType]
+def _exp2(x: Any) -> Any:
+    return torch.exp(x * math.log(2.0))
 
 
 @rule(torch.log2)
-def _log2(x: Pair) -> Pair:
-    return torch.log(x) / math.log(2.0)  # pyright: ignore[reportArgumentType]
+def _log2(x: Any) -> Any:
+    return torch.log(x) / math.log(2.0)
 
 
 @rule(torch.log10)
-def _log10(x: Pair) -> Pair:
-    return torch.log(x) / math.log(10.0)  # pyright: ignore[reportArgumentType]
+def _log10(x: Any) -> Any:
+    return torch.log(x) / math.log(10.0)
 
 
 @rule("pow", "__pow__", "__rpow__", torch.float_power)
-def _pow(x: Any, exponent: Any) -> Pair:
+def _pow(x: Any, exponent: Any) -> Any:
     """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
-    if isinstance(exponent, Pair) or isinstance(exponent, Tensor):
-        if not isinstance(x, Pair | Tensor):
-            return torch.exp(exponent * math.log(x))  # pyright: ignore[reportArgumentType]
-        return torch.exp(exponent * torch.log(x))  # pyright: ignore[reportArgumentType]
+    if isinstance(exponent, Pair | Tensor):
+        log = torch.log(x) if isinstance(x, Pair | Tensor) else math.log(x)
+        return torch.exp(exponent * log)
     _real(x, "pow with a number")
     return elementwise(x, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
 

@@ -1,8 +1,7 @@
-"""Rules of linear operations that mix values: sums, paddings, convolutions, Fourier transforms.
+"""Rules of linear operations that mix values: sums, paddings, convolutions.
 
-J̄ᵀ = Jᵀ, written out: sums expand, paddings fold, convolutions transpose, an FFT's adjoint is the
-inverse FFT with the other normalisation, real transforms with Hermitian weights. Shapes are those of
-the torch operation.
+J̄ᵀ = Jᵀ, written out: sums expand, paddings fold, convolutions transpose. Shapes are those of the
+torch operation.
 """
 
 from __future__ import annotations

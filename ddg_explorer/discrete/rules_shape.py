@@ -64,8 +64,8 @@ def _repeat(x: Pair, *repeats: Any) -> Pair:
 
 
 def _flat(sizes: Sequence[Any]) -> tuple[int, ...]:
-    one = len(sizes) == 1 and not isinstance(sizes[0], int)
-    return tuple(sizes[0]) if one else tuple(sizes)
+    first: Any = sizes[0]
+    return tuple(first) if len(sizes) == 1 and not isinstance(first, int) else tuple(sizes)
 
 
 @rule("permute")
