@@ -23,44 +23,49 @@ from torch import Tensor
 
 from ddg_explorer.solve.progress import Progress, max_norm
 
-FAST_RATE = 0.15
+FAST_RATE = 0.25
 TRIAL = 8
 """Iterations after which the speed is judged against `patience`."""
 
 
 class _Mixer:
-    """The last differences of one solve, and the accelerated iterate from them."""
+    """The last differences of one solve; their small Gram matrices live on the host."""
 
     def __init__(self, depth: int, x: Tensor) -> None:
         self.depth = depth
         self.count = 0
         self.dg = x.new_empty(x.shape[0], depth, x.shape[1])
         self.df = torch.empty_like(self.dg)
+        self.gram = np.zeros((x.shape[0], depth, depth))
         self.ridge = 10 * torch.finfo(x.dtype).eps
-        self.tiny = torch.finfo(x.dtype).tiny
 
-    def remember(self, g: Tensor, f: Tensor, g_old: Tensor, f_old: Tensor) -> None:
+    def mix(self, g: Tensor, f: Tensor, g_old: Tensor, f_old: Tensor) -> Tensor:
+        """The accelerated iterate after g(x), f from x and the iterate before it."""
         slot = self.count % self.depth
         torch.sub(g, g_old, out=self.dg[:, slot])
-        torch.sub(f, f_old, out=self.df[:, slot])
+        newest = torch.sub(f, f_old, out=self.df[:, slot])
         self.count += 1
-
-    def mix(self, g: Tensor, f: Tensor) -> Tensor:
         k = min(self.count, self.depth)
         df, dg = self.df[:, :k], self.dg[:, :k]
-        if k == 1:
-            d = df[:, 0]
-            top = torch.linalg.vecdot(d, f)
-            theta = top / torch.linalg.vecdot(d, d).clamp_min_(self.tiny)
-            return torch.addcmul(g, theta.unsqueeze(-1), dg[:, 0], value=-1)
-        gram = df @ df.mT
-        # differences span decades: scale the Gram matrix before its small ridge is added
-        s = gram.diagonal(dim1=-2, dim2=-1).clamp_min(self.tiny).rsqrt()
-        gram = gram * (s.unsqueeze(-1) * s.unsqueeze(-2))
-        gram.diagonal(dim1=-2, dim2=-1).add_(self.ridge)
-        rhs = (df @ f.unsqueeze(-1)).squeeze(-1) * s
-        theta = torch.linalg.solve_ex(gram, rhs)[0] * s
-        return g - (theta.unsqueeze(-2) @ dg).squeeze(-2)
+        products = torch.cat((df @ newest.unsqueeze(-1), df @ f.unsqueeze(-1)), -1)
+        host = products.cpu().double().numpy()
+        self.gram[:, slot, :k] = self.gram[:, :k, slot] = host[..., 0]
+        theta = torch.from_numpy(self._solve(k, host[..., 1])).to(g)
+        return torch.baddbmm(g.unsqueeze(1), theta.unsqueeze(1), dg, alpha=-1).squeeze(1)
+
+    def _solve(self, k: int, rhs: np.ndarray) -> np.ndarray:
+        """Least squares by the normal equations, scaled: the differences span decades."""
+        gram = self.gram[:, :k, :k]
+        diagonal = np.einsum("bii->bi", gram)
+        with np.errstate(all="ignore"):
+            s = np.where(diagonal > 0, diagonal**-0.5, 0.0)
+        scaled = gram * s[:, :, None] * s[:, None, :]
+        index = np.arange(k)
+        scaled[:, index, index] += self.ridge + (diagonal <= 0)
+        usable = np.isfinite(scaled).all((1, 2))
+        if not usable.all():
+            scaled[~usable] = np.eye(k)
+        return np.linalg.solve(scaled, (rhs * s)[..., None])[..., 0] * s
 
 
 def _too_slow(progress: Progress, first: float, count: int, patience: int | None) -> bool:
@@ -122,8 +127,7 @@ def anderson(
         new = g
         if g_old is not None and f_old is not None and (mixer or progress.slowest > FAST_RATE):
             mixer = mixer or _Mixer(depth, x)
-            mixer.remember(g, f, g_old, f_old)
-            new = mixer.mix(g, f)
+            new = mixer.mix(g, f, g_old, f_old)
         g_old, f_old = g, f
         x = new
     return best_x, best_f
