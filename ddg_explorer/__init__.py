@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddg_explorer.discrete import discrete_grad
+from ddg_explorer.discrete import ACTIVATIONS, discrete_grad
 from ddg_explorer.grids import Grid
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.recording import Recording
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ddg_explorer.app import Explorer
 
 __all__ = [
+    "ACTIVATIONS",
     "INTEGRATORS",
     "STRUCTURES",
     "SYSTEMS",

@@ -79,6 +79,13 @@ def test_importing_the_package_stays_light() -> None:
     assert done.stderr == ""
 
 
+def test_public_names_are_there() -> None:
+    missing = [name for name in ddg_explorer.__all__ if not hasattr(ddg_explorer, name)]
+    assert not missing
+    families = (ddg_explorer.SYSTEMS, ddg_explorer.INTEGRATORS, ddg_explorer.STRUCTURES)
+    assert all(key == key.lower() and key.isidentifier() for keys in families for key in keys)
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_rooms_import_downwards_only(path: Path) -> None:
     room = room_of(path)

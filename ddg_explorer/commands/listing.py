@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ddg_explorer.commands.report import Report, table
+from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.structure import STRUCTURES
 from ddg_explorer.systems import SYSTEMS
@@ -21,7 +22,7 @@ def run(args: argparse.Namespace) -> Report:
         "systems": list(SYSTEMS),
         "models": [],
         "integrators": list(INTEGRATORS),
-        "activations": [],
+        "activations": list(ACTIVATIONS),
         "structures": list(STRUCTURES),
         "presets": presets,
     }
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> Report:
             f"Systems and their presets\n{systems}",
             f"Integrators and what they preserve\n{integrators}",
             f"Structure operators\n{', '.join(STRUCTURES)}",
+            f"Activations with exact secants\n{', '.join(ACTIVATIONS)}",
         )
     )
     return Report(figures, text)
