@@ -1,0 +1,69 @@
+"""Hamiltonian neural networks: u̇ = S ∇H_θ(u), and u̇ = G ∇H_θ(u) with any G (HNN++).
+
+The law holds in continuous time only: a Runge–Kutta step loses it, at the order of the scheme.
+
+Sources: S. Greydanus et al., NeurIPS 2019, arXiv:1906.01563 (HNN); T. Matsubara, A. Ishikawa and
+T. Yaguchi, NeurIPS 2020, arXiv:1905.08604 (HNN++); Z. Chen et al., ICLR 2020, arXiv:1909.13334
+(SRNN: separable energy, trained and rolled out with leapfrog).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.grids import Grid
+from ddg_explorer.models.base import EnergyModel
+from ddg_explorer.models.networks import SeparableEnergy
+from ddg_explorer.structure import Structure, Symplectic
+
+
+class HNNpp(EnergyModel):
+    """u̇ = G ∇H_θ(u), any structure operator G."""
+
+    key = "hnnpp"
+    title = "HNN++"
+    schemes = ("rk2", "dopri5")
+
+
+class HNN(HNNpp):
+    """u̇ = S ∇H_θ(u): canonical coordinates (q, p)."""
+
+    key = "hnn"
+    title = "HNN"
+
+    def __init__(self, network: Any, structure: Structure, *args: Any, **options: Any) -> None:
+        if not isinstance(structure, Symplectic):
+            raise ValueError("structure: an HNN needs the canonical S; use hnnpp for another G")
+        super().__init__(network, structure, *args, **options)
+
+
+class SRNN(EnergyModel):
+    """q̇ = T_θ'(p), ṗ = −V_θ'(q): symplectic under leapfrog, for ODE states (q, p)."""
+
+    key = "srnn"
+    title = "SRNN"
+    schemes = ("leapfrog",)
+    separable = True
+
+    def __init__(
+        self,
+        network: SeparableEnergy,
+        structure: Structure,
+        state_shape: tuple[int, ...],
+        grid: Grid | None,
+        **options: Any,
+    ) -> None:
+        if not isinstance(structure, Symplectic) or grid is not None:
+            raise ValueError("structure: an SRNN needs ODE states (q, p) and the canonical S")
+        super().__init__(network, structure, state_shape, grid, **options)
+
+    def kinetic_gradient(self, p: Tensor) -> Tensor:
+        """∇T_θ(p)."""
+        return torch.func.grad(lambda x: self.network.kinetic(x).sum())(p)
+
+    def potential_gradient(self, q: Tensor) -> Tensor:
+        """∇V_θ(q)."""
+        return torch.func.grad(lambda x: self.network.potential(x).sum())(q)
