@@ -1,6 +1,12 @@
 """Time-stepping schemes by name; the names are the CLI's and the URL's values."""
 
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
+from ddg_explorer.integrators.collocation import (
+    Collocation2,
+    Collocation4,
+    Collocation6,
+    Collocation8,
+)
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
 from ddg_explorer.integrators.dopri5 import Dopri5
 from ddg_explorer.integrators.etdrk4 import ETDRK4
@@ -10,6 +16,10 @@ from ddg_explorer.integrators.leapfrog import Leapfrog
 
 INTEGRATORS: dict[str, type[Integrator]] = {
     "discrete_gradient": DiscreteGradient,
+    "collocation2": Collocation2,
+    "collocation4": Collocation4,
+    "collocation6": Collocation6,
+    "collocation8": Collocation8,
     "implicit_midpoint": ImplicitMidpoint,
     "leapfrog": Leapfrog,
     "midpoint": Midpoint,

@@ -94,8 +94,9 @@ class Dopri5Stepper(Stepper):
             return u, self.limit, f"Dormand–Prince needs more than {self.limit} evaluations"
         except AssertionError as error:
             return u, field.evaluations, f"Dormand–Prince gave up ({_readable(error)})"
+        assert isinstance(states, Tensor)
         self.substep = field.substep or None
-        return value, field.evaluations, ""
+        return states[1], field.evaluations, ""
 
 
 def _readable(error: AssertionError) -> str:

@@ -1,0 +1,74 @@
+"""How well a collocation step keeps the energy law, and what is done where it is not exact.
+
+    H(v) − H(u) − Δxᵈ Σ γⱼ·aⱼ            error of the quadrature: zero where it is exact
+    H(v) − H(u) − Δxᵈ Δt Σ γⱼ·𝒢(a)ⱼ      defect of the law: that and the residual of the solve
+
+The first makes the number of nodes grow; the second can be removed by one scalar ε,
+v ← v + ε d, along d = ∇H(v), without its mean where G conserves mass. Shapes: u (B, *state).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
+from ddg_explorer.solve import Solution
+
+MOST_NODES = 32
+QUADRATURE = 0.01
+"""Its error allowed in a step, relative to |H|, in units of the solver's tolerance."""
+ROUNDING = 64.0
+"""Differences of H below this many ulps say nothing about the quadrature."""
+CORRECTIONS = 2
+
+
+def settle_nodes(
+    equation: ModeEquation, u: Tensor, dt: float, scale: Tensor, effort: Effort, found: Solution
+) -> Solution:
+    """Solve again with more nodes until the quadrature's change of energy is H's own.
+
+    The nodes are kept for the steps that follow. At `MOST_NODES` the defect stays what it is and
+    is reported.
+    """
+    energy = equation.dynamics.energy
+    start = energy(u)
+    bound = max(QUADRATURE * effort.tol, ROUNDING * torch.finfo(u.dtype).eps)
+    while equation.k < MOST_NODES and bool(found.converged.all()):
+        by_quadrature, _ = equation.law(u, found.value, dt)
+        end = energy(end_state(u, found.value, equation.s))
+        error = (end - start - by_quadrature).abs()
+        if bool((error <= bound * torch.maximum(start.abs(), end.abs()).clamp_min(1e-30)).all()):
+            break
+        equation.set_nodes(min(MOST_NODES, equation.k + equation.s))
+        again = equation.solve(u, found.value, dt, scale, effort)
+        iterations = again.iterations + found.iterations
+        found = Solution(again.value, again.residual, iterations, again.converged, again.reason)
+    return found
+
+
+def end_state(u: Tensor, modes: Tensor, s: int) -> Tensor:
+    """v = u + a₀."""
+    return u + modes.view(u.shape[0], s, -1)[:, 0].view(u.shape)
+
+
+def law_defect(equation: ModeEquation, u: Tensor, v: Tensor, modes: Tensor, dt: float) -> Tensor:
+    """H(v) − H(u) minus the change by the law, (B,)."""
+    energy = equation.dynamics.energy
+    return energy(v) - energy(u) - equation.law(u, modes, dt)[1]
+
+
+def restore_law(dynamics: Dynamics, v: Tensor, defect: Tensor, where: Tensor) -> Tensor:
+    """v + ε d with the law's defect gone to rounding, for the trajectories in `where`, (B,)."""
+    direction = dynamics.gradient(v)
+    if dynamics.grid is not None and dynamics.structure.conserves_mass:
+        direction = direction - direction.mean(dynamics.grid.axes, keepdim=True)
+    slope = dynamics.cell_volume * direction.square().flatten(1).sum(1)
+    able = where & (slope > torch.finfo(v.dtype).tiny)
+    aim = dynamics.energy(v) - defect
+    ones = (1,) * (v.ndim - 1)
+    for _ in range(CORRECTIONS):
+        epsilon = torch.where(able, (aim - dynamics.energy(v)) / slope, 0.0)
+        v = v + epsilon.view(-1, *ones) * direction
+    return v

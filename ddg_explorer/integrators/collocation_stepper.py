@@ -1,0 +1,253 @@
+"""Running instance of a collocation scheme: prediction, solve, checks, adaptive substeps.
+
+Modes are kept from one substep to the next; their polynomial, extrapolated, is the first guess, and
+what it missed is the error estimate. Shapes: u (B, *state), modes (B, s·n).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.integrators.base import Step, Stepper
+from ddg_explorer.integrators.collocation_control import error_estimate, next_substep, plan
+from ddg_explorer.integrators.collocation_general import mode_equation
+from ddg_explorer.integrators.collocation_law import (
+    end_state,
+    law_defect,
+    restore_law,
+    settle_nodes,
+)
+from ddg_explorer.integrators.collocation_modes import Effort
+from ddg_explorer.integrators.collocation_tableau import extrapolation, nodes_for_degree
+
+POLISH_ITERATIONS = 1
+POLISHABLE = 1e-7
+"""Largest scaled residual at which one number may restore the energy law."""
+HALVINGS = 25
+"""Failed or rejected substeps in a row before the step is given up."""
+
+
+class Options(Protocol):
+    """What the stepper reads from its integrator."""
+
+    adaptive: bool
+    max_iterations: int
+    scalar_polish: bool
+
+    def tolerance(self, dtype: torch.dtype) -> float: ...
+
+    def error_tolerance(self, dtype: torch.dtype) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CollocationStep(Step):
+    """A `Step` of a collocation scheme.
+
+    Attributes
+    ----------
+    substeps
+        Accepted substeps.
+    nodes
+        Quadrature nodes k.
+    error
+        Largest error estimate of a substep, relative to max|u|; NaN without an earlier step to
+        compare with, when every Δt is one step. Batch shape.
+    law_defect
+        Change of H over the step minus the change by the law, before any scalar polish; measured
+        where H is no polynomial or the polish is on, else None. Batch shape.
+    """
+
+    substeps: int = 1
+    nodes: int = 0
+    error: Tensor | None = None
+    law_defect: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Substep:
+    """What one solve led to; every tensor has shape (B,) but `value` and `modes`."""
+
+    value: Tensor
+    modes: Tensor
+    residual: Tensor
+    iterations: Tensor
+    converged: Tensor
+    reason: str
+    error: Tensor
+    law_defect: Tensor | None
+
+    def after(self, earlier: Substep | None) -> Substep:
+        """Account for the accepted substeps `earlier` of the same step."""
+        if earlier is None:
+            return self
+        defect = self.law_defect
+        if defect is not None and earlier.law_defect is not None:
+            defect = defect + earlier.law_defect
+        return replace(
+            self,
+            residual=torch.maximum(self.residual, earlier.residual),
+            iterations=self.iterations + earlier.iterations,
+            error=torch.maximum(self.error, earlier.error),
+            law_defect=defect,
+        )
+
+
+class CollocationStepper(Stepper):
+    """Steps of s modes; keeps the last polynomial and the substep that suits the tolerance."""
+
+    def __init__(self, dynamics: Dynamics, s: int, options: Options) -> None:
+        self.dynamics = dynamics
+        self.s = s
+        self.options = options
+        degree = dynamics.energy_degree
+        self.exact = degree is not None
+        k = 2 * s if degree is None else nodes_for_degree(s, degree)
+        self.equation = mode_equation(dynamics, s, k)
+        self.reset()
+
+    def reset(self) -> None:
+        self.equation.reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.end: Tensor | None = None
+        self.modes: Tensor | None = None
+        self.modes_dt = 0.0
+        self.h: float | None = None
+        self.size: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, u: Tensor, dt: float) -> CollocationStep:
+        batch = self.dynamics.batch_shape(u)
+        u = u.detach().reshape(-1, *self.dynamics.state_shape).contiguous()
+        if self.end is None or self.end.dtype != u.dtype or not torch.equal(self.end, u):
+            self._forget()
+        done, substeps = self._march(u, dt)
+        if len(u) > 1 and not bool(done.converged.all()):
+            # a batch shares its substeps: take its members alone to tell which of them fail
+            done = self._alone(u, dt)
+        self.end = done.value
+        defect = done.law_defect
+        return CollocationStep(
+            done.value.view(*batch, *self.dynamics.state_shape),
+            done.residual.view(batch),
+            done.iterations.view(batch),
+            done.converged.view(batch),
+            done.reason,
+            substeps=substeps,
+            nodes=self.equation.k,
+            error=done.error.view(batch),
+            law_defect=None if defect is None else defect.view(batch),
+        )
+
+    def _alone(self, u: Tensor, dt: float) -> Substep:
+        members = []
+        for one in u.split(1):
+            self._forget()
+            members.append(self._march(one, dt)[0])
+        self._forget()
+
+        def gather(name: str) -> Tensor:
+            return torch.cat([getattr(member, name) for member in members])
+
+        first = members[0]
+        return Substep(
+            gather("value"),
+            gather("modes"),
+            gather("residual"),
+            gather("iterations"),
+            gather("converged"),
+            next((m.reason for m in members if m.reason), ""),
+            gather("error"),
+            None if first.law_defect is None else gather("law_defect"),
+        )
+
+    def _march(self, u: Tensor, dt: float) -> tuple[Substep, int]:
+        """Substeps to t + dt and their number, or the first failure and how many before it."""
+        if not self.options.adaptive:
+            found = self._attempt(u, dt)
+            self._keep(found, dt)
+            return found, 1
+        rtol = self.options.error_tolerance(u.dtype)
+        remaining, done, count, failures = abs(dt), None, 0, 0
+        h = self._first_substep(u, remaining) if self.h is None else self.h
+        while True:
+            size = plan(h, remaining)
+            found = self._attempt(u, math.copysign(size, dt))
+            good = bool(found.converged.all())
+            error = float(found.error.max())
+            if not good or not error <= rtol:
+                failures += 1
+                h = next_substep(size, self.s, error, rtol, 0) if good else size / 2
+                if failures > HALVINGS:
+                    return _refused(found, done, u, size), count
+                continue
+            wanted = next_substep(size, self.s, error, rtol, int(found.iterations.max()))
+            h = max(h, wanted) if wanted >= size else wanted
+            self.h, failures, count = h, 0, count + 1
+            self._keep(found, math.copysign(size, dt))
+            u, done = found.value, found.after(done)
+            if size >= remaining:
+                return done, count
+            remaining -= size
+
+    def _keep(self, found: Substep, dt: float) -> None:
+        self.modes, self.modes_dt = found.modes, dt
+
+    def _first_substep(self, u: Tensor, dt: float) -> float:
+        """A fiftieth of the time in which u would change by its own size."""
+        rate = self.dynamics.rhs(u).abs().flatten(1).amax(1) / u.abs().flatten(1).amax(1)
+        fastest = float(rate.max())
+        return min(dt, 0.02 / fastest) if 0 < fastest < math.inf else dt
+
+    def _predict(self, u: Tensor, dt: float) -> tuple[Tensor, bool]:
+        """Modes of the last polynomial on the next substep; zero where there is none."""
+        b, n = u.shape[0], u[0].numel()
+        if self.modes is None:
+            return u.new_zeros(b, self.s * n), False
+        matrix = torch.as_tensor(extrapolation(self.s, dt / self.modes_dt)).to(u)
+        return (matrix @ self.modes.view(b, self.s, n)).view(b, -1), True
+
+    def _attempt(self, u: Tensor, dt: float) -> Substep:
+        b = u.shape[0]
+        largest = u.abs().flatten(1).amax(1)
+        self.size = largest if self.size is None else torch.maximum(self.size, largest)
+        scale = largest.clamp_min(1.0)
+        guess, predicted = self._predict(u, dt)
+        tol = self.options.tolerance(u.dtype)
+        effort = Effort(tol, POLISH_ITERATIONS, self.options.max_iterations)
+        found = self.equation.solve(u, guess, dt, scale, effort)
+        missed = found.value - guess if predicted else found.value.view(b, self.s, -1)[:, -1]
+        relative = missed.abs().amax(1) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
+        if not self.exact:
+            found = settle_nodes(self.equation, u, dt, scale, effort, found)
+        value, defect = end_state(u, found.value, self.s), None
+        if self.options.scalar_polish or not self.exact:
+            defect = law_defect(self.equation, u, value, found.value, dt)
+        if self.options.scalar_polish and defect is not None:
+            near = found.converged & (found.residual <= POLISHABLE * scale)
+            value = restore_law(self.dynamics, value, defect, near)
+        return Substep(
+            value,
+            found.value,
+            found.residual,
+            found.iterations,
+            found.converged,
+            found.reason,
+            error_estimate(self.s, relative, predicted),
+            defect,
+        )
+
+
+def _refused(found: Substep, done: Substep | None, u: Tensor, size: float) -> Substep:
+    """A step that stops at its first substep without success; its value is where it got to."""
+    reason = found.reason or "the error tolerance was not met"
+    where = f"{reason}; smallest substep tried {size:.1e}"
+    failed = replace(found, value=u, converged=torch.zeros_like(found.converged), reason=where)
+    return failed.after(done)
