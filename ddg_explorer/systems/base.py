@@ -19,7 +19,7 @@ from torch import Tensor
 from ddg_explorer.dynamics import Dynamics, check_device
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure import Structure
-from ddg_explorer.systems.draw import Draw
+from ddg_explorer.systems.draw import draws
 from ddg_explorer.systems.presets import Parameter, Preset
 from ddg_explorer.systems.stability import explicit_limit
 
@@ -109,7 +109,7 @@ class System(Dynamics):
         if given is not None:
             shape = tuple(int(n) for n in given)
         elif self._initial is not None:
-            shape = tuple(self._draw_state(Draw(0, 1).generators[0]).shape)
+            shape = tuple(self._draw_state(draws(0, None)[0].generator).shape)
         elif self.structure.state_shape is not None:
             shape = self.structure.state_shape
         elif self.grid is not None:
@@ -160,10 +160,11 @@ class System(Dynamics):
         ValueError
             If the system was made without an initial state.
         """
-        draw = Draw(seed, 1 if batch is None else batch)
-        states = torch.stack([self._draw_state(generator) for generator in draw.generators])
+        states = torch.stack([self._draw_state(draw.generator) for draw in draws(seed, batch)])
         if tuple(states.shape[1:]) != self.state_shape:
-            raise ValueError(f"initial: has shape {tuple(states.shape[1:])}, not {self.state_shape}")
+            raise ValueError(
+                f"initial: has shape {tuple(states.shape[1:])}, not {self.state_shape}"
+            )
         states = states.to(self.dtype).to(self.device)
         return states[0] if batch is None else states
 

@@ -17,7 +17,7 @@ from ddg_explorer.dynamics import check_device
 from ddg_explorer.grids import Grid, check_operator
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.base import Parameter, Preset, System, check_dt
-from ddg_explorer.systems.draw import Draw
+from ddg_explorer.systems.draw import draws
 
 
 class PresetSystem(System):
@@ -196,16 +196,16 @@ class PresetSystem(System):
         Seed 0 is the preset as titled, other seeds and the further trajectories of a batch are
         variations of it; trajectory i of a seed is the same in a batch of any size, on any device.
         """
-        draw = Draw(seed, 1 if batch is None else batch)
         good = self.presets[str(self.preset)]
         if hasattr(self, f"exact_{good.initial}"):
-            u = getattr(self, f"exact_{good.initial}")(draw, 0.0, **good.options)
-        else:
-            u = getattr(self, f"initial_{good.initial}")(draw, **good.options)
-        return self._deliver(u, batch)
+            return self._states(f"exact_{good.initial}", seed, batch, t=0.0)
+        return self._states(f"initial_{good.initial}", seed, batch)
 
-    def _deliver(self, u: Tensor, batch: int | None) -> Tensor:
-        u = u.to(self.dtype).to(self.device)
+    def _states(self, method: str, seed: int, batch: int | None, **t: float) -> Tensor:
+        """States that a method makes of one `Draw` per trajectory, on the system's device."""
+        options = self.presets[str(self.preset)].options
+        rows = [getattr(self, method)(draw, **t, **options) for draw in draws(seed, batch)]
+        u = torch.cat(rows).to(self.dtype).to(self.device)
         return u[0] if batch is None else u
 
     def exact_holds(self) -> bool:
@@ -223,10 +223,8 @@ class PresetSystem(System):
                 f"{self.name}: no exact solution is known for preset {self.preset!r} "
                 f"with structure {self.structure_key or 'given by the caller'}"
             )
-        good = self.presets[str(self.preset)]
-        draw = Draw(seed, 1 if batch is None else batch)
-        u = getattr(self, f"exact_{good.initial}")(draw, float(t), **good.options)
-        return self._deliver(u, batch)
+        name = f"exact_{self.presets[str(self.preset)].initial}"
+        return self._states(name, seed, batch, t=float(t))
 
     def with_(self, **changes: Any) -> PresetSystem:
         """A new system with some of the constructor's keywords changed.

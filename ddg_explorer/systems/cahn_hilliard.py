@@ -47,6 +47,7 @@ class CahnHilliardBase(FieldSystem):
     }
     structure_symbols: Mapping[str, str] = {
         "laplacian": r"\Delta",
+        "mobility": r"\nabla\!\cdot(1 - u^2)\nabla",
         "minus_identity": "-",
         "d_dx": r"\partial_x",
     }
@@ -182,7 +183,7 @@ class CahnHilliard(CahnHilliardBase):
         length = self.grid.length[0]
         cell = length / (2 * count)
         walls = cell * (torch.arange(2 * count) + 0.5 + 0.4 * draw.uniform(-1, 1, 2 * count))
-        walls = torch.remainder(walls + draw.anywhere(length)[:, None], length)[..., None]
+        walls = torch.remainder(walls + draw.shift(length)[:, None], length)[..., None]
         x = self.coordinates()[0]
         distance = (x - walls).abs()
         nearest = torch.minimum(distance, length - distance).amin(1)

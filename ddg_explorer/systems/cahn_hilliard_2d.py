@@ -116,7 +116,7 @@ class CahnHilliard2D(CahnHilliardBase):
         width = math.sqrt(2 * self.values["gamma"])
         radius = draw.uniform(smallest, largest, count) * min(sides)
         places = draw.uniform(0, 1, count, 2)
-        u = torch.full((draw.count, 1, *self.grid.shape), -1.0, dtype=torch.float64)
+        u = torch.full((1, 1, *self.grid.shape), -1.0, dtype=torch.float64)
         for i in range(count):
             squared = torch.zeros_like(u)
             for axis, (x, side) in enumerate(zip(self.coordinates(), sides, strict=True)):

@@ -1,7 +1,7 @@
-"""Seeded random numbers for batches of initial states.
+"""Seeded random numbers for initial states.
 
-Every trajectory of a batch has its own generator, so trajectory i of seed s is the same state in a
-batch of any size, with any dtype, on any device: numbers are drawn on the CPU in float64.
+Every trajectory of a batch has its own generator and is made on its own, in float64 on the CPU. So
+trajectory i of a seed is the same state, bit by bit, in a batch of any size and on any device.
 """
 
 from __future__ import annotations
@@ -12,56 +12,54 @@ import torch
 from torch import Tensor
 
 SEED_LIMIT = 2**32
+BATCH_LIMIT = 100_000
 
 
 class Draw:
-    """Random numbers of `count` trajectories, one row each.
+    """Random numbers of one trajectory, with a leading dimension of 1.
 
-    Seed 0 is a preset as it is titled: its first trajectory takes the nominal value of everything
-    drawn by `around`. Other seeds, and the other trajectories of a batch, are variations of it.
+    Trajectory 0 of seed 0 is a preset as it is titled: it takes the nominal value of everything
+    drawn by `around` and `shift`. All others are variations of it.
+    """
+
+    def __init__(self, seed: int, row: int) -> None:
+        self.nominal = seed == 0 and row == 0
+        self.generator = torch.Generator().manual_seed(seed * 1_000_003 + row)
+
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """U(low, high) numbers, shape (1, *shape)."""
+        unit = torch.rand((1, *shape), generator=self.generator, dtype=torch.float64)
+        return low + (high - low) * unit
+
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1) numbers, shape (1, *shape)."""
+        return torch.randn((1, *shape), generator=self.generator, dtype=torch.float64)
+
+    def around(self, value: float, spread: float) -> Tensor:
+        """value + spread · U(−1, 1), nominally `value`; shape (1,)."""
+        drawn = value + spread * self.uniform(-1, 1)
+        return torch.full_like(drawn, value) if self.nominal else drawn
+
+    def shift(self, high: float) -> Tensor:
+        """U(0, high), nominally 0; shape (1,)."""
+        drawn = self.uniform(0, high)
+        return torch.zeros_like(drawn) if self.nominal else drawn
+
+
+def draws(seed: int, batch: int | None) -> list[Draw]:
+    """One `Draw` per trajectory; a single one for batch=None.
 
     Raises
     ------
     ValueError
-        If the seed is no integer in [0, 2³²) or the count is no positive integer.
+        If the seed is no integer in [0, 2³²), or the batch no integer in [1, 100000].
     """
-
-    def __init__(self, seed: int, count: int) -> None:
-        try:
-            seed, count = operator.index(seed), operator.index(count)
-        except TypeError:
-            raise ValueError(f"seed={seed!r}, batch={count!r}: must be integers") from None
-        if not 0 <= seed < SEED_LIMIT:
-            raise ValueError(f"seed={seed}: must lie in [0, 2³²)")
-        if not 1 <= count <= 100_000:
-            raise ValueError(f"batch={count}: must lie in [1, 100000]")
-        self.count = count
-        self.nominal = seed == 0
-        self.generators = [
-            torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(count)
-        ]
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """U(low, high) numbers, shape (count, *shape)."""
-        rows = [torch.rand(shape, generator=g, dtype=torch.float64) for g in self.generators]
-        return low + (high - low) * torch.stack(rows)
-
-    def normal(self, *shape: int) -> Tensor:
-        """N(0, 1) numbers, shape (count, *shape)."""
-        return torch.stack(
-            [torch.randn(shape, generator=g, dtype=torch.float64) for g in self.generators]
-        )
-
-    def around(self, value: float, spread: float) -> Tensor:
-        """value + spread · U(−1, 1), exactly `value` in the nominal trajectory; shape (count,)."""
-        out = value + spread * self.uniform(-1, 1)
-        if self.nominal:
-            out[0] = value
-        return out
-
-    def anywhere(self, high: float) -> Tensor:
-        """U(0, high), exactly 0 in the nominal trajectory: a random shift; shape (count,)."""
-        out = self.uniform(0, high)
-        if self.nominal:
-            out[0] = 0
-        return out
+    try:
+        seed, count = operator.index(seed), 1 if batch is None else operator.index(batch)
+    except TypeError:
+        raise ValueError(f"seed={seed!r}, batch={batch!r}: must be integers") from None
+    if not 0 <= seed < SEED_LIMIT:
+        raise ValueError(f"seed={seed}: must lie in [0, 2³²)")
+    if not 1 <= count <= BATCH_LIMIT:
+        raise ValueError(f"batch={count}: must lie in [1, {BATCH_LIMIT}]")
+    return [Draw(seed, row) for row in range(count)]

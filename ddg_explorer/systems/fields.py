@@ -43,12 +43,12 @@ class FieldSystem(PresetSystem):
         return self.grid.coordinates()
 
     def noise(self, draw: Draw, low: float, high: float) -> Tensor:
-        """Independent U(low, high) numbers at every node, shape (count, 1, *grid)."""
+        """Independent U(low, high) numbers at every node, shape (1, 1, *grid)."""
         return draw.uniform(low, high, 1, *self.grid.shape)
 
 
 def column(values: Tensor, ndim: int) -> Tensor:
-    """View (count,) numbers so that they broadcast over (count, 1, *grid)."""
+    """View (1,) numbers so that they broadcast over (1, 1, *grid)."""
     return values.reshape(-1, 1, *(1,) * ndim)
 
 

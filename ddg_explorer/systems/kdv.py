@@ -218,9 +218,7 @@ class KdV(FieldSystem):
         """
         length = self.grid.length[0]
         wave = draw.around(1.0, 0.1)[:, None] * torch.tensor(k, dtype=torch.float64)
-        places = (
-            length * torch.tensor(centres, dtype=torch.float64) + draw.anywhere(length)[:, None]
-        )
+        places = length * torch.tensor(centres, dtype=torch.float64) + draw.shift(length)[:, None]
         tau = -self.values["beta"] * t
         return self._soliton_scale() * soliton_group(
             self.coordinates()[0], length, tau, wave, places
@@ -251,7 +249,7 @@ class KdV(FieldSystem):
         """amplitude · cos(2πx/L), shifted anywhere and scaled by up to 10 % in variations."""
         length = self.grid.length[0]
         size = column(draw.around(amplitude, 0.1 * amplitude), 1)
-        shift = column(draw.anywhere(length), 1)
+        shift = column(draw.shift(length), 1)
         return size * torch.cos((2 * math.pi / length) * (self.coordinates()[0] - shift))
 
     def _soliton_scale(self) -> float:

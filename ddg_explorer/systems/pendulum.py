@@ -135,7 +135,7 @@ class Pendulum(MechanicalSystem):
         """
         mass = self.values["mass"]
         omega = math.sqrt(self.values["gravity"] / mass)
-        start = angle - draw.anywhere(0.3)
+        start = angle - draw.shift(0.3)
         k, k_prime = torch.sin(start / 2), torch.cos(start / 2)
         sn, cn, dn = elliptic_functions(omega * t, k, k_prime)
         p = -2 * mass * omega * k * k_prime * sn / dn

@@ -145,7 +145,7 @@ class TwoBody(MechanicalSystem):
         change its axis by up to 20 %.
         """
         a = draw.around(axis, 0.2 * axis)
-        turn = draw.anywhere(2 * math.pi)
+        turn = draw.shift(2 * math.pi)
         rate = (2 * self.values["gravity"] / a**3).sqrt()
         e = eccentricity
         anomaly = kepler(math.pi + rate * t, e)

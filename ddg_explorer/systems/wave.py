@@ -263,7 +263,7 @@ class Wave(FieldSystem):
     def initial_pulse(self, draw: Draw, *, width: float) -> Tensor:
         """u = exp(−(x − x₀)²/(2 width²)) at rest; variations move it, width ± 30 %."""
         x, length = self.coordinates()[0], self.grid.length[0]
-        centre = column(length / 2 + draw.anywhere(length), 1)
+        centre = column(length / 2 + draw.shift(length), 1)
         size = column(draw.around(width, 0.3 * width), 1)
         offset = torch.remainder(x - centre + length / 2, length) - length / 2
         u = torch.exp(-((offset / size) ** 2) / 2)
@@ -272,14 +272,14 @@ class Wave(FieldSystem):
     def initial_mode(self, draw: Draw, *, mode: int, travelling: bool) -> Tensor:
         """u = sin(kx), k = 2π mode/L, at rest or travelling to the right; shifted in variations."""
         k = 2 * math.pi * mode / self.grid.length[0]
-        phase = k * (self.coordinates()[0] - column(draw.anywhere(self.grid.length[0]), 1))
+        phase = k * (self.coordinates()[0] - column(draw.shift(self.grid.length[0]), 1))
         velocity = -self.values["speed"] * k * torch.cos(phase)
         return self._channels(torch.sin(phase), velocity if travelling else 0 * velocity)
 
     def initial_packet(self, draw: Draw, *, width: float, mode: int) -> Tensor:
         """Gaussian times cosine, running to the right: v = −c u_x; shifted in variations."""
         x, length = self.coordinates()[0], self.grid.length[0]
-        offset = torch.remainder(x - column(draw.anywhere(length), 1), length) - length / 2
+        offset = torch.remainder(x - column(draw.shift(length), 1), length) - length / 2
         k = 2 * math.pi * mode / length
         u = torch.exp(-((offset / width) ** 2) / 2) * torch.cos(k * offset)
         slope = self.grid.derivative_symbol(0, "spectral", torch.float64, "cpu")

@@ -24,8 +24,12 @@ def propagate(
     z = torch.sqrt(half**2 - (speed * k) ** 2)
     up, down = torch.exp((z - half) * t), torch.exp((-z - half) * t)
     cosh = (up + down) / 2
-    critical = z == 0
-    sinh = torch.where(critical, t * math.exp(-half * t), (up - down) / (2 * z + critical))
+    # up − down cancels for small zt, and sinh overflows for large: each has its own half.
+    near = (z * t).abs() < 1
+    safe = torch.where(z == 0, 1.0, z)
+    series = math.exp(-half * t) * torch.sinh(torch.where(near, z * t, 0.0)) / safe
+    series = torch.where(z == 0, t * math.exp(-half * t), series)
+    sinh = torch.where(near, series, (up - down) / (2 * safe))
     if strain:
         to_first, to_second = 1j * k * sinh, 1j * k * speed**2 * sinh
     else:
