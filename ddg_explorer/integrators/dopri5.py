@@ -89,7 +89,7 @@ class Dopri5Stepper(Stepper):
             options["first_step"] = min(self.substep, abs(dt))
         tol = self.tol[u.dtype]
         try:
-            _, value = odeint(field, u, time, rtol=tol, atol=tol, method="dopri5", options=options)
+            states = odeint(field, u, time, rtol=tol, atol=tol, method="dopri5", options=options)
         except _Refused:
             return u, self.limit, f"Dormand–Prince needs more than {self.limit} evaluations"
         except AssertionError as error:
