@@ -1,0 +1,300 @@
+"""The solvers against systems whose solutions are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ddg_explorer.grids import Grid
+from ddg_explorer.solve import (
+    Chord,
+    Progress,
+    anderson,
+    attach_gradient,
+    gmres,
+    jacobian,
+    max_norm,
+    measured_symbol,
+    newton,
+    newton_krylov,
+    pcg,
+    symbols,
+)
+
+F64 = torch.float64
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=rng(seed), dtype=F64)
+
+
+def cubic(b: torch.Tensor):
+    """F(v) = A v + v³ − b with a tridiagonal A; one well-conditioned solution."""
+
+    def residual(v: torch.Tensor) -> torch.Tensor:
+        return 3 * v - v.roll(1, -1) - 0.5 * v.roll(-1, -1) + v**3 - b
+
+    return residual
+
+
+def books(x: torch.Tensor, tol: float = 1e-12, polish: int = 1) -> Progress:
+    return Progress(torch.ones_like(x[:, 0]), tol, polish)
+
+
+# -- Newton with a dense Jacobian ---------------------------------------------------------------
+
+
+def test_jacobian_is_exact():
+    v = randn(3, 6)
+    residual = cubic(torch.zeros(6, dtype=F64))
+    basis = torch.eye(6, dtype=F64)
+    expected = 3 * basis - basis.roll(1, 0) - 0.5 * basis.roll(-1, 0) + torch.diag_embed(3 * v**2)
+    torch.testing.assert_close(jacobian(residual, v), expected, rtol=1e-14, atol=1e-14)
+
+
+def test_newton_reports_the_residual_of_what_it_returns():
+    b = 4 * randn(20, 8)
+    residual = cubic(b)
+    start = torch.zeros_like(b)
+    found = newton(residual, start, Chord(), scale=torch.ones(20, dtype=F64), tol=1e-12)
+    assert found.converged.all()
+    assert found.reason == ""
+    torch.testing.assert_close(found.residual, max_norm(residual(found.value)), rtol=0, atol=0)
+    assert found.residual.max() < 1e-13
+    assert found.iterations.max() <= 15
+
+
+def test_newton_chord_carries_over():
+    """The second of two neighbouring problems needs no new Jacobian and few iterations."""
+    b = randn(5, 8)
+    scale = torch.ones(5, dtype=F64)
+    chord = Chord()
+    first = newton(cubic(b), torch.zeros_like(b), chord, scale=scale, tol=1e-12)
+    kept = chord.inverse
+    assert kept is not None
+    second = newton(cubic(b + 1e-3), first.value, chord, scale=scale, tol=1e-12)
+    assert second.converged.all()
+    assert second.iterations.max() <= 5
+
+
+def test_a_failing_trajectory_leaves_the_others_alone():
+    """F = v² + 1 has no root; F = v² − 4 has; NaN has nothing."""
+    offset = torch.tensor([[-4.0], [1.0], [math.nan], [-9.0]], dtype=F64)
+    found = newton(
+        lambda v: v * v + offset,
+        torch.full((4, 1), 1.5, dtype=F64),
+        Chord(),
+        scale=torch.ones(4, dtype=F64),
+        tol=1e-12,
+    )
+    assert found.converged.tolist() == [True, False, False, True]
+    torch.testing.assert_close(found.value[[0, 3], 0], torch.tensor([2.0, 3.0], dtype=F64))
+    assert torch.isfinite(found.value).all()
+    assert "2 of 4" in found.reason
+
+
+def test_newton_batch_equals_single():
+    b = 3 * randn(6, 5)
+    scale = torch.ones(6, dtype=F64)
+    together = newton(cubic(b), torch.zeros_like(b), Chord(), scale=scale, tol=1e-12).value
+    for i in range(6):
+        one = newton(cubic(b[i : i + 1]), torch.zeros(1, 5, dtype=F64), Chord(), scale=scale[:1],
+                     tol=1e-12)  # fmt: skip
+        torch.testing.assert_close(one.value[0], together[i], rtol=0, atol=1e-14)
+
+
+# -- fixed points -------------------------------------------------------------------------------
+
+
+def test_anderson_beats_the_plain_iteration_and_solves_the_same():
+    b = randn(4, 30)
+    target = b / 4
+
+    def g(x: torch.Tensor) -> torch.Tensor:
+        return (b + 1.6 * x + 1.6 * torch.sin(x.roll(1, -1))) / 4
+
+    progress = books(b)
+    x, f = anderson(g, target, progress, depth=8, max_iterations=80)
+    assert progress.converged.all()
+    assert max_norm(g(x) - x).max() <= 1e-12
+    torch.testing.assert_close(f, g(x) - x, rtol=0, atol=1e-15)
+    plain, count = target, 0
+    while max_norm(g(plain) - plain).max() > 1e-12:
+        plain, count = g(plain), count + 1
+    torch.testing.assert_close(x, plain, rtol=0, atol=1e-11)
+    assert progress.iterations.max() < 0.7 * count
+
+
+def test_anderson_freezes_and_isolates_trajectories():
+    """Fast, slow, diverging and NaN trajectories in one batch behave as if alone."""
+    rate = torch.tensor([[0.05], [0.97], [3.0], [math.nan]], dtype=F64)
+
+    def make(rows: slice):
+        return lambda x: torch.cos(x) * rate[rows] + 1.0 + (rate[rows] > 2) * x**3
+
+    start = torch.zeros(4, 1, dtype=F64)
+    together = books(start)
+    x, _ = anderson(make(slice(None)), start, together, max_iterations=60)
+    assert together.converged.tolist() == [True, True, False, False]
+    for i in range(2):
+        alone = books(start[:1])
+        one, _ = anderson(make(slice(i, i + 1)), start[:1], alone, max_iterations=60)
+        torch.testing.assert_close(one[0], x[i], rtol=0, atol=1e-13)
+        assert together.iterations[i] <= alone.iterations[0] + 1
+
+
+def test_stagnation_at_the_rounding_floor_counts():
+    """With tol below what rounding allows, the solve ends by itself and says converged."""
+    b = 1e3 * randn(1, 10)
+    progress = Progress(max_norm(b), 1e-18, 0)
+    anderson(lambda x: b + 0.3 * torch.sin(x), b, progress, max_iterations=100)
+    assert progress.converged.all()
+    assert progress.iterations.max() < 60
+
+
+def test_patience_stops_a_slow_iteration_early():
+    progress = books(torch.zeros(1, 1))
+    anderson(
+        lambda x: x - 1e-3 * torch.sign(x) * x.abs() ** 3 - 1e-4,
+        torch.ones(1, 1, dtype=F64),
+        progress,
+        depth=1,
+        max_iterations=500,
+        patience=30,
+    )
+    assert progress.iterations.max() < 30
+    assert not progress.converged.any()
+
+
+# -- Krylov -------------------------------------------------------------------------------------
+
+
+def test_gmres_meets_each_trajectory_s_own_accuracy():
+    a = torch.eye(40, dtype=F64) + 0.3 * randn(3, 40, 40) / 40**0.5
+    b = randn(3, 40, seed=1)
+    b[1] = 0
+    rtol = torch.tensor([1e-3, 1e-3, 1e-12], dtype=F64)
+    x, used = gmres(lambda d: (a @ d.unsqueeze(-1)).squeeze(-1), b, rtol=rtol)
+    r = b - (a @ x.unsqueeze(-1)).squeeze(-1)
+    relative = r.norm(dim=-1) / b.norm(dim=-1).clamp_min(1e-300)
+    assert (relative[[0, 2]] <= 2 * rtol[[0, 2]]).all()
+    assert (x[1] == 0).all()
+    assert used[0] < used[2] <= 40
+
+
+def test_pcg_with_an_exact_preconditioner_part():
+    n = 64
+    b_diagonal = 1 + 5 * torch.rand(2, n, generator=rng(), dtype=F64)
+    e = randn(2, n, n, seed=2)
+    e = (e + e.mT) / (8 * n**0.5)
+    rhs = randn(2, n, seed=3)
+    x, _, curved = pcg(
+        lambda r: r / b_diagonal,
+        lambda d: (e @ d.unsqueeze(-1)).squeeze(-1),
+        rhs,
+        rtol=torch.full((2,), 1e-12, dtype=F64),
+        max_iterations=60,
+    )
+    exact = torch.linalg.solve(torch.diag_embed(b_diagonal) + e, rhs.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(x, exact, rtol=1e-10, atol=1e-11)
+    assert not curved.any()
+
+
+def test_pcg_reports_negative_curvature():
+    rhs = randn(1, 8)
+    _, _, curved = pcg(
+        lambda r: r, lambda d: -3 * d, rhs, rtol=torch.full((1,), 1e-10, dtype=F64),
+        max_iterations=20,
+    )  # fmt: skip
+    assert curved.all()
+
+
+def test_newton_krylov_is_quadratic():
+    b = 4 * randn(3, 50)
+    residual = cubic(b)
+
+    def g(x: torch.Tensor) -> torch.Tensor:
+        return x - residual(x) / 4
+
+    def direction(v: torch.Tensor, f: torch.Tensor, eta: torch.Tensor) -> torch.Tensor:
+        def apply(d: torch.Tensor) -> torch.Tensor:
+            return torch.func.jvp(residual, (v,), (d,))[1] / 4
+
+        return gmres(apply, f, rtol=eta)[0]
+
+    progress = books(b)
+    x, _ = newton_krylov(g, torch.zeros_like(b), progress, direction)
+    assert progress.converged.all()
+    assert max_norm(residual(x)).max() < 1e-13
+    assert progress.iterations.max() <= 10
+
+
+# -- symbols ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "ndim"), [(64, 1), (50, 1), (24, 2), (27, 2)])
+def test_measured_symbol_of_a_stencil_is_exact(n: int, ndim: int):
+    grid = Grid.of(n, 1.0, ndim)
+    like = torch.zeros(2, 1, *grid.shape, dtype=F64)
+    measured = measured_symbol(lambda d: grid.laplacian(d) - 3 * d, like, ndim)
+    exact = grid.laplacian_symbol("finite_difference", F64, "cpu") - 3
+    assert (measured - exact).abs().max() < 1e-12 * exact.abs().max()
+
+
+def test_measured_symbol_of_channel_mixing_and_of_a_long_stencil():
+    grid = Grid.of(48, 1.0, 1)
+    like = torch.zeros(1, 2, 48, dtype=F64)
+
+    def linear(d: torch.Tensor) -> torch.Tensor:
+        u, v = d.unbind(1)
+        return torch.stack([v, sum(u.roll(j, -1) / (1 + abs(j)) for j in range(-6, 7))], 1)
+
+    measured = measured_symbol(linear, like, 1)
+    k = 2 * math.pi * torch.arange(25, dtype=F64) / 48
+    assert (measured[0, 1] - 1).abs().max() < 1e-13
+    exact = 1 + sum(2 * torch.cos(j * k) / (1 + j) for j in range(1, 7))
+    assert (measured[1, 0] - exact).abs().max() < 1e-13
+    assert measured[0, 0].abs().max() == 0
+    assert grid.half_shape == tuple(measured.shape[2:])
+
+
+def test_measured_symbol_averages_variable_coefficients():
+    p = 1 + 0.5 * torch.rand(1, 1, 64, generator=rng(), dtype=F64)
+    measured = measured_symbol(lambda d: p * d, torch.zeros(1, 1, 64, dtype=F64), 1)
+    assert (measured - p.mean()).abs().max() < 0.1
+
+
+def test_symbol_algebra():
+    a = torch.complex(randn(2, 2, 9), randn(2, 2, 9, seed=1))
+    one = symbols.product(a, symbols.inverse(a, 1), 1)
+    torch.testing.assert_close(one, symbols.identity(a, 1).expand_as(one), rtol=0, atol=1e-12)
+    small = symbols.safe_inverse(a * 1e-9, 1, 0.3).movedim(-1, 0)
+    assert torch.linalg.matrix_norm(small, 2).max() <= 1 / 0.3 + 1e-9
+
+
+# -- implicit differentiation -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("krylov", [False, True])
+def test_implicit_gradient(krylov: bool):
+    def solve(b: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        def residual(v: torch.Tensor) -> torch.Tensor:
+            return 3 * v - v.roll(1, -1) + k * v**3 - b
+
+        start = torch.zeros_like(b)
+        with torch.no_grad():
+            found = newton(residual, start, Chord(), scale=torch.ones_like(b[:, 0]), tol=1e-13)
+        precondition = (lambda w: w / 3) if krylov else None
+        return attach_gradient(residual, found.value, precondition=precondition)
+
+    b = randn(2, 5).requires_grad_()
+    k = torch.tensor(0.7, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(solve, (b, k))
+    with pytest.raises(RuntimeError, match="only once"):
+        torch.autograd.grad(solve(b, k).sum(), b, create_graph=True)
