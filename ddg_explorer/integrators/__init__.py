@@ -7,12 +7,6 @@ from ddg_explorer.integrators.collocation import (
     Collocation6,
     Collocation8,
 )
-from ddg_explorer.integrators.collocation import (
-    Collocation2,
-    Collocation4,
-    Collocation6,
-    Collocation8,
-)
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
 from ddg_explorer.integrators.dopri5 import Dopri5
 from ddg_explorer.integrators.etdrk4 import ETDRK4
@@ -22,10 +16,6 @@ from ddg_explorer.integrators.leapfrog import Leapfrog
 
 INTEGRATORS: dict[str, type[Integrator]] = {
     "discrete_gradient": DiscreteGradient,
-    "collocation2": Collocation2,
-    "collocation4": Collocation4,
-    "collocation6": Collocation6,
-    "collocation8": Collocation8,
     "collocation2": Collocation2,
     "collocation4": Collocation4,
     "collocation6": Collocation6,
