@@ -185,11 +185,6 @@ class PresetSystem(System):
         """LaTeX of today's G, "G" where it is not one of `structures`."""
         return "G" if self.structure_key is None else self.structure_symbols[self.structure_key]
 
-    @property
-    def title_of_preset(self) -> str:
-        """The preset's title."""
-        return self.presets[str(self.preset)].title
-
     def initial(self, seed: int = 0, batch: int | None = None) -> Tensor:
         """Initial state of the preset, `state_shape` or `(batch, *state_shape)`.
 

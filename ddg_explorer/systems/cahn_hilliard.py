@@ -3,7 +3,7 @@
     u_t = Δ δH/δu = Δ(−u + u³ − γ Δu),    H = ∫ ¼u⁴ − ½u² + γ/2 |∇u|² dx
 
 u ∈ (−1, 1) is the concentration; states are `(..., 1, *grid)`, periodic, nondimensional. G = Δ lets
-the energy fall and keeps the mass ∫u; with G = −1 the same energy gives the Allen–Cahn equation,
+the energy fall and keeps the mass ∫u; with G = −M the same energy gives the Allen–Cahn equation,
 which does not keep it. Interfaces have the profile tanh(x/√(2γ)); from u = 0 the wavelength 2π√(2γ)
 grows fastest, at rate 1/(4γ). Cahn and Hilliard (1958, doi:10.1063/1.1744102).
 """
@@ -38,25 +38,29 @@ class CahnHilliardBase(FieldSystem):
         "gamma": Parameter(
             5e-4, (1e-5, 0.1), r"\gamma", "interface stiffness: width √(2γ)", log=True
         ),
+        "mobility": Parameter(
+            100.0,
+            (1.0, 1000.0),
+            "M",
+            "mobility of the Allen–Cahn flow, in the time units of Cahn–Hilliard",
+            log=True,
+            structures=("minus_identity",),
+        ),
     }
     structures: Mapping[str, str] = {
         "laplacian": "Δ: dissipates energy, conserves mass (Cahn–Hilliard)",
-        "mobility": "∇·(1 − u²)∇: dissipates energy, conserves mass, interfaces only",
-        "minus_identity": "−1: dissipates energy, not mass-conserving (Allen–Cahn)",
+        "minus_identity": "−M: dissipates energy, not mass-conserving (Allen–Cahn)",
         "d_dx": "∂x: conserves energy and mass (no phase separation)",
     }
     structure_symbols: Mapping[str, str] = {
         "laplacian": r"\Delta",
-        "mobility": r"\nabla\!\cdot(1 - u^2)\nabla",
-        "minus_identity": "-",
+        "minus_identity": "-M",
         "d_dx": r"\partial_x",
     }
 
     def build_structure(self, key: str, values: Mapping[str, float]) -> Structure:
         if key == "minus_identity":
-            return MinusIdentity(self.grid)
-        if key == "mobility":
-            return MobilityStructure(self.grid, degenerate_mobility, self.operator)
+            return MinusIdentity(self.grid, strength=values["mobility"])
         if key == "d_dx":
             return CentralDerivative(self.grid, self.operator)
         return Laplacian(self.grid, self.operator)
@@ -121,6 +125,14 @@ class CahnHilliard(CahnHilliardBase):
     name = "cahn_hilliard"
     title = "Cahn–Hilliard (1-D)"
     ndim = 1
+    structures: Mapping[str, str] = {
+        **CahnHilliardBase.structures,
+        "degenerate_mobility": "∇·(1 − u²)∇: dissipates energy, conserves mass, slow in the pure phases",
+    }
+    structure_symbols: Mapping[str, str] = {
+        **CahnHilliardBase.structure_symbols,
+        "degenerate_mobility": r"\partial_x(1 - u^2)\partial_x",
+    }
     presets: Mapping[str, Preset] = {
         "separation": Preset(
             title="Phase separation",
@@ -154,7 +166,7 @@ class CahnHilliard(CahnHilliardBase):
             title="Off-critical mixture",
             about=(
                 "With a mean of 0.4 the minority phase forms narrow wells that swallow each "
-                "other. Switch G to −1 (Allen–Cahn) and they simply fill up: that G does not keep "
+                "other. Switch G to −M (Allen–Cahn) and they simply fill up: that G does not keep "
                 "the mass."
             ),
             dt=5e-4,
@@ -177,6 +189,16 @@ class CahnHilliard(CahnHilliardBase):
             options={"mean": 0.0, "size": 0.05},
         ),
     }
+
+    def build_structure(self, key: str, values: Mapping[str, float]) -> Structure:
+        if key == "degenerate_mobility":
+            return MobilityStructure(self.grid, degenerate_mobility, self.operator)
+        return super().build_structure(key, values)
+
+    def stiffest_state(self) -> Tensor:
+        """u = 1, a pure phase; u = 0 where a degenerate mobility stops everything in u = 1."""
+        pure = super().stiffest_state()
+        return torch.zeros_like(pure) if self.structure.state_dependent else pure
 
     def initial_domains(self, draw: Draw, *, count: int) -> Tensor:
         """2·count interfaces tanh(x/√(2γ)) at jittered places, periodic; shifted in variations."""

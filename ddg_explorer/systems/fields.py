@@ -50,8 +50,3 @@ class FieldSystem(PresetSystem):
 def column(values: Tensor, ndim: int) -> Tensor:
     """View (1,) numbers so that they broadcast over (1, 1, *grid)."""
     return values.reshape(-1, 1, *(1,) * ndim)
-
-
-def smoothed_step(distance: Tensor, width: float) -> Tensor:
-    """tanh(distance / (√2 width)): the equilibrium profile of a Cahn–Hilliard interface."""
-    return torch.tanh(distance / (2**0.5 * width))

@@ -6,8 +6,11 @@ States are `(..., 1, n)` on [0, L), periodic, nondimensional. α = 6, β = −1 
 textbook u_t + 6uu_x + u_xxx = 0, whose solitons −(12β/α)k² sech²(k(x − x₀ + 4βk²t)) run to the
 right; α = −6, β = 1 is its mirror image in x, used by Matsubara, Ishikawa and Yaguchi (2020,
 arXiv:1905.08604). G = ∂x conserves H and the mass ∫u at once. Solitons pass through each other
-and keep shape and speed; only their phases shift. Zabusky and Kruskal (1965,
-doi:10.1103/PhysRevLett.15.240) found them in the recurrence of a cosine.
+and keep shape and speed; only their phases shift. Zabusky and Kruskal
+(1965, doi:10.1103/PhysRevLett.15.240) found them in the recurrence of a cosine.
+
+G = ∂x + νΔ lowers H. That smooths waves for β < 0; for β > 0 short waves lower H without bound, and
+it roughens u until it blows up.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ class KdV(FieldSystem):
             0.05,
             (0.0, 1.0),
             r"\nu",
-            "strength of the dissipative part νΔ of G",
+            "strength of the dissipative part νΔ of G (smooths the wave for β < 0)",
             structures=("d_dx_viscous",),
         ),
         "growth": Parameter(

@@ -108,7 +108,7 @@ class Wave(FieldSystem):
                 "A packet that runs one way only. What runs back, or changes its shape, is an "
                 "error; with the spectral operator there is none in space."
             ),
-            dt=0.02,
+            dt=0.01,
             initial="packet",
             n=200,
             length=10.0,
