@@ -3,8 +3,9 @@
     slope(v, u) = (σ(v) − σ(u))/(v − u),      σ′(u) at v = u
 
 Two tensors of one shape and dtype in, the slope elementwise out, with the promises of `secants.py`:
-bitwise symmetric, no cancellation, differentiable also at v = u (off the kinks of relu and kin). and gelu, whose slopes pass through zero, are accurate to 5e-15 (2e-6 in float32) in units of their
-largest slope, 1.1; gelu for |v|, |u| ≤ 5.
+bitwise symmetric, no cancellation, differentiable also at v = u (off the kinks of relu and kin).
+silu and gelu, whose slopes pass through zero, are accurate to 5e-15 (2e-6 in float32) in units of
+their largest slope, 1.1; gelu for |v|, |u| ≤ 5.
 """
 
 from __future__ import annotations

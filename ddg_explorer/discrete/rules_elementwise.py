@@ -137,8 +137,8 @@ def _log10(x: Any) -> Any:
 def _pow(x: Any, exponent: Any) -> Any:
     """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
     if isinstance(exponent, Pair | Tensor):
-        log = torch.log(x) if isinstance(x, Pair | Tensor) else math.log(x)
-        return torch.exp(exponent * log)
+        log: Any = torch.log(x) if isinstance(x, Pair | Tensor) else math.log(x)  # pyright: ignore
+        return torch.exp(log * exponent)
     _real(x, "pow with a number")
     return elementwise(x, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
 

@@ -8,14 +8,23 @@ operation; broadcasting is transposed by summation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import string
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ddg_explorer.discrete.record import Pair, Pull, fit, mean, record, rule
+from ddg_explorer.discrete.record import (
+    Pair,
+    Pull,
+    UnsupportedOperation,
+    fit,
+    mean,
+    record,
+    rule,
+)
 
 
 def _end(x: Any, end: str) -> Any:
@@ -109,3 +118,81 @@ def _matmul(x: Any, y: Any) -> Pair:
         return out.squeeze(-1) if right else out
 
     return _bilinear(x, y, torch.matmul, pull_x, pull_y)
+
+
+@rule(torch.addmm, torch.addmv, torch.baddbmm)
+def _addmm(bias: Any, x: Any, y: Any, beta: Any = 1, alpha: Any = 1) -> Any:
+    return beta * bias + alpha * (x @ y)
+
+
+@rule(torch.outer)
+def _outer(x: Any, y: Any) -> Any:
+    return x.unsqueeze(-1) * y.unsqueeze(-2)
+
+
+@rule(torch.tensordot)
+def _tensordot(x: Any, y: Any, dims: Any = 2) -> Any:
+    if isinstance(dims, int):
+        dims = (range(-dims, 0), range(dims))
+    left = list(string.ascii_letters[: x.ndim])
+    right = list(string.ascii_letters[x.ndim : x.ndim + y.ndim])
+    summed = [left[i] for i in dims[0]]
+    for i, letter in zip(dims[1], summed, strict=True):
+        right[i] = letter
+    out = [s for s in left + right if s not in summed]
+    return _contract([x, y], ["".join(left), "".join(right)], "".join(out))
+
+
+@rule(torch.einsum)
+def _einsum(equation: str, *operands: Any) -> Pair:
+    if len(operands) == 1 and isinstance(operands[0], list | tuple):
+        operands = tuple(operands[0])
+    terms, _, out = equation.replace(" ", "").partition("->")
+    letters = [s for s in string.ascii_letters if s not in equation]
+    inputs = [
+        term.replace("...", "".join(letters[: x.ndim - len(term.replace("...", ""))][::-1]))
+        for term, x in zip(terms.split(","), operands, strict=True)
+    ]
+    widest = max((t for t in inputs), key=lambda t: sum(s in letters for s in t))
+    dots = "".join(s for s in widest if s in letters)
+    if "->" not in equation:
+        named = "".join(inputs)
+        once = (s for s in sorted(set(named)) if named.count(s) == 1 and s not in letters)
+        out = dots + "".join(once)
+    if any(len(set(t)) < len(t) for t in inputs):
+        raise UnsupportedOperation(
+            f"discrete_grad: einsum {equation!r} repeats an index in one operand, has no rule"
+        )
+    return _contract(list(operands), inputs, out.replace("...", dots))
+
+
+def _contract(operands: list[Any], inputs: list[str], out: str) -> Any:
+    """einsum of any number of operands; more than two varying ones are contracted in pairs."""
+    varying = [i for i, x in enumerate(operands) if isinstance(x, Pair)]
+    if len(varying) > 2:
+        i, j = varying[:2]
+        rest = [k for k in range(len(operands)) if k not in (i, j)]
+        kept = set(out).union(*(inputs[k] for k in rest))
+        inner = "".join(s for s in dict.fromkeys(inputs[i] + inputs[j]) if s in kept)
+        first = _contract([operands[i], operands[j]], [inputs[i], inputs[j]], inner)
+        return _contract(
+            [first, *(operands[k] for k in rest)], [inner, *(inputs[k] for k in rest)], out
+        )
+    equation = ",".join(inputs) + "->" + out
+    v, u = (torch.einsum(equation, *(_end(x, end) for x in operands)) for end in ("v", "u"))
+    return record(v, u, *((operands[i], _einsum_pull(i, operands, inputs, out)) for i in varying))
+
+
+def _einsum_pull(i: int, operands: list[Any], inputs: list[str], out: str) -> Pull:
+    x, others = operands[i], [k for k in range(len(operands)) if k != i]
+    # Indices summed within this operand alone reappear by a factor of ones.
+    seen = set(out).union(*(inputs[k] for k in others))
+    alone = "".join(s for s in inputs[i] if s not in seen)
+    sizes = [n for s, n in zip(inputs[i], x.shape, strict=True) if s in alone]
+    equation = ",".join([out, *(inputs[k] for k in others), alone]) + "->" + inputs[i]
+
+    def pull(c: Tensor) -> Tensor:
+        factors: Sequence[Tensor] = [_conj(mean(operands[k])) for k in others]
+        return fit(torch.einsum(equation, c, *factors, c.new_ones(sizes)), x)
+
+    return pull

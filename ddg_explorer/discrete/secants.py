@@ -4,8 +4,9 @@
 
 Every function takes two tensors of one shape and dtype and returns the slope elementwise; all are
 bitwise symmetric in (v, u) and differentiable, also at v = u. Relative error ≤ 5e-15 in float64
-and ≤ 2e-6 in float32 for |v|, |u| ≤ 20 (erf: 5) and |v − u| ≤ 10, equal arguments included, wherever
-the slope is a normal number. sin and cos, whose slopes pass through zero, promise it in units of 1.
+and ≤ 2e-6 in float32 for |v|, |u| ≤ 20 (erf: 5) and |v − u| ≤ 10, equal arguments included,
+wherever the slope is a normal number; sin and cos, whose slopes pass through zero, promise it in
+units of 1.
 
 Where a quotient f(d)/d is needed, a short even series takes over below |d| = ε^(1/8). Above it the
 quotient is accurate by itself; the series is there for the derivatives. Every branch of a
