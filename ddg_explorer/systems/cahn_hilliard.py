@@ -127,7 +127,7 @@ class CahnHilliard(CahnHilliardBase):
     ndim = 1
     structures: Mapping[str, str] = {
         **CahnHilliardBase.structures,
-        "degenerate_mobility": "∇·(1 − u²)∇: dissipates energy, conserves mass, slow in the pure phases",
+        "degenerate_mobility": "∇·(1 − u²)∇: dissipates energy, conserves mass, at interfaces",
     }
     structure_symbols: Mapping[str, str] = {
         **CahnHilliardBase.structure_symbols,
