@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
@@ -78,6 +77,8 @@ class Dopri5Stepper(Stepper):
 
     def _integrate(self, u: Tensor, dt: float) -> tuple[Tensor, int, str]:
         """The state Δt later, or `u` itself with the reason why not."""
+        from torchdiffeq import odeint  # takes half a second to import
+
         field = _Field(self.dynamics, self.limit)
         time = torch.tensor([0.0, dt], dtype=torch.float64, device=u.device)
         batch_ndim = u.ndim - len(self.dynamics.state_shape)
