@@ -13,18 +13,20 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.util import edit_readonly
+from panel.util.parameters import edit_readonly
 from panel.viewable import Viewer
 
 from ddg_explorer.app import session, theme
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.controls import Controls
+from ddg_explorer.app.layout import card
 from ddg_explorer.app.pictures import picture
-from ddg_explorer.app.plots import RunningPlots, card
+from ddg_explorer.app.plots import RunningPlots
 from ddg_explorer.app.runner import Runner
-from ddg_explorer.app.simulation import Outcome, Setup, Simulation, build, describe
-from ddg_explorer.app.state import AppState, Store
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import AppState, Scene, Store
 from ddg_explorer.app.transport import Transport
+from ddg_explorer.app.turns import Outcome, Setup, build, describe
 from ddg_explorer.integrators import INTEGRATORS
 
 TITLE = "Energy explorer"
@@ -126,8 +128,8 @@ class Explorer(Viewer):
         transport, controls = self.transport, self.controls
         bar = pn.FlexBox(
             pn.Row(
-                controls.system,
-                controls.preset,
+                controls.system.widget,
+                controls.preset.widget,
                 sizing_mode="stretch_width",
                 styles={"flex": "2 1 340px", "gap": "12px", "min-width": "0"},
             ),
@@ -166,9 +168,12 @@ class Explorer(Viewer):
 
     def _on_width(self, width: int) -> None:
         """On a phone the drawer would cover the picture: open with it closed."""
-        page = self._page
-        if page is not None and width < NARROW:
-            pn.state.onload(lambda: page.param.update(sidebar_open=False))
+        if width < NARROW:
+            pn.state.onload(self._close_drawer)
+
+    def _close_drawer(self) -> None:
+        if self._page is not None:
+            self._page.sidebar_open = False
 
     def _on_playing(self, playing: bool) -> None:
         self.transport.show(playing)
@@ -223,6 +228,6 @@ class Explorer(Viewer):
         self.controls.restyle(self._dark)
 
 
-def _first_setup(scene: Any) -> Setup:
+def _first_setup(scene: Scene) -> Setup:
     system = build(scene)
     return describe(scene, system, picture(system, system.initial(scene.seed)), restarted=True)

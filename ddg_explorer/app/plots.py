@@ -16,9 +16,10 @@ import panel as pn
 from bokeh.models import ColumnDataSource, FixedTicker, PrintfTickFormatter, Range1d
 from bokeh.plotting import figure
 
+from ddg_explorer.app.layout import card
 from ddg_explorer.app.limits import grown
-from ddg_explorer.app.simulation import Sample
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
+from ddg_explorer.app.turns import Sample
 
 FLOOR = 1e-17
 CEILING = 10.0
@@ -39,12 +40,14 @@ class RunningPlots:
         self.source = ColumnDataSource({name: [] for name in COLUMNS})
         self._pending: list[Sample] = []
         self._sampled = self._streamed = 0.0
-        self._ranges = {"t": Range1d(0, 1), "energy": Range1d(-1, 1), "mass": Range1d(-1, 1)}
+        self._ranges = {name: Range1d(start=-1, end=1) for name in ("t", "energy", "mass")}
+        self._bounds = {"energy": (-1.0, 1.0), "mass": (-1.0, 1.0)}
         self._fresh = True
+        self._last = math.nan
         self._epoch = 0
         time_range = self._ranges["t"]
         self._energy = _figure(time_range, self._ranges["energy"])
-        self._drift = _figure(time_range, Range1d(FLOOR, CEILING), y_axis_type="log")
+        self._drift = _figure(time_range, Range1d(start=FLOOR, end=CEILING), y_axis_type="log")
         self._drift.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
         self._mass = _figure(time_range, self._ranges["mass"])
         for fig in (self._energy, self._mass):
@@ -100,14 +103,14 @@ class RunningPlots:
         A new epoch means that time began anew: the old curves go.
         """
         if epoch != self._epoch:
-            self._epoch, self._fresh = epoch, True
+            self._epoch, self._fresh, self._last = epoch, True, math.nan
             self._pending.clear()
             self.source.data = {name: [] for name in COLUMNS}
         now = time.perf_counter()
         if flush or now - self._sampled >= SAMPLE_PERIOD:
-            if not self._pending or self._pending[-1].t != sample.t:
+            if sample.t != self._last:
                 self._pending.append(sample)
-            self._sampled = now
+            self._sampled, self._last = now, sample.t
         if self._pending and (flush or now - self._streamed >= STREAM_PERIOD):
             self._stream()
             self._streamed = now
@@ -117,12 +120,10 @@ class RunningPlots:
         for name, scale in (("energy", "energy_scale"), ("mass", "mass_scale")):
             values = [getattr(s, name) for s in samples if math.isfinite(getattr(s, name))]
             if values:
-                self._widen(self._ranges[name], values, getattr(samples[0], scale))
+                self._widen(name, values, getattr(samples[0], scale))
         self._follow(samples)
         self._fresh = False
-        columns: dict[str, list[float]] = {
-            name: [getattr(s, name) for s in samples] for name in COLUMNS
-        }
+        columns: dict[str, Any] = {name: [getattr(s, name) for s in samples] for name in COLUMNS}
         for name in ("drift", "mass_drift"):
             columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
         columns["residual"] = [x or math.nan for x in columns["residual"]]
@@ -136,15 +137,17 @@ class RunningPlots:
         end = max(samples[-1].t, start + 1e-9)
         self._ranges["t"].update(start=start, end=end)
 
-    def _widen(self, axis: Range1d, values: list[float], scale: float) -> None:
+    def _widen(self, name: str, values: list[float], scale: float) -> None:
+        """Hold the values: in a stride where they leave the axis, around them when fresh."""
         low, high = min(values), max(values)
-        half = max(RELATIVE_SPAN * scale, 1e-12) / 2
+        bounds = self._bounds[name]
         if self._fresh:
-            middle = (low + high) / 2
-            axis.update(start=min(low, middle - half), end=max(high, middle + half))
-        new = grown((float(axis.start), float(axis.end)), (low, high), signed=False)
-        if new != (axis.start, axis.end):
-            axis.update(start=new[0], end=new[1])
+            half, middle = max(RELATIVE_SPAN * scale, 1e-12) / 2, (low + high) / 2
+            bounds = (min(low, middle - half), max(high, middle + half))
+        bounds = grown(bounds, (low, high), signed=False)
+        if self._fresh or bounds != self._bounds[name]:
+            self._bounds[name] = bounds
+            self._ranges[name].update(start=bounds[0], end=bounds[1])
 
 
 _TITLES = {
@@ -152,22 +155,6 @@ _TITLES = {
     "drift": "Relative change",
     "mass": "Mass ∫u",
 }
-
-
-def card(*objects: Any, styles: dict[str, str] | None = None) -> pn.Column:
-    """A quiet surface with a hairline border."""
-    return pn.Column(
-        *objects,
-        sizing_mode="stretch_width",
-        styles={
-            "background": "var(--ddg-surface, transparent)",
-            "border": "1px solid var(--ddg-border, rgba(128,128,128,.3))",
-            "border-radius": "10px",
-            "padding": "14px 16px 12px",
-            "box-sizing": "border-box",
-            **(styles or {}),
-        },
-    )
 
 
 def _heading(title: str, legend: str) -> str:

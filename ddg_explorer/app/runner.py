@@ -21,8 +21,9 @@ from typing import Any
 from panel.io.document import unlocked
 
 from ddg_explorer.app.canvas import GRACE, LaneCanvas
-from ddg_explorer.app.simulation import Outcome, Simulation, Turn
+from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene
+from ddg_explorer.app.turns import Outcome, Turn
 
 TARGET_FPS = 60
 BUDGET = 0.03
@@ -140,15 +141,16 @@ class Runner:
         return bool(work) and all(canvas.credits.available for _, canvas in self._lanes)
 
     async def _run(self) -> None:
+        period, due = 1 / TARGET_FPS, 0.0
         while not self._closed:
             await self._await_turn()
-            began = time.perf_counter()
+            due = max(due + period, time.perf_counter())
             try:
                 self._publish(await self._compute(self._take()))
             except Exception:
                 log.exception("a turn failed")
                 self._fail("internal error: the server's log has the details")
-            await asyncio.sleep(max(0.0, 1 / TARGET_FPS - (time.perf_counter() - began)))
+            await asyncio.sleep(due - time.perf_counter())
 
     async def _await_turn(self) -> None:
         assert self._wake is not None

@@ -10,99 +10,23 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
-from typing import Any
-
-import torch
 
 from ddg_explorer.app.limits import Limits
-from ddg_explorer.app.pictures import Picture, picture, refreshed
+from ddg_explorer.app.pictures import picture, refreshed
 from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.turns import Outcome, Sample, Setup, Turn, build, describe
 from ddg_explorer.app.wire import Header
 from ddg_explorer.frames import Frame
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.rollout import Rollout
-from ddg_explorer.systems import SYSTEMS
-from ddg_explorer.systems.base import System
+from ddg_explorer.systems.builtin import PresetSystem
 
 RESTART = ("system", "preset", "n", "operator", "dtype", "seed", "choices")
 """Fields of a scene that change the state's shape or the initial state: time begins anew."""
 
 REMAKE = (*RESTART, "parameters", "structure")
 """Fields that need a new system; those not in `RESTART` act on the running state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one turn is to do; `limits` is None, "auto" or a typed (low, high)."""
-
-    scene: Scene
-    steps: int = 1
-    budget: float = 0.03
-    reset: bool = False
-    limits: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One point of the running plots; mass and its drift are NaN for an ODE."""
-
-    t: float
-    energy: float
-    drift: float
-    mass: float
-    mass_drift: float
-    residual: float
-    energy_scale: float
-    mass_scale: float
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """A scene that now holds: its system and picture, and whether time began anew."""
-
-    scene: Scene
-    system: System
-    picture: Picture
-    explicit_limit: float
-    schemes: tuple[str, ...]
-    restarted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a turn did. `stopped` is the failed step's line, `error` a refused change's."""
-
-    header: Header
-    payload: bytes
-    sample: Sample
-    setup: Setup | None
-    stopped: str
-    error: str
-
-
-def build(scene: Scene) -> System:
-    """The scene's system; ValueError naming the parameter that it cannot have."""
-    options: dict[str, Any] = {**scene.parameters, **scene.choices}
-    for name in ("n", "operator", "structure", "dt"):
-        if (value := getattr(scene, name)) is not None:
-            options[name] = value
-    return SYSTEMS[scene.system](scene.preset, dtype=getattr(torch, scene.dtype), **options)
-
-
-def describe(scene: Scene, system: System, picture: Picture, *, restarted: bool) -> Setup:
-    """What the page needs to know of a scene that holds."""
-    schemes = tuple(key for key, scheme in INTEGRATORS.items() if _suits(scheme(), system))
-    return Setup(scene, system, picture, system.explicit_limit(), schemes, restarted)
-
-
-def _suits(scheme: Integrator, system: System) -> bool:
-    try:
-        scheme.stepper(system)
-    except ValueError:
-        return False
-    return True
 
 
 class Simulation:
@@ -166,7 +90,7 @@ class Simulation:
             self._retune(wanted, system, remade=bool(changed))
         return describe(wanted, system, self._picture, restarted=restarted)
 
-    def _retune(self, wanted: Scene, system: System, *, remade: bool) -> None:
+    def _retune(self, wanted: Scene, system: PresetSystem, *, remade: bool) -> None:
         """Act on the running state: other dynamics, scheme or Δt from the next step on."""
         old, rollout = self._scene, self._rollout
         assert old is not None

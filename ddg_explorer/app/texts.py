@@ -55,7 +55,7 @@ def badges(structure: Structure, *, has_mass: bool) -> str:
         law = ("good", "✓", "dissipates energy")
     else:
         law = ("bad", "!", "law broken: can create energy")
-    found = [law]
+    found: list[tuple[str, str, str]] = [law]
     if has_mass:
         found.append(
             ("good", "✓", "conserves mass")

@@ -1,11 +1,12 @@
-"""Controls that Panel does not have: a slider with a typed number, and icons as inline SVG."""
+"""Controls that Panel does not have as such: a slider with a typed number, a select, icons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import panel_material_ui as pmui
 import param
 from panel.custom import JSComponent
 
@@ -61,3 +62,40 @@ class NumberSlider(JSComponent):
         value = event.data["value"]
         self.value = value
         self._on_change(round(value) if self.scale == "integer" else float(value))
+
+
+class Choice:
+    """A labelled select; `on_change` hears what the person chooses, not what `show` sets."""
+
+    def __init__(
+        self, label: str, options: Mapping[str, str], on_change: Callable[[str], None]
+    ) -> None:
+        self._on_change = on_change
+        self._showing = False
+        self.widget = pmui.Select(
+            label=label,
+            options=dict(options),
+            value=next(iter(options.values()), None),
+            size="small",
+            variant="outlined",
+            sizing_mode="stretch_width",
+            margin=(6, 0),
+            sx={"& .MuiSelect-select": {"fontSize": 14}},
+        )
+        self.widget.param.watch(self._chosen, "value")
+
+    @property
+    def value(self) -> str:
+        return self.widget.value
+
+    def show(self, value: str | None, **params: Any) -> None:
+        """Set the value, and other parameters of the widget such as its options."""
+        self._showing = True
+        try:
+            self.widget.param.update(value=value, **params)
+        finally:
+            self._showing = False
+
+    def _chosen(self, event: Any) -> None:
+        if not self._showing and event.new is not None:
+            self._on_change(event.new)

@@ -7,9 +7,10 @@ import panel as pn
 import pytest
 
 from ddg_explorer.app import Explorer, explore
-from ddg_explorer.app.simulation import Simulation, Turn
+from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene, View
 from ddg_explorer.app.theme import PALETTES, colour_table
+from ddg_explorer.app.turns import Turn
 from ddg_explorer.systems import SYSTEMS
 
 
@@ -61,7 +62,7 @@ def test_showing_a_scene_writes_nothing_back():
 
 def test_choosing_a_system_starts_from_its_preset():
     explorer = Explorer(AppState(Scene("kdv", dt=0.02, parameters={"alpha": 3.0})))
-    explorer.controls.system.value = "pendulum"
+    explorer.controls.system.widget.value = "pendulum"
     assert explorer.store.state.scene == Scene("pendulum")
     explorer.close()
 

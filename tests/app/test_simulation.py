@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ddg_explorer.app.simulation import Simulation, Turn
+from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.turns import Turn
 from ddg_explorer.app.wire import HEADER_BYTES
 from ddg_explorer.systems import SYSTEMS
 
@@ -17,6 +18,14 @@ KDV = Scene("kdv", n=32)
 
 def turn(simulation, scene, **options):
     return simulation.turn(Turn(scene, **{"steps": 2, "budget": 60.0, **options}))
+
+
+def payload_bytes(spec, count):
+    if spec["kind"] == "field":
+        return math.prod(spec["shape"])
+    if spec["kind"] == "profile":
+        return 8 + 4 * len(spec["names"]) * spec["shape"][0]
+    return 8 * count * (1 + len(spec["names"]))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -29,13 +38,7 @@ def test_every_preset_of_every_system_runs_and_its_frame_has_the_stated_size(nam
         assert not outcome.stopped
         assert not outcome.error
         assert header.t == pytest.approx(2 * header.dt)
-        spec = setup.picture.spec
-        sizes = {
-            "field": lambda: math.prod(spec["shape"]),
-            "profile": lambda: 8 + 4 * len(spec["names"]) * spec["shape"][0],
-            "phase": lambda: 8 * header.count * (1 + len(spec["names"])),
-        }
-        assert len(outcome.payload) == sizes[spec["kind"]]()
+        assert len(outcome.payload) == payload_bytes(setup.picture.spec, header.count)
 
 
 def test_header_is_little_endian_as_documented():

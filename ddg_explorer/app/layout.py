@@ -1,0 +1,38 @@
+"""The two containers of the page: cards of the main area and sections of the drawer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+
+def card(*objects: Any, styles: dict[str, str] | None = None) -> pn.Column:
+    """A quiet surface with a hairline border."""
+    return pn.Column(
+        *objects,
+        sizing_mode="stretch_width",
+        styles={
+            "background": "var(--ddg-surface, transparent)",
+            "border": "1px solid var(--ddg-border, rgba(128,128,128,.3))",
+            "border-radius": "10px",
+            "padding": "14px 16px 12px",
+            "box-sizing": "border-box",
+            **(styles or {}),
+        },
+    )
+
+
+def section(title: str, *objects: Any) -> pn.Column:
+    """A titled group of the sidebar."""
+    heading = pn.pane.HTML(
+        f'<h2 style="font-size:13px;font-weight:600;margin:0;letter-spacing:.01em">{title}</h2>',
+        margin=(0, 0, 4, 0),
+        sizing_mode="stretch_width",
+    )
+    return pn.Column(
+        heading,
+        *objects,
+        sizing_mode="stretch_width",
+        styles={"padding": "14px 20px 10px", "box-sizing": "border-box", "gap": "4px"},
+    )
