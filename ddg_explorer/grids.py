@@ -12,8 +12,9 @@ operator multiplies the wave exp(ik·x).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,6 +66,16 @@ class Grid:
         if len(shape) != ndim:
             raise ValueError(f"n={n}: this system lives on {ndim} axes")
         return cls(shape, lengths)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Grid:
+        """The grid of a dict such as `to_dict` gives."""
+        shape, length = values["shape"], values["length"]
+        return cls(tuple(int(n) for n in shape), tuple(float(x) for x in length))
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Shape and length as plain values."""
+        return {"shape": list(self.shape), "length": list(self.length)}
 
     @property
     def ndim(self) -> int:

@@ -6,11 +6,16 @@ A model is a `Dynamics`: it has `rhs(u)` and, where its law has one, `energy(u)`
 `discrete_rhs(v, u, dt)`, so integrators, rollouts and diagnostics treat it like a true system. The
 slope Φ it is trained with (`scheme`) and the integrator it predicts with are two choices.
 
+    dg         Φ = G ∇̄H(v, u)                       rk2       Φ = f(u + ½Δt f(u))
+    leapfrog   Φ = (drift, kick, drift − u)/Δt       dopri5    Φ = (u(t + Δt) − u)/Δt
+
 States are `(..., d)` or `(..., C, *grid)`, everything nondimensional.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -30,6 +35,8 @@ PREDICTORS = {
     "leapfrog": ("leapfrog",),
 }
 """Training scheme → the integrators it is published with, the first one the default."""
+DOPRI5_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
+"""Local error that training with Dormand–Prince allows, as rollouts with it do."""
 
 
 class Model(nn.Module, Dynamics):
@@ -41,9 +48,14 @@ class Model(nn.Module, Dynamics):
         Of the training data: `(d,)` and None, or `(C, *grid)` and the periodic grid. A stencil
         network knows its Δx; `misfit` says where a system does not match it.
     scheme
-        One of `schemes`: the one-step slope it is trained with.
+        One of `schemes`: the one-step slope it is trained with. None: the first.
     context
-        Name and parameter values of the system whose data it learns, for `misfit` and the recipe.
+        Name and parameter values of the system whose data it learns, for `misfit`.
+
+    Raises
+    ------
+    ValueError
+        For a training scheme the model does not have.
     """
 
     key: ClassVar[str]
@@ -58,7 +70,7 @@ class Model(nn.Module, Dynamics):
         grid: Grid | None,
         *,
         scheme: str | None = None,
-        context: dict[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.state_shape, self.grid = tuple(state_shape), grid
@@ -68,14 +80,22 @@ class Model(nn.Module, Dynamics):
         self.context = dict(context or {})
 
     @property
-    def has_energy(self) -> bool:
-        """Whether the model has an energy of its own."""
-        return True
-
-    @property
     def integrators(self) -> tuple[str, ...]:
         """Prediction schemes published for this training scheme, the default first."""
         return PREDICTORS[self.scheme]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights, and so of the states it takes."""
+        return next(self.parameters()).dtype
+
+    def batch_shape(self, u: Tensor) -> tuple[int, ...]:
+        """Leading dimensions of `u`; ValueError if the rest is not `state_shape`, or the dtype
+        not that of the weights."""
+        if u.dtype != self.dtype:
+            wanted = str(self.dtype).removeprefix("torch.")
+            raise ValueError(f"state has dtype {u.dtype}: this model's weights are {wanted}")
+        return super().batch_shape(u)
 
     def slope(self, v: Tensor, u: Tensor, dt: float) -> Tensor:
         """Φ(v, u, Δt) of the training scheme; only the discrete gradient looks at v."""
@@ -84,13 +104,8 @@ class Model(nn.Module, Dynamics):
         if self.scheme == "rk2":
             return self.rhs(u + (dt / 2) * self.rhs(u))
         if self.scheme == "leapfrog":
-            return (self._leapfrog(u, dt) - u) / dt
-        from torchdiffeq import odeint
-
-        times = torch.tensor([0.0, dt], dtype=u.dtype, device=u.device)
-        tol = 1e-7 if u.dtype == torch.float64 else 1e-5
-        end = odeint(lambda _, x: self.rhs(x), u, times, method="dopri5", rtol=tol, atol=tol)[-1]
-        return (end - u) / dt
+            return self._leapfrog_slope(u, dt)
+        return self._dopri5_slope(u, dt)
 
     def residual(self, v: Tensor, u: Tensor, dt: float) -> Tensor:
         """(v − u)/Δt − Φ(v, u, Δt): what training makes small, shape of u."""
@@ -100,47 +115,83 @@ class Model(nn.Module, Dynamics):
         """The residual, so that `torch.func.functional_call` can take it with other weights."""
         return self.residual(v, u, dt)
 
-    def _leapfrog(self, u: Tensor, dt: float) -> Tensor:
+    def _leapfrog_slope(self, u: Tensor, dt: float) -> Tensor:
+        """Of drift, kick, drift: the same map as the integrator's, or the model learns another."""
         q, p = u.chunk(2, -1)
-        p = p - (dt / 2) * self.potential_gradient(q)
-        q = q + dt * self.kinetic_gradient(p)
-        p = p - (dt / 2) * self.potential_gradient(q)
-        return torch.cat([q, p], -1)
+        first = self.kinetic_gradient(p)
+        kick = -self.potential_gradient(q + (dt / 2) * first)
+        return torch.cat([(first + self.kinetic_gradient(p + dt * kick)) / 2, kick], -1)
+
+    def _dopri5_slope(self, u: Tensor, dt: float) -> Tensor:
+        from torchdiffeq import odeint
+
+        times = torch.tensor([0.0, dt], dtype=torch.float64, device=u.device)
+        tol = DOPRI5_TOL[u.dtype]
+        path = odeint(lambda _, x: self.rhs(x), u, times, method="dopri5", rtol=tol, atol=tol)
+        assert isinstance(path, Tensor)
+        return (path[-1] - u) / dt
 
     def misfit(self, dynamics: Dynamics) -> str:
         """Why this model does not describe `dynamics`: one line, "" where it fits.
 
-        The state must have as many channels and axes, a stencil the same Δx; the system's name and
-        parameters must be those of the training data. The number of points may differ.
+        The state must have as many channels and axes, a stencil the same Δx; the system's name,
+        operator and parameters must be those of the training data. The number of points may differ:
+        `on_grid` gives the model on another one.
         """
-        if (self.grid is None) != (dynamics.grid is None) or len(self.state_shape) != len(
-            dynamics.state_shape
-        ):
-            return f"trained on states {self.state_shape}, this one has {dynamics.state_shape}"
+        own, other = self.state_shape, dynamics.state_shape
+        if len(own) != len(other) or (self.grid is None) != (dynamics.grid is None):
+            return f"trained on states {own}, this one has {other}"
+        if own[0] != other[0]:
+            return f"trained on {own[0]} components or channels, this one has {other[0]}"
         if self.grid is not None and dynamics.grid is not None:
-            if self.state_shape[0] != dynamics.state_shape[0]:
-                return f"trained on {self.state_shape[0]} channels, not {dynamics.state_shape[0]}"
-            pairs = zip(self.grid.spacing, dynamics.grid.spacing, strict=True)
-            if any(abs(a - b) > 1e-9 * a for a, b in pairs):
-                own = ", ".join(f"{h:.6g}" for h in self.grid.spacing)
-                other = ", ".join(f"{h:.6g}" for h in dynamics.grid.spacing)
-                return f"trained with Δx = {own}, this grid has Δx = {other}"
-        elif self.state_shape != dynamics.state_shape:
-            return f"trained on states {self.state_shape}, this one has {dynamics.state_shape}"
+            line = spacing_misfit(self.grid, dynamics.grid)
+            if line:
+                return line
         return self._other_physics(dynamics)
 
     def _other_physics(self, dynamics: Dynamics) -> str:
-        name, values = getattr(dynamics, "name", None), getattr(dynamics, "values", {})
-        if "system" in self.context and self.context["system"] != name:
-            return f"trained on {self.context['system']}, not {name}"
+        for key, name in (("system", "name"), ("operator", "operator")):
+            known, value = self.context.get(key), getattr(dynamics, name, None)
+            if known is not None and value is not None and known != value:
+                return f"trained on {known}, not {value}"
+        values = getattr(dynamics, "values", {})
         for key, value in self.context.get("parameters", {}).items():
             if key in values and values[key] != value:
                 return f"trained with {key} = {value:g}, this system has {values[key]:g}"
         return ""
 
+    def on_grid(self, grid: Grid) -> Model:
+        """The same weights on a grid of another number of points and the same Δx, as a copy.
+
+        Raises
+        ------
+        ValueError
+            For an ODE model, one without a recipe, or another Δx.
+        """
+        if self.grid is None or self.recipe is None:
+            raise ValueError(
+                f"grid={grid}: this model has no grid, or no recipe to rebuild it from"
+            )
+        line = "" if grid.ndim == self.grid.ndim else f"trained on {self.grid.ndim} axes"
+        line = line or spacing_misfit(self.grid, grid)
+        if line:
+            raise ValueError(f"grid={grid}: {line}")
+        other = self.recipe.on_grid(grid).build().to(dtype=self.dtype)
+        other.load_state_dict(self.state_dict())
+        return other
+
+    def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:
+        """Write a checkpoint, see `models.files.save_model`."""
+        from ddg_explorer.models.files import save_model
+
+        return save_model(self, path, card)
+
 
 class EnergyModel(Model):
-    """A model with an energy network and a structure operator: u̇ = G ∇H_θ(u)."""
+    """A model with an energy network and a structure operator: u̇ = G ∇H_θ(u).
+
+    What G can learn is registered as the submodule `operator`.
+    """
 
     def __init__(
         self,
@@ -158,3 +209,12 @@ class EnergyModel(Model):
     def energy(self, u: Tensor) -> Tensor:
         """H_θ(u), cell volume included."""
         return self.network(u)
+
+
+def spacing_misfit(own: Grid, other: Grid) -> str:
+    """One line where the Δx of two grids of one dimension differ beyond rounding, else ""."""
+    pairs = zip(own.spacing, other.spacing, strict=True)
+    if all(abs(a - b) <= 1e-9 * a for a, b in pairs):
+        return ""
+    trained, here = (", ".join(f"{h:.6g}" for h in grid.spacing) for grid in (own, other))
+    return f"trained with Δx = {trained}, this grid has Δx = {here}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import EnergyModel
@@ -34,19 +34,26 @@ class HNN(HNNpp):
     key = "hnn"
     title = "HNN"
 
-    def __init__(self, network: Any, structure: Structure, *args: Any, **options: Any) -> None:
-        if not isinstance(structure, Symplectic):
-            raise ValueError("structure: an HNN needs the canonical S; use hnnpp for another G")
-        super().__init__(network, structure, *args, **options)
+    def __init__(
+        self,
+        network: nn.Module,
+        structure: Structure,
+        state_shape: tuple[int, ...],
+        grid: Grid | None,
+        **options: Any,
+    ) -> None:
+        if not is_canonical(structure):
+            raise ValueError("structure: an HNN has the canonical S; use hnnpp for another G")
+        super().__init__(network, structure, state_shape, grid, **options)
 
 
 class SRNN(EnergyModel):
-    """q̇ = T_θ'(p), ṗ = −V_θ'(q): symplectic under leapfrog, for ODE states (q, p)."""
+    """q̇ = ∇T_θ(p), ṗ = −∇V_θ(q): symplectic under leapfrog, for ODE states (q, p)."""
 
     key = "srnn"
     title = "SRNN"
     schemes = ("leapfrog",)
-    separable = True
+    network: SeparableEnergy
 
     def __init__(
         self,
@@ -56,9 +63,13 @@ class SRNN(EnergyModel):
         grid: Grid | None,
         **options: Any,
     ) -> None:
-        if not isinstance(structure, Symplectic) or grid is not None:
+        if not is_canonical(structure) or grid is not None:
             raise ValueError("structure: an SRNN needs ODE states (q, p) and the canonical S")
         super().__init__(network, structure, state_shape, grid, **options)
+
+    @property
+    def separable(self) -> bool:
+        return True
 
     def kinetic_gradient(self, p: Tensor) -> Tensor:
         """∇T_θ(p)."""
@@ -67,3 +78,8 @@ class SRNN(EnergyModel):
     def potential_gradient(self, q: Tensor) -> Tensor:
         """∇V_θ(q)."""
         return torch.func.grad(lambda x: self.network.potential(x).sum())(q)
+
+
+def is_canonical(structure: Structure) -> bool:
+    """Whether G is S, and not its damped relative."""
+    return isinstance(structure, Symplectic) and structure.is_skew

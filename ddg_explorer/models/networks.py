@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.grids import Grid
@@ -61,6 +62,8 @@ class Gather(nn.Module):
 class Perceptron(nn.Module):
     """Dense layers on whitened features, `(..., m) → (..., out)`; see the module's equation.
 
+    The buffers `mean` (m), `whiten` (m, m) and `scale` () are μ, A and c; they start at 0, 1, 1.
+
     Parameters
     ----------
     features, out
@@ -72,7 +75,7 @@ class Perceptron(nn.Module):
     skip
         Add the quadratic form ½ xᵀQx to the output (energies only, out = 1).
     generator
-        Source of the orthogonal initial weights, drawn in float64 on the CPU.
+        Source of the orthogonal initial weights, drawn in float64 on the CPU; biases start at 0.
     """
 
     def __init__(
@@ -94,10 +97,11 @@ class Perceptron(nn.Module):
             raise ValueError(f"hidden={hidden}, depth={depth}: both must be at least 1")
         self.activation = activation
         sizes = [features, *[hidden] * depth, out]
-        layers = [nn.Linear(a, b, dtype=dtype) for a, b in itertools.pairwise(sizes)]
+        # skip_init: the default initialisation would draw from the global generator
+        layers = [skip_init(nn.Linear, a, b, dtype=dtype) for a, b in itertools.pairwise(sizes)]
         with torch.no_grad():
             for layer in layers:
-                layer.weight.copy_(orthogonal(*layer.weight.shape, generator))
+                layer.weight.copy_(orthogonal(layer.out_features, layer.in_features, generator))
                 layer.bias.zero_()
         self.layers = nn.ModuleList(layers)
         self.quadratic = (
@@ -112,6 +116,7 @@ class Perceptron(nn.Module):
 
     @property
     def sigma(self) -> Callable[[Tensor], Tensor]:
+        """The activation."""
         return ACTIVATIONS[self.activation]
 
     def forward(self, s: Tensor) -> Tensor:
@@ -172,6 +177,31 @@ class VectorField(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         f = self.field(self.gather(u))
         return f if self.gather.grid is None else torch.movedim(f, -1, -1 - self.gather.grid.ndim)
+
+
+class MatrixField(nn.Module):
+    """A(u), `(..., d) → (..., d, d)`: the matrix that a learned state-dependent G is made of."""
+
+    def __init__(self, size: int, **options) -> None:
+        super().__init__()
+        self.entries = Perceptron(size, size * size, **options)
+
+    def forward(self, u: Tensor) -> Tensor:
+        return self.entries(u).unflatten(-1, (u.shape[-1], u.shape[-1]))
+
+
+class Mobility(nn.Module):
+    """M(u) > 0 at every point, the softplus of a network of one hidden layer."""
+
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self.raw = Perceptron(1, 1, depth=1, **options)
+        self.strength: Tensor
+        self.register_buffer("strength", torch.ones_like(self.raw.scale))
+
+    def forward(self, u: Tensor) -> Tensor:
+        raw = self.raw(u.unsqueeze(-1)).squeeze(-1)
+        return self.strength * nn.functional.softplus(raw)
 
 
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,7 @@
 """Neural ODE: u̇ = f_θ(u), no law at all.
 
-A field's f_θ sees a stencil of width 5, as the third and fourth differences of KdV and
-Cahn–Hilliard need, and is the same at every site.
+A field's f_θ sees a stencil of width 5 unless asked otherwise, as the third and fourth differences
+of KdV and Cahn–Hilliard need (the published one has width 3), and is the same at every site.
 
 Source: R. T. Q. Chen et al., NeurIPS 2018, arXiv:1806.07366.
 """
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import Model
-from ddg_explorer.models.networks import VectorField
 from ddg_explorer.structure import Structure
+
+NO_LAW = "a neural ODE has neither an energy nor a G: use midpoint, rk4, dopri5 or euler"
 
 
 class NODE(Model):
@@ -27,12 +28,14 @@ class NODE(Model):
 
     def __init__(
         self,
-        network: VectorField,
+        network: nn.Module,
         structure: Structure | None,
         state_shape: tuple[int, ...],
         grid: Grid | None,
         **options: Any,
     ) -> None:
+        if structure is not None:
+            raise ValueError(f"structure={type(structure).__name__}: a neural ODE takes none")
         super().__init__(state_shape, grid, **options)
         self.network = network
 
@@ -40,12 +43,19 @@ class NODE(Model):
     def has_energy(self) -> bool:
         return False
 
+    @property
+    def structure(self) -> Structure:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """There is none: ValueError with the schemes that need none."""
+        raise ValueError(NO_LAW)
+
     def energy(self, u: Tensor) -> Tensor:
-        raise ValueError("a neural ODE has no energy")
+        """There is none: ValueError."""
+        raise ValueError(NO_LAW)
 
     def rhs(self, u: Tensor) -> Tensor:
         """f_θ(u)."""
         return self.network(u)
 
     def discrete_rhs(self, v: Tensor, u: Tensor, dt: float) -> Tensor:
-        raise ValueError("a neural ODE has no discrete gradient; use midpoint, rk4 or dopri5")
+        """There is none: ValueError."""
+        raise ValueError(NO_LAW)

@@ -3,7 +3,7 @@
 A specification is a dict with a `kind` and that kind's options: `{"kind": "laplacian", "operator":
 "spectral"}`. Fixed kinds are operators of `ddg_explorer.structure`; the `learned_…` kinds start
 from a random draw and are trained together with H. Data determine H and G only up to H → cH,
-G → G/c.
+G → G/c (`models.gauge`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.models.networks import MatrixField, Mobility
 from ddg_explorer.structure import (
     CentralDerivative,
     DampedSymplectic,
@@ -24,12 +25,15 @@ from ddg_explorer.structure import (
     Laplacian,
     MatrixStructure,
     MinusIdentity,
+    MobilityStructure,
+    StateMatrix,
     StrainWave,
     Structure,
     Symplectic,
 )
 
-Draw = Callable[..., Tensor]
+FIRST_FRICTION = 0.1
+"""Where a learned friction starts."""
 
 
 def make_operator(
@@ -44,7 +48,7 @@ def make_operator(
     Raises
     ------
     ValueError
-        For an unknown kind or option, or one that needs a grid, or an ODE, where there is none.
+        For an unknown kind or option, or one that does not suit these states.
     """
     options = dict(specification)
     kind = options.pop("kind", None)
@@ -55,78 +59,128 @@ def make_operator(
         raise ValueError(
             f"structure kind={kind!r}: needs {'a grid' if home == 'field' else 'an ODE'}"
         )
-
-    def draw(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-
     try:
-        return make(draw, state_shape, grid, **options)
+        return make(Draws(state_shape, grid, generator, dtype), **options)
     except TypeError as error:
-        raise ValueError(f"structure kind={kind!r}: {error}") from None
+        reason = str(error).rpartition("()")[-1].strip()
+        raise ValueError(f"structure kind={kind!r}: {reason}") from None
+
+
+class Draws:
+    """What an operator is made of: the states' shape and grid, and random initial weights."""
+
+    def __init__(
+        self,
+        state_shape: tuple[int, ...],
+        grid: Grid | None,
+        generator: torch.Generator,
+        dtype: torch.dtype,
+    ) -> None:
+        self.size, self.generator, self.dtype = state_shape[0], generator, dtype
+        self._grid = grid
+
+    @property
+    def any_grid(self) -> Grid | None:
+        return self._grid
+
+    @property
+    def grid(self) -> Grid:
+        assert self._grid is not None
+        return self._grid
+
+    def normal(self, *shape: int) -> Tensor:
+        """N(0, 1) numbers, drawn in float64."""
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64).to(self.dtype)
+
+    def stencil(self, width: int) -> tuple[int, ...]:
+        return (width,) * self.grid.ndim
+
+
+def _symplectic(of: Draws) -> Structure:
+    return Symplectic(of.any_grid, size=of.size)
+
+
+def _damped(of: Draws, *, friction: float) -> Structure:
+    return DampedSymplectic(friction, of.any_grid, size=of.size)
+
+
+def _learned_friction(of: Draws) -> Structure:
+    start = torch.full((of.size // 2,), FIRST_FRICTION, dtype=of.dtype)
+    # the inverse of softplus, which keeps the friction positive
+    return DampedSymplectic(Friction(start.expm1().log()), of.any_grid, size=of.size)
+
+
+def _learned_matrix(of: Draws) -> Structure:
+    return MatrixStructure(nn.Parameter(of.normal(of.size, of.size)), of.any_grid)
+
+
+def _learned_skew_matrix(of: Draws) -> Structure:
+    return MatrixStructure.skew(of.normal(of.size, of.size), of.any_grid)
+
+
+def _learned_dissipative_matrix(of: Draws) -> Structure:
+    falling, skew = of.normal(of.size, of.size), of.normal(of.size, of.size)
+    return MatrixStructure.dissipative(falling, skew, of.any_grid)
 
 
 def _learned_kernel(
-    draw: Draw,
-    _: tuple[int, ...],
-    grid: Grid,
+    of: Draws,
     *,
     width: int = 3,
     zero_sum: bool = False,
     isotropic: bool = False,
+    centre: float | None = None,
 ) -> Structure:
-    raw = draw(*[width] * grid.ndim) / width**grid.ndim
-    return KernelStructure(grid, FreeKernel(raw, zero_sum=zero_sum, isotropic=isotropic))
+    """`centre` is the initial weight of the centre; the others are then drawn ten times smaller."""
+    raw = of.normal(*of.stencil(width))
+    if centre is not None:
+        raw = 0.1 * raw
+        raw[(width // 2,) * raw.ndim] = centre
+    return KernelStructure(of.grid, FreeKernel(raw, zero_sum=zero_sum, isotropic=isotropic))
 
 
-def _learned_skew_kernel(
-    draw: Draw, _: tuple[int, ...], grid: Grid, *, width: int = 3
-) -> Structure:
-    return KernelStructure.skew(grid, draw(*[width] * grid.ndim))
+def _learned_skew_kernel(of: Draws, *, width: int = 3) -> Structure:
+    return KernelStructure.skew(of.grid, of.normal(*of.stencil(width)))
 
 
 def _learned_dissipative_kernel(
-    draw: Draw,
-    _: tuple[int, ...],
-    grid: Grid,
-    *,
-    width: int = 3,
-    zero_sum: bool = False,
-    isotropic: bool = False,
+    of: Draws, *, width: int = 3, zero_sum: bool = False, isotropic: bool = False
 ) -> Structure:
-    half = [(width + 1) // 2] * grid.ndim
-    rank = 1 if grid.ndim == 1 else half[0] * half[1]
-    raw = draw(*half, rank)
-    return KernelStructure.dissipative(grid, raw, zero_sum=zero_sum, isotropic=isotropic)
+    half = of.stencil((width + 1) // 2)
+    rank = 1 if of.grid.ndim == 1 else half[0] ** of.grid.ndim
+    raw = of.normal(*half, rank)
+    return KernelStructure.dissipative(of.grid, raw, zero_sum=zero_sum, isotropic=isotropic)
+
+
+def _learned_state_matrix(
+    of: Draws, *, law: str = "skew", hidden: int = 32, activation: str = "tanh"
+) -> Structure:
+    field = MatrixField(
+        of.size, hidden=hidden, activation=activation, generator=of.generator, dtype=of.dtype
+    )
+    return StateMatrix(field, law)
+
+
+def _learned_mobility(of: Draws, *, hidden: int = 16, operator: str = "finite_difference"):
+    mobility = Mobility(hidden=hidden, generator=of.generator, dtype=of.dtype)
+    return MobilityStructure(of.grid, mobility, operator)
 
 
 OPERATORS: dict[str, tuple[str, Callable[..., Structure]]] = {
-    "symplectic": ("any", lambda _, s, grid: Symplectic(grid, size=s[0])),
-    "damped_symplectic": (
-        "any",
-        lambda _, s, grid, friction: DampedSymplectic(friction, grid, size=s[0]),
-    ),
-    "d_dx": ("field", lambda _, s, grid, **o: CentralDerivative(grid, **o)),
-    "laplacian": ("field", lambda _, s, grid, **o: Laplacian(grid, **o)),
-    "minus_identity": ("any", lambda _, s, grid, **o: MinusIdentity(grid, **o)),
-    "strain_wave": ("field", lambda _, s, grid, **o: StrainWave(grid, **o)),
-    "learned_friction": (
-        "any",
-        lambda draw, s, grid: DampedSymplectic(Friction(0.1 * draw(s[0] // 2)), grid, size=s[0]),
-    ),
-    "learned_matrix": (
-        "any",
-        lambda draw, s, grid: MatrixStructure(nn.Parameter(draw(s[0], s[0])), grid),
-    ),
-    "learned_skew_matrix": (
-        "any",
-        lambda draw, s, grid: MatrixStructure.skew(draw(s[0], s[0]), grid),
-    ),
-    "learned_dissipative_matrix": (
-        "any",
-        lambda draw, s, grid: MatrixStructure.dissipative(draw(s[0], s[0]), draw(s[0], s[0]), grid),
-    ),
+    "symplectic": ("any", _symplectic),
+    "damped_symplectic": ("any", _damped),
+    "d_dx": ("field", lambda of, **options: CentralDerivative(of.grid, **options)),
+    "laplacian": ("field", lambda of, **options: Laplacian(of.grid, **options)),
+    "minus_identity": ("any", lambda of, **options: MinusIdentity(of.any_grid, **options)),
+    "strain_wave": ("field", lambda of, **options: StrainWave(of.grid, **options)),
+    "learned_friction": ("any", _learned_friction),
+    "learned_matrix": ("any", _learned_matrix),
+    "learned_skew_matrix": ("any", _learned_skew_matrix),
+    "learned_dissipative_matrix": ("any", _learned_dissipative_matrix),
+    "learned_state_matrix": ("ode", _learned_state_matrix),
     "learned_kernel": ("field", _learned_kernel),
     "learned_skew_kernel": ("field", _learned_skew_kernel),
     "learned_dissipative_kernel": ("field", _learned_dissipative_kernel),
+    "learned_mobility": ("field", _learned_mobility),
 }
 """Kind → where it lives ("field", "ode" or "any"), and what makes it."""

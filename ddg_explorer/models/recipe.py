@@ -6,18 +6,33 @@ The same recipe and seed give the same initial weights, bit by bit on a CPU.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Protocol
 
 import torch
 
 from ddg_explorer.grids import Grid
-from ddg_explorer.models import MODELS
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.networks import EnergyNetwork, SeparableEnergy, VectorField
 from ddg_explorer.models.operators import make_operator
+from ddg_explorer.models.registry import MODELS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
+WITHOUT_STRUCTURE = ("node", "symplectic_form")
+"""Models that take no structure operator from outside."""
+NUMBERS = {"hidden": (1, 10_000), "depth": (1, 20), "seed": (0, 2**63 - 1)}
+"""Integer options and their bounds, ends included."""
+
+
+class Described(Protocol):
+    """What a recipe takes from a data set."""
+
+    @property
+    def state_shape(self) -> tuple[int, ...]: ...
+    @property
+    def grid(self) -> Grid | None: ...
+    @property
+    def context(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -34,13 +49,19 @@ class ModelRecipe:
         Specification of G (`models.operators`); None for models that have none of their own.
     hidden, depth, activation, width, skip
         Of the network; width is that of the stencil, None for the model's own (3 for an energy, 5
-        for a vector field).
+        for a vector field); skip adds a quadratic form to an energy.
     scheme
         Training scheme; None for the model's first.
     seed, dtype
         Of the initial weights.
     context
         Name and parameters of the system it learns, see `Model.misfit`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown model or dtype, a number out of range, or, in `build`, a structure operator
+        that does not suit the model or its states.
     """
 
     model: str
@@ -62,35 +83,67 @@ class ModelRecipe:
             raise ValueError(f"model={self.model!r}: use one of {', '.join(MODELS)}")
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype={self.dtype!r}: use one of {', '.join(DTYPES)}")
+        for name, (low, high) in NUMBERS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or not low <= value <= high:
+                raise ValueError(f"{name}={value!r}: must be an integer in [{low}, {high}]")
+        if self.skip and self.model == "node":
+            raise ValueError("skip=True: a neural ODE has no energy to add a quadratic form to")
+
+    @classmethod
+    def fitting(
+        cls,
+        model: str,
+        data: Described,
+        *,
+        structure: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> ModelRecipe:
+        """The recipe of a model of `data`, with the data's own G where `structure` is None."""
+        if model in WITHOUT_STRUCTURE:
+            if structure is not None:
+                raise ValueError(f"structure={structure}: the model {model!r} takes none")
+        else:
+            structure = structure or data.context.get("structure")
+            if model in ("hnn", "srnn"):
+                structure = structure or {"kind": "symplectic"}
+        grid = None if data.grid is None else data.grid.to_dict()
+        context = dict(data.context)
+        return cls(model, tuple(data.state_shape), grid, structure, context=context, **options)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelRecipe:
         """The recipe of a dict such as `to_dict` gives; ValueError for unknown or missing keys."""
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown or "model" not in values or "state_shape" not in values:
-            raise ValueError(
-                f"model recipe: unknown or missing keys {unknown or 'model, state_shape'}"
-            )
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise ValueError(f"model recipe: unknown keys {', '.join(unknown)}")
+        missing = sorted({"model", "state_shape"} - set(values))
+        if missing:
+            raise ValueError(f"model recipe: {', '.join(missing)} is missing")
         return cls(**{**values, "state_shape": tuple(values["state_shape"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they go into a checkpoint."""
-        return asdict(self)
+        return {**asdict(self), "state_shape": list(self.state_shape)}
+
+    def on_grid(self, grid: Grid) -> ModelRecipe:
+        """The same model on another grid."""
+        shape = (self.state_shape[0], *grid.shape)
+        return replace(self, grid=grid.to_dict(), state_shape=shape)
 
     def build(self) -> Model:
         """A freshly initialised model."""
         generator = torch.Generator().manual_seed(self.seed)
-        grid = None
-        if self.grid is not None:
-            grid = Grid(tuple(self.grid["shape"]), tuple(self.grid["length"]))
-        options: dict[str, Any] = {"scheme": self.scheme, "context": dict(self.context)}
+        grid = None if self.grid is None else Grid.from_dict(self.grid)
+        if grid is not None and self.state_shape[1:] != grid.shape:
+            raise ValueError(f"state_shape={self.state_shape}: a field has (C, *{grid.shape})")
+        options: dict[str, Any] = {"scheme": self.scheme, "context": self.context}
         structure = None
-        if self.model not in ("node", "symplectic_form"):
-            if self.structure is None:
-                raise ValueError(f"structure=None: the model {self.model!r} needs one")
+        if self.structure is not None:
             dtype = DTYPES[self.dtype]
             structure = make_operator(self.structure, self.state_shape, grid, generator, dtype)
+        elif self.model not in WITHOUT_STRUCTURE:
+            raise ValueError(f"structure=None: the model {self.model!r} needs one")
         network = self._network(grid, generator)
         if self.model == "symplectic_form":
             options["one_form"] = VectorField(self.state_shape, None, **self._perceptron(generator))

@@ -1,9 +1,10 @@
 """Neural symplectic form: a Hamiltonian system in coordinates that need not be canonical.
 
-    ω_θ(u)(u̇, ·) = dH_θ,   ω = dΘ,   W(u)ᵢⱼ = ∂Θⱼ/∂uᵢ − ∂Θᵢ/∂uⱼ,   u̇ = W(u)⁻¹ ∇H_θ(u) up to sign
+    W_θ(u) u̇ = ∇H_θ(u),    Wᵢⱼ(u) = ∂Θⱼ/∂uᵢ − ∂Θᵢ/∂uⱼ,    Θ(q, p) = (p, 0) + network(q, p)
 
-with the 1-form Θ a network, so that ω is closed and W skew by construction; hence dH_θ/dt = 0 in
-continuous time. In canonical coordinates Θ = Σ p dq gives W⁻¹ = S. ODE states `(..., d)`, d even.
+W is the matrix of −dΘ for a learned 1-form Θ, so the 2-form is closed and W skew by construction;
+hence dH_θ/dt = 0 in continuous time. The network starts small: near Θ = Σ p dq, whose W⁻¹ is the
+canonical S, W is regular; any other exact form is reached from there. ODE states `(..., d)`, d even.
 
 Source: Y. Chen, T. Matsubara and T. Yaguchi, NeurIPS 2021.
 """
@@ -19,6 +20,9 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.networks import VectorField
 from ddg_explorer.structure import StateDependent, Structure
+
+START = 0.1
+"""Factor on the initial last layer of the 1-form's network."""
 
 
 class SymplecticForm(EnergyModel):
@@ -42,15 +46,26 @@ class SymplecticForm(EnergyModel):
             raise ValueError(
                 f"state_shape={state_shape}: a symplectic form needs an even ODE state"
             )
+        if structure is not None:
+            raise ValueError(f"structure={type(structure).__name__}: a symplectic form has its own")
         inverse = StateDependent(self._solve, is_skew=True)
         super().__init__(network, inverse, state_shape, grid, **options)
         self.one_form = one_form
+        last = one_form.field.layers[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.weight.mul_(START)
 
     def form_matrix(self, u: Tensor) -> Tensor:
-        """W(u), skew, `(..., d, d)`."""
+        """W(u), exactly skew, `(..., d, d)`."""
         flat = u.reshape(-1, u.shape[-1])
-        jacobian = torch.func.vmap(torch.func.jacfwd(self.one_form))(flat)
+        jacobian = torch.func.vmap(torch.func.jacfwd(self._one_form))(flat)
         return (jacobian.mT - jacobian).reshape(*u.shape, u.shape[-1])
+
+    def _one_form(self, u: Tensor) -> Tensor:
+        """Θ(u), one number per component."""
+        _, p = u.chunk(2, -1)
+        return torch.cat([p, torch.zeros_like(p)], -1) + self.one_form(u)
 
     def _solve(self, g: Tensor, u: Tensor) -> Tensor:
         return torch.linalg.solve(self.form_matrix(u), g.unsqueeze(-1)).squeeze(-1)
