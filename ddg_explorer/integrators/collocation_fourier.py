@@ -3,7 +3,7 @@
     a ← A⁻¹ Δt G [(Q + c) e₀ u + ∫ Pⱼ (N(u(σ)) − c u(σ)) dσ],   A = 1 − Δt G(Q + c) X
 
 with ∇H = Qu + N(u): a Picard iteration in which the quadratic energy is implicit, exactly, and the
-constant c stands for the mean slope of N (u³ is split as u³ − c u). A is an s×s matrix per mode;
+constant c stands for the slope of N (u³ is split as u³ − c u). A is an s×s matrix per mode;
 det A and adj A are polynomials in z = Δt Ĝ(Q̂ + c), so its inverse costs little for any Δt. Anderson
 mixing accelerates it. An iteration takes s pairs of transforms and no Jacobian.
 
@@ -24,17 +24,32 @@ from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
 from ddg_explorer.integrators.fourier import FourierForm
 from ddg_explorer.solve import Progress, Solution, anderson, max_norm, symbols
 
-SMALL = 8192
-"""Up to this many unknowns mixing with more than one difference costs more than it saves."""
-SHALLOW, DEPTH, DEEP = 1, 4, 8
-"""Differences mixed: for few unknowns, for many, and in what does not converge with those."""
-PATIENCE = 30
+DEPTH = 8
+"""Differences mixed."""
+SMALL = 6000
+"""Up to this many unknowns a mixed iteration costs two plain ones or more."""
+FAST = 0.5
+"""Rate of convergence down to which plain iterations are then preferred."""
 KEPT = 6
 """Sets of symbols kept: step sizes in use at one time."""
 LARGEST_GROWTH = 1.0
 """c is raised until no mode grows by more than this: z ≤ 1 keeps det A away from its zeros."""
 SPLIT_EVERY = 6
 SPLIT_SLACK = 0.1
+
+
+def _picard(
+    g: Callable[[Tensor], Tensor], x: Tensor, progress: Progress, limit: int
+) -> tuple[Tensor, Tensor]:
+    """Iterate x ← g(x) while that is fast: the last x and g(x) − x."""
+    while True:
+        new = g(x)
+        f = new - x
+        progress.record(max_norm(f))
+        count = int(progress.iterations.max())
+        if not progress.running or count >= limit or (count > 1 and progress.slowest > FAST):
+            return x, f
+        x = new
 
 
 class StepSymbols(NamedTuple):
@@ -65,11 +80,11 @@ class FourierModes(ModeEquation):
         kept = self._symbols(u, dt)
         progress = Progress(scale, effort.tol, effort.polish)
         g, limit = self._fixed_map(u, kept), effort.max_iterations
-        depth = SHALLOW if guess.shape[1] <= SMALL else DEPTH
-        a, f = anderson(g, guess, progress, depth=depth, max_iterations=limit, patience=PATIENCE)
-        if not progress.converged.all():
-            progress.reopen()
-            a, f = anderson(g, a, progress, depth=DEEP, max_iterations=limit)
+        a, f = guess, guess
+        if guess.shape[1] <= SMALL:
+            a, f = _picard(g, guess, progress, limit)
+        if progress.running:
+            a, f = anderson(g, a, progress, depth=DEPTH, max_iterations=limit)
         return progress.solution(a, max_norm(self._defect(f, u, kept.z)), "collocation")
 
     def _fixed_map(self, u: Tensor, kept: StepSymbols) -> Callable[[Tensor], Tensor]:
@@ -98,9 +113,6 @@ class FourierModes(ModeEquation):
         """Σ_l Sⱼ_l x_l per mode; x and the result are (s, B, C, *half)."""
         if self.mixing:
             return (inverse * spectrum[:, :, None]).sum((1, 4))
-        if self.real:
-            product = inverse.unsqueeze(-1) * torch.view_as_real(spectrum)
-            return torch.view_as_complex(product.sum(1))
         return (inverse * spectrum).sum(1)
 
     def _contract_first(self, first: Tensor, u_hat: Tensor) -> Tensor:
@@ -128,11 +140,16 @@ class FourierModes(ModeEquation):
         return self.kept[dt]
 
     def _split(self, u: Tensor, dt: float) -> None:
-        """Put c into the middle of the slopes of N at u, by central differences."""
+        """Set c by the slopes of N at u, from central differences.
+
+        Halfway between their mean, which serves the waves that fill the domain, and the middle of
+        their range, which serves the peaks: measured on solitons and on phase boundaries.
+        """
         step = u.abs().amax() * torch.finfo(u.dtype).eps ** (1 / 3) + torch.finfo(u.dtype).tiny
         n = self.dynamics.nonlinear_gradient
-        low, high = torch.aminmax((n(u + step) - n(u - step)) / (2 * step))
-        c, slack = float(low + high) / 2, SPLIT_SLACK * float(high - low)
+        slope = (n(u + step) - n(u - step)) / (2 * step)
+        low, high = (float(x) for x in torch.aminmax(slope))
+        c, slack = (low + high) / 4 + float(slope.mean()) / 2, SPLIT_SLACK * (high - low)
         if not abs(c) < float("inf"):
             c = slack = 0.0
         if self.real and not self.mixing:
@@ -157,14 +174,16 @@ class FourierModes(ModeEquation):
             for n, p in zip(t.adjugates, powers[:-1], strict=True)
         ]
         inverse = torch.stack(terms).sum(0)
-        # one broadcast dimension each for batch and channel
-        inverse = inverse[:, :, None, None]
+        # one broadcast dimension each for batch and channel; complex, so that nothing is converted
+        # in the iteration
+        inverse = inverse[:, :, None, None].to(torch.promote_types(z.dtype, torch.complex64))
         return StepSymbols(z, (inverse * step).contiguous(), (inverse[:, 0] * z).contiguous())
 
     def _mixed(self, u: Tensor, dt: float) -> StepSymbols:
         """Symbols of (C, C, *half) blocks where channels mix, by an sC×sC inverse per mode."""
         nd, s, c = self.ndim, self.s, u.shape[1]
         dtype = torch.promote_types(self.g.dtype, self.q.dtype)
+        dtype = torch.promote_types(dtype, torch.complex64)
         eye = torch.eye(c, dtype=dtype, device=u.device)[(..., *(None,) * nd)]
         step = dt * (self.g if symbols.mixes(self.g, nd) else self.g * eye).to(dtype)
         q = (self.q if symbols.mixes(self.q, nd) else self.q * eye) + (self.c or 0.0) * eye

@@ -21,7 +21,6 @@ QUADRATURE = 0.01
 """Its error allowed in a step, relative to |H|, in units of the solver's tolerance."""
 ROUNDING = 64.0
 """Differences of H below this many ulps say nothing about the quadrature."""
-CORRECTIONS = 2
 
 
 def settle_nodes(
@@ -53,22 +52,23 @@ def end_state(u: Tensor, modes: Tensor, s: int) -> Tensor:
     return u + modes.view(u.shape[0], s, -1)[:, 0].view(u.shape)
 
 
-def law_defect(equation: ModeEquation, u: Tensor, v: Tensor, modes: Tensor, dt: float) -> Tensor:
-    """H(v) − H(u) minus the change by the law, (B,)."""
-    energy = equation.dynamics.energy
-    return energy(v) - energy(u) - equation.law(u, modes, dt)[1]
+def change_by_law(equation: ModeEquation, u: Tensor, modes: Tensor, dt: float) -> Tensor:
+    """Δxᵈ Δt Σ γⱼ·𝒢(a)ⱼ, (B,); zero for skew G."""
+    if equation.dynamics.structure.is_skew:
+        return u.new_zeros(u.shape[0])
+    return equation.law(u, modes, dt)[1]
 
 
 def restore_law(dynamics: Dynamics, v: Tensor, defect: Tensor, where: Tensor) -> Tensor:
-    """v + ε d with the law's defect gone to rounding, for the trajectories in `where`, (B,)."""
+    """v + ε d with the law's defect gone to rounding, for the trajectories in `where`, (B,).
+
+    One Newton step for ε: after a converged solve its own error is the square of the defect.
+    """
     direction = dynamics.gradient(v)
+    slope = direction
     if dynamics.grid is not None and dynamics.structure.conserves_mass:
         direction = direction - direction.mean(dynamics.grid.axes, keepdim=True)
-    slope = dynamics.cell_volume * direction.square().flatten(1).sum(1)
-    able = where & (slope > torch.finfo(v.dtype).tiny)
-    aim = dynamics.energy(v) - defect
-    ones = (1,) * (v.ndim - 1)
-    for _ in range(CORRECTIONS):
-        epsilon = torch.where(able, (aim - dynamics.energy(v)) / slope, 0.0)
-        v = v + epsilon.view(-1, *ones) * direction
-    return v
+    rate = dynamics.cell_volume * (slope * direction).flatten(1).sum(1)
+    able = where & (rate > torch.finfo(v.dtype).tiny)
+    epsilon = torch.where(able, -defect / rate, 0.0)
+    return v + epsilon.view(-1, *(1,) * (v.ndim - 1)) * direction

@@ -18,8 +18,8 @@ from ddg_explorer.integrators.base import Step, Stepper
 from ddg_explorer.integrators.collocation_control import error_estimate, next_substep, plan
 from ddg_explorer.integrators.collocation_general import mode_equation
 from ddg_explorer.integrators.collocation_law import (
+    change_by_law,
     end_state,
-    law_defect,
     restore_law,
     settle_nodes,
 )
@@ -119,6 +119,7 @@ class CollocationStepper(Stepper):
         self.end: Tensor | None = None
         self.modes: Tensor | None = None
         self.modes_dt = 0.0
+        self.extrapolation: tuple[float, Tensor] | None = None
         self.h: float | None = None
         self.size: Tensor | None = None
 
@@ -211,8 +212,10 @@ class CollocationStepper(Stepper):
         b, n = u.shape[0], u[0].numel()
         if self.modes is None:
             return u.new_zeros(b, self.s * n), False
-        matrix = torch.as_tensor(extrapolation(self.s, dt / self.modes_dt)).to(u)
-        return (matrix @ self.modes.view(b, self.s, n)).view(b, -1), True
+        ratio = dt / self.modes_dt
+        if self.extrapolation is None or self.extrapolation[0] != ratio:
+            self.extrapolation = ratio, torch.as_tensor(extrapolation(self.s, ratio)).to(u)
+        return (self.extrapolation[1] @ self.modes.view(b, self.s, n)).view(b, -1), True
 
     def _attempt(self, u: Tensor, dt: float) -> Substep:
         b = u.shape[0]
@@ -221,7 +224,8 @@ class CollocationStepper(Stepper):
         scale = largest.clamp_min(1.0)
         guess, predicted = self._predict(u, dt)
         tol = self.options.tolerance(u.dtype)
-        effort = Effort(tol, POLISH_ITERATIONS, self.options.max_iterations)
+        polish = 0 if self.options.scalar_polish else POLISH_ITERATIONS
+        effort = Effort(tol, polish, self.options.max_iterations)
         found = self.equation.solve(u, guess, dt, scale, effort)
         missed = found.value - guess if predicted else found.value.view(b, self.s, -1)[:, -1]
         relative = missed.abs().amax(1) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
@@ -229,7 +233,9 @@ class CollocationStepper(Stepper):
             found = settle_nodes(self.equation, u, dt, scale, effort, found)
         value, defect = end_state(u, found.value, self.s), None
         if self.options.scalar_polish or not self.exact:
-            defect = law_defect(self.equation, u, value, found.value, dt)
+            energy = self.dynamics.energy
+            law = change_by_law(self.equation, u, found.value, dt)
+            defect = energy(value) - energy(u) - law
         if self.options.scalar_polish and defect is not None:
             near = found.converged & (found.residual <= POLISHABLE * scale)
             value = restore_law(self.dynamics, value, defect, near)

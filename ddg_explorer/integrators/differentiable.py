@@ -26,15 +26,9 @@ def differentiable_step(
 ) -> Tensor:
     """The state at t + Δt of an implicit one-step scheme, differentiable once.
 
-    Parameters
-    ----------
-    u
-        State, (*batch, *state).
-    dt
-        Time step (nondimensional); a scalar tensor is differentiated too.
-    stepper
-        Reuses the predictor and preconditioner of an earlier step. Pass one only while the
-        parameters of the dynamics change little: they enter the cost, not the result.
+    `u` is (*batch, *state); a scalar tensor `dt` is differentiated too. `stepper` reuses predictor
+    and preconditioner of an earlier step: pass one while the parameters of the dynamics change
+    little, which enters the cost, not the result.
 
     Raises
     ------

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.preconditioned import FixedPoint
-from ddg_explorer.integrators.predictor import Predictor, guess_state
+from ddg_explorer.integrators.predictor import guess_state
 from ddg_explorer.integrators.scheme import Scheme
-from ddg_explorer.solve import gmres, symbols
+from ddg_explorer.solve import gmres, linearize, symbols
 from ddg_explorer.solve.inexact import Direction, Slope
 
 MIN_PIVOT = 0.3
@@ -31,10 +31,10 @@ RENEW = 1.5
 class Measured(FixedPoint):
     """The residual form of one scheme on one dynamics; keeps Ĵ until the solves get slower."""
 
+    patience = 100
+
     def __init__(self, dynamics: Dynamics, scheme: Scheme) -> None:
-        super().__init__()
-        self.dynamics = dynamics
-        self.scheme = scheme
+        super().__init__(dynamics, scheme)
         self.grid = dynamics.grid
         self.g = None
         if self.grid is not None and not dynamics.structure.state_dependent:
@@ -44,12 +44,10 @@ class Measured(FixedPoint):
         self.m: Tensor | None = None
         self.dt: float | None = None
         self.fewest: int | None = None
-        self.predictor = Predictor()
 
     def reset(self) -> None:
         super().reset()
         self.rate = None
-        self.predictor.reset()
 
     def observe(self, v: Tensor, iterations: int) -> None:
         self.predictor.push(v)
@@ -63,16 +61,12 @@ class Measured(FixedPoint):
         assert self.grid is not None
         nd, v = self.grid.ndim, guess.view(u.shape)
 
-        def jacobian(d: Tensor) -> Tensor:
+        def term(x: Tensor) -> Tensor:
             if self.g is None:
-                return torch.func.jvp(
-                    lambda x: self.scheme.slope(self.dynamics, x, u, 0.0), (v,), (d,)
-                )[1]
-            return torch.func.jvp(lambda x: self.scheme.gradient(self.dynamics, x, u), (v,), (d,))[
-                1
-            ]
+                return self.scheme.slope(self.dynamics, x, u, 0.0)
+            return self.scheme.gradient(self.dynamics, x, u)
 
-        symbol = symbols.measured_symbol(jacobian, u, nd)
+        symbol = symbols.measured_symbol(linearize(term, v), u, nd)
         return symbol if self.g is None else symbols.product(self.g.to(symbol), symbol, nd)
 
     def _prepare(self, u: Tensor, guess: Tensor, dt: float) -> None:
@@ -122,9 +116,10 @@ class Measured(FixedPoint):
         residual = self._residual(u, dt)
 
         def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
+            product = linearize(residual, v)
+
             def apply(d: Tensor) -> Tensor:
-                change = torch.func.jvp(residual, (v,), (d,))[1]
-                return self._filter(self.inverse, change, u.shape)
+                return self._filter(self.inverse, product(d), u.shape)
 
             return gmres(apply, f, rtol=eta, max_iterations=KRYLOV_LIMIT)[0]
 

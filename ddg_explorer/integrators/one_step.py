@@ -53,7 +53,7 @@ class OneStep(Integrator):
     implicit = True
 
     def __init__(
-        self, *, tol: float | None = None, max_iterations: int = 60, solver: str = "auto"
+        self, *, tol: float | None = None, max_iterations: int = 100, solver: str = "auto"
     ) -> None:
         super().__init__(tol=tol)
         if max_iterations < 1:
@@ -85,8 +85,6 @@ class OneStepStepper(Stepper):
     def __init__(self, dynamics: Dynamics, scheme: Scheme) -> None:
         self.dynamics = dynamics
         self.scheme = scheme
-        # what a conservative step leaves as residual adds up over a run: one more iteration
-        self.polish = 2 if dynamics.structure.is_skew else 1
         self.predictor = Predictor()
         self.chord = Chord()
         self.chord_dt: float | None = None
@@ -115,21 +113,9 @@ class OneStepStepper(Stepper):
         batch = self.dynamics.batch_shape(u)
         state = self.dynamics.state_shape
         u = u.detach().reshape(-1, *state).contiguous()
-        flat = u.view(u.shape[0], -1)
-        scale = max_norm(flat).clamp_min_(1.0)
-        tol, limit = self.scheme.tolerance(u.dtype), self.scheme.max_iterations
-        if self.form is None:
-            found = self._newton(u, dt, scale, tol)
-        else:
-            found = self.form.solve(
-                u,
-                dt,
-                scale=scale,
-                tol=tol,
-                max_iterations=limit,
-                solver=self.scheme.solver,
-                polish=self.polish,
-            )
+        scale = max_norm(u.view(u.shape[0], -1)).clamp_min_(1.0)
+        solve = self._newton if self.form is None else self.form.solve
+        found = solve(u, dt, scale)
         return Step(
             found.value.view(*batch, *state),
             found.residual.view(batch),
@@ -138,7 +124,7 @@ class OneStepStepper(Stepper):
             found.reason,
         )
 
-    def _newton(self, u: Tensor, dt: float, scale: Tensor, tol: float) -> Solution:
+    def _newton(self, u: Tensor, dt: float, scale: Tensor) -> Solution:
         def residual(x: Tensor) -> Tensor:
             v = x.reshape(u.shape)
             return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
@@ -147,7 +133,11 @@ class OneStepStepper(Stepper):
         if self.chord_dt != dt:
             self.chord.forget()
             self.chord_dt = dt
-        limit = self.scheme.max_iterations
+        tol, limit = self.scheme.tolerance(u.dtype), self.scheme.max_iterations
         found = newton(residual, guess, self.chord, scale=scale, tol=tol, max_iterations=limit)
-        self.predictor.push(found.value)
+        if bool(found.converged.all()):
+            self.predictor.push(found.value)
+        else:
+            self.predictor.reset()
+            self.chord.forget()
         return found

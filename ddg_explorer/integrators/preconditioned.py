@@ -17,25 +17,40 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.integrators.predictor import Predictor
+from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.solve import Progress, Solution, anderson, max_norm, newton_krylov
 from ddg_explorer.solve.inexact import Direction, Slope
 
-PATIENCE = 45
-"""Picard iterations that cost about as much as Newton–Krylov from the start."""
+NEWTON_LIMIT = 30
+DEPTH, DEPTH_LARGE, LARGE = 12, 8, 1 << 17
+"""Differences mixed, and how many where a state has more than `LARGE` unknowns."""
 RETRY = 8
 """Steps taken by Newton directly after Picard proved slow, before it is tried again."""
 
 
 class FixedPoint(ABC):
-    """One scheme on one dynamics in the form g(v) = v; what depends on M only is kept."""
+    """One scheme on one dynamics in the form g(v) = v; what depends on M only is kept.
 
-    def __init__(self) -> None:
+    `patience` is the number of Picard iterations that cost about as much as Newton's method.
+    """
+
+    patience = 45
+
+    def __init__(self, dynamics: Dynamics, scheme: Scheme) -> None:
+        self.dynamics = dynamics
+        self.scheme = scheme
+        # what a conservative step leaves as residual adds up over a run: one more iteration
+        self.polish = 2 if dynamics.structure.is_skew else 1
+        self.predictor = Predictor()
         self._slow_dt: float | None = None
         self._newton_steps = 0
 
     def reset(self) -> None:
         """Forget everything measured at earlier states."""
         self._slow_dt = None
+        self.predictor.reset()
 
     @abstractmethod
     def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
@@ -57,27 +72,17 @@ class FixedPoint(ABC):
     def observe(self, v: Tensor, iterations: int) -> None:
         """Take note of a step's solution, (B, n), and of the iterations it took."""
 
-    def solve(
-        self,
-        u: Tensor,
-        dt: float,
-        *,
-        scale: Tensor,
-        tol: float,
-        max_iterations: int,
-        solver: str,
-        polish: int,
-    ) -> Solution:
-        """Solve F(v) = 0."""
-        progress = Progress(scale, tol, polish)
+    def solve(self, u: Tensor, dt: float, scale: Tensor) -> Solution:
+        """Solve F(v) = 0 for the step from u, (B, *state)."""
+        solver, limit = self.scheme.solver, self.scheme.max_iterations
+        progress = Progress(scale, self.scheme.tolerance(u.dtype), self.polish)
         g, v = self.start(u, dt)
-        f = None
-        newton_first = solver == "krylov" or (
-            solver == "auto" and self._slow_dt == dt and self._newton_steps < RETRY
-        )
-        if not newton_first:
-            patience = PATIENCE if solver == "auto" else None
-            v, f = anderson(g, v, progress, max_iterations=max_iterations, patience=patience)
+        f = torch.zeros_like(v)
+        hard = self._slow_dt == dt and self._newton_steps < RETRY
+        if solver != "krylov" and not (solver == "auto" and hard):
+            depth = DEPTH if v.shape[1] <= LARGE else DEPTH_LARGE
+            patience = self.patience if solver == "auto" else None
+            v, f = anderson(g, v, progress, depth=depth, max_iterations=limit, patience=patience)
             self._slow_dt = None
         if solver != "picard" and not progress.converged.all():
             if self._slow_dt != dt:
@@ -85,9 +90,9 @@ class FixedPoint(ABC):
             self._newton_steps += 1
             progress.reopen()
             direction, slope = self.newton(u, dt)
-            v, f = newton_krylov(
-                g, v, progress, direction, slope=slope, max_iterations=max_iterations
-            )
-        assert f is not None
+            limit = min(limit, NEWTON_LIMIT)
+            v, f = newton_krylov(g, v, progress, direction, slope=slope, max_iterations=limit)
         self.observe(v, int(progress.iterations.max()))
+        if not progress.converged.all():
+            self.predictor.reset()
         return progress.solution(v, max_norm(self.defect(f, u)), "the implicit solve")

@@ -31,7 +31,6 @@ from torch import Tensor
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.fourier import FourierForm, fourier_form
 from ddg_explorer.integrators.preconditioned import FixedPoint
-from ddg_explorer.integrators.predictor import Predictor
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.solve import gmres, pcg, symbols
 from ddg_explorer.solve.inexact import Direction, Slope
@@ -47,9 +46,7 @@ class SemiImplicit(FixedPoint):
     """The fixed-point form of one scheme on one dynamics; keeps the symbols of the last Δt."""
 
     def __init__(self, dynamics: Dynamics, scheme: Scheme, form: FourierForm) -> None:
-        super().__init__()
-        self.dynamics = dynamics
-        self.scheme = scheme
+        super().__init__(dynamics, scheme)
         self.grid, self.g, self.q = form
         self.ndim = self.grid.ndim
         # G symmetric and ≤ 0, the same on every channel: the H⁻¹ form exists
@@ -60,7 +57,6 @@ class SemiImplicit(FixedPoint):
         self.key: tuple[float, float] | None = None
         self.c: float | None = None
         self._age = 0
-        self.predictor = Predictor()
         self.term = self.shift = self.g
 
     @classmethod
@@ -73,7 +69,6 @@ class SemiImplicit(FixedPoint):
         super().reset()
         self.c = None
         self.pointwise = None
-        self.predictor.reset()
 
     def _nonlinear_slope(self, v: Tensor, u: Tensor, d: Tensor) -> Tensor:
         """∂N/∂v applied to d; all (B, *state)."""
