@@ -19,7 +19,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.grids import Grid
@@ -97,12 +96,7 @@ class Perceptron(nn.Module):
             raise ValueError(f"hidden={hidden}, depth={depth}: both must be at least 1")
         self.activation = activation
         sizes = [features, *[hidden] * depth, out]
-        # skip_init: the default initialisation would draw from the global generator
-        layers = [skip_init(nn.Linear, a, b, dtype=dtype) for a, b in itertools.pairwise(sizes)]
-        with torch.no_grad():
-            for layer in layers:
-                layer.weight.copy_(orthogonal(layer.out_features, layer.in_features, generator))
-                layer.bias.zero_()
+        layers = [dense(a, b, generator, dtype) for a, b in itertools.pairwise(sizes)]
         self.layers = nn.ModuleList(layers)
         self.quadratic = (
             nn.Parameter(torch.zeros(features, features, dtype=dtype)) if skip else None
@@ -202,6 +196,15 @@ class Mobility(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         raw = self.raw(u.unsqueeze(-1)).squeeze(-1)
         return self.strength * nn.functional.softplus(raw)
+
+
+def dense(features: int, out: int, generator: torch.Generator, dtype: torch.dtype) -> nn.Linear:
+    """A dense layer with orthogonal weights and zero biases; the global generator is not drawn from."""
+    layer = nn.Linear(features, out, device="meta", dtype=dtype).to_empty(device="cpu")
+    with torch.no_grad():
+        layer.weight.copy_(orthogonal(out, features, generator))
+        layer.bias.zero_()
+    return layer
 
 
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:

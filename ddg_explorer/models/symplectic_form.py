@@ -4,7 +4,8 @@
 
 W is the matrix of −dΘ for a learned 1-form Θ, so the 2-form is closed and W skew by construction;
 hence dH_θ/dt = 0 in continuous time. The network starts small: near Θ = Σ p dq, whose W⁻¹ is the
-canonical S, W is regular; any other exact form is reached from there. ODE states `(..., d)`, d even.
+canonical S, W is regular, and any other exact form is reached from there. States `(..., d)` of an
+ODE, d even.
 
 Source: Y. Chen, T. Matsubara and T. Yaguchi, NeurIPS 2021.
 """
