@@ -1,0 +1,7 @@
+"""Training: one-step residuals, Levenberg–Marquardt for small networks, Adam for large ones."""
+
+from __future__ import annotations
+
+from ddg_explorer.training.loop import OPTIMISERS, Progress, train
+
+__all__ = ["OPTIMISERS", "Progress", "train"]

@@ -1,0 +1,207 @@
+"""Levenberg–Marquardt for small networks: damped Gauss–Newton on sampled one-step residuals.
+
+    (JᵀJ + λ D) δ = −Jᵀr,   D = diag(JᵀJ) + 10⁻⁶ mean diag(JᵀJ),   θ ← θ + δ
+
+r holds the residuals of randomly drawn sites (`patches`), J their exact Jacobian with respect to
+all weights, one row each. The gain ratio of true to predicted decrease steers λ; a step that gains
+too little is not taken. For networks of a few hundred weights this reaches errors that first-order
+methods do not, in a minute.
+
+Residuals are divided by the RMS of du/dt, so the loss is a relative mean square.
+
+Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, SIAM J. Appl. Math. 11 (1963)
+431, doi 10.1137/0111030.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.data import Dataset
+from ddg_explorer.models.base import Model
+from ddg_explorer.models.dgnet import DGNet
+from ddg_explorer.models.networks import EnergyNetwork
+from ddg_explorer.training.patches import Weights, Windows, centre_residual, reach
+from ddg_explorer.training.stencil_jacobian import StencilJacobian
+
+FIRST_DAMPING = 1e-2
+FLOOR = 1e-6
+CHUNK_ELEMENTS = 400_000
+"""Rows of J are computed in chunks of about this many elements, so that they stay in the cache."""
+WINDOWS = {0: 1, 1: 25, 2: 8}
+"""Residual sites per axis of a window, by the grid's dimension."""
+
+
+@dataclass(frozen=True)
+class Normal:
+    """JᵀJ and Jᵀr per row, and the loss, the mean square of r, of one batch."""
+
+    matrix: Tensor
+    gradient: Tensor
+    loss: float
+
+
+class LevenbergMarquardt:
+    """One optimiser on one model and data set; `advance(step)` is one iteration.
+
+    Parameters
+    ----------
+    model
+        A model with a recipe, in float64; its weights are changed in place.
+    data
+        Training trajectories.
+    generator
+        Draws the sites.
+    steps
+        Iterations of the whole run.
+    rows
+        Residuals an iteration: at the start, and from two thirds on; they grow geometrically.
+
+    Attributes
+    ----------
+    damping
+        λ of the next iteration; with the model's weights and the generator's state it is all that
+        an exact resumption needs.
+
+    Raises
+    ------
+    ValueError
+        If the model's scheme or operator has no finite reach, or the grid is too small for it.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Dataset,
+        generator: torch.Generator,
+        *,
+        steps: int,
+        rows: tuple[int, int] = (1500, 20_000),
+    ) -> None:
+        if not 1 <= rows[0] <= rows[1]:
+            raise ValueError(f"rows={rows}: needs 1 ≤ first ≤ last")
+        self.steps, self.rows = steps, rows
+        self.weights = {k: p for k, p in model.named_parameters() if p.requires_grad}
+        self.size = sum(p.numel() for p in self.weights.values())
+        self.generator = generator
+        self.damping = FIRST_DAMPING
+        u, v = data.u[:, :-1], data.u[:, 1:]
+        self.scale = float(((v - u) / data.dt).square().mean().sqrt())
+        self.residuals, width = self._choose(model, data)
+        self.windows = Windows(data, reach(model), width)
+
+    def _choose(self, model: Model, data: Dataset) -> tuple[Residuals, int]:
+        """The closed form where it applies, else the automatic one, one site at a time."""
+        if closed_form_applies(model):
+            dimensions = 0 if data.grid is None else data.grid.ndim
+            return StencilJacobian(model, data.dt, self.scale), WINDOWS[dimensions]
+        return AutomaticJacobian(model, data.dt, self.scale), 1
+
+    def advance(self, step: int) -> float:
+        """Iteration number `step`, counted from 0, on a batch that grows: the loss before it."""
+        first, last = self.rows
+        growth = min(1.0, 1.5 * step / self.steps)
+        return self.step(round(first * (last / first) ** growth))[0]
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything beside weights and generator that an exact resumption needs."""
+        return {"damping": torch.tensor(self.damping, dtype=torch.float64)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state` gave."""
+        self.damping = float(state["damping"])
+
+    @torch.no_grad()
+    def step(self, rows: int) -> tuple[float, bool]:
+        """One iteration on about `rows` fresh residuals: the loss before it, was it taken?"""
+        count = max(1, round(rows / self.windows.sites))
+        chunks = self._chunks(*self.windows.draw(count, self.generator))
+        normal = self._linearise(chunks)
+        diagonal = normal.matrix.diagonal()
+        damping = self.damping * (diagonal + FLOOR * diagonal.mean())
+        factor, failed = torch.linalg.cholesky_ex(normal.matrix + damping.diag())
+        if failed:
+            self.damping *= 5
+            return normal.loss, False
+        delta = -torch.cholesky_solve(normal.gradient[:, None], factor)[:, 0]
+        start = {name: w.clone() for name, w in self.weights.items()}
+        self._move(start, delta)
+        predicted = -(2 * normal.gradient @ delta + delta @ (normal.matrix @ delta))
+        gain = (normal.loss - self._loss(chunks)) / max(float(predicted), 1e-300)
+        if not gain > 0.05:
+            self._move(start, torch.zeros_like(delta))
+            self.damping *= 5
+            return normal.loss, False
+        if gain > 0.7:
+            self.damping /= 3
+        elif gain < 0.3:
+            self.damping *= 2.5
+        return normal.loss, True
+
+    def _chunks(self, v: Tensor, u: Tensor) -> list[tuple[Tensor, Tensor]]:
+        count = max(1, CHUNK_ELEMENTS // (self.size * self.windows.sites))
+        return list(zip(v.split(count), u.split(count), strict=True))
+
+    def _linearise(self, chunks: list[tuple[Tensor, Tensor]]) -> Normal:
+        matrix = torch.zeros(self.size, self.size, dtype=torch.float64)
+        gradient = torch.zeros(self.size, dtype=torch.float64)
+        total, rows = 0.0, 0
+        for v, u in chunks:
+            r, blocks = self.residuals(v, u)
+            j = torch.cat([blocks[name].reshape(len(r), -1) for name in self.weights], 1)
+            matrix.addmm_(j.mT, j)
+            gradient.addmv_(j.mT, r)
+            total, rows = total + float(r @ r), rows + len(r)
+        return Normal(matrix / rows, gradient / rows, total / rows)
+
+    def _loss(self, chunks: list[tuple[Tensor, Tensor]]) -> float:
+        parts = [self.residuals.residual(v, u) for v, u in chunks]
+        return float(torch.cat(parts).square().mean())
+
+    def _move(self, start: dict[str, Tensor], delta: Tensor) -> None:
+        parts = delta.split([w.numel() for w in start.values()])
+        for (name, origin), part in zip(start.items(), parts, strict=True):
+            self.weights[name].copy_(origin + part.reshape(origin.shape))
+
+
+class AutomaticJacobian:
+    """Residuals and Jacobian of any model at single sites, by automatic differentiation."""
+
+    def __init__(self, model: Model, dt: float, scale: float) -> None:
+        self.model, self.scale = model, scale
+        residual = centre_residual(model, dt)
+
+        def scaled(weights: Weights, fixed: Weights, v: Tensor, u: Tensor) -> Tensor:
+            return residual({**weights, **fixed}, v, u) / scale
+
+        axes = (None, None, 0, 0)
+        self._residual = torch.func.vmap(scaled, axes)
+        self._jacobian = torch.func.vmap(torch.func.jacrev(scaled), axes)
+
+    def _state(self) -> tuple[Weights, Weights]:
+        weights = {name: w.detach() for name, w in self.model.named_parameters()}
+        return weights, dict(self.model.named_buffers())
+
+    def __call__(self, v: Tensor, u: Tensor) -> tuple[Tensor, Weights]:
+        """Scaled residuals `(rows,)` and the Jacobian's blocks by weight name, `(rows, …)`."""
+        blocks = self._jacobian(*self._state(), v, u)
+        return self.residual(v, u), {name: b.flatten(0, 1) for name, b in blocks.items()}
+
+    def residual(self, v: Tensor, u: Tensor) -> Tensor:
+        """Scaled residuals alone."""
+        return self._residual(*self._state(), v, u).flatten()
+
+
+Residuals = StencilJacobian | AutomaticJacobian
+
+
+def closed_form_applies(model: Model) -> bool:
+    """Whether `StencilJacobian` covers the model: DGNet, depth 2, one channel, fixed local G."""
+    if not isinstance(model, DGNet) or not isinstance(model.network, EnergyNetwork):
+        return False
+    fixed = model.structure.module is None and not model.structure.state_dependent
+    one_channel = model.grid is None or model.state_shape[0] == 1
+    return fixed and one_channel and len(model.network.density.layers) == 3

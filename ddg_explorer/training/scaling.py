@@ -1,0 +1,125 @@
+"""Scaling of a small network to its data: whitened inputs, scaled output, prefitted quadratic part.
+
+    x = A(s − μ),   A = E Λ^(−½) times 2/(99.9 % quantile),    c = rms(du/dt)/rms(Φ)
+
+The stencil's values are nearly equal, its differences are what matters: principal axes scaled to
+the same size make the optimisation problem well conditioned (raw inputs: errors 1e4 larger).
+
+Stencils are `(n, m)`; everything nondimensional.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.networks import (
+    EnergyNetwork,
+    Perceptron,
+    SeparableEnergy,
+    VectorField,
+    orthogonal,
+)
+
+QUANTILE, SIZE = 0.999, 2.0
+
+
+def perceptrons(model: Model) -> list[tuple[Perceptron, str]]:
+    """The dense parts of a model, with the part of the state each sees: "all", "q" or "p"."""
+    network = model.get_submodule("network")
+    if isinstance(network, SeparableEnergy):
+        return [(network.kinetic.density, "p"), (network.potential.density, "q")]
+    if isinstance(network, EnergyNetwork):
+        return [(network.density, "all")]
+    assert isinstance(network, VectorField)
+    return [(network.field, "all")]
+
+
+def fit_inputs(model: Model, states: Tensor) -> None:
+    """Whiten the inputs of every dense part on these states, `(n, *state_shape)`."""
+    for part, half in perceptrons(model):
+        if half == "all":
+            stencils = model.get_submodule("network.gather")(states).flatten(0, -2)
+        else:
+            q, p = states.chunk(2, -1)
+            stencils = q if half == "q" else p
+        mean, whiten = whitening(stencils)
+        part.mean.copy_(mean)
+        part.whiten.copy_(whiten)
+
+
+def whitening(stencils: Tensor) -> tuple[Tensor, Tensor]:
+    """μ and A of the module's equation; directions without variance keep the largest scale."""
+    x = stencils.double()
+    mean = x.mean(0)
+    variance, axes = torch.linalg.eigh((x - mean).mT @ (x - mean) / len(x))
+    floor = 1e-14 * variance.max().clamp_min(torch.finfo(torch.float64).tiny)
+    matrix = axes / variance.clamp_min(floor).sqrt()
+    sample = ((x - mean) @ matrix).abs()[:: max(1, len(x) // 100_000)]
+    return mean, matrix * (SIZE / torch.quantile(sample, QUANTILE, dim=0).clamp_min(1e-3))
+
+
+def initialise_small(model: Model, generator: torch.Generator) -> None:
+    """Start a small whitened network for second-order training.
+
+    W₁ ~ 0.8 N(0, 1), b₁ ~ U(±1), W₂ … orthogonal, b₂ … ~ U(±½), w ~ N(0, 1)/√h.
+    """
+    for part, _ in perceptrons(model):
+        first, *middle, last = part.layers
+        first.weight.copy_(0.8 * _normal(first.weight, generator))
+        first.bias.copy_(_uniform(first.bias, 1.0, generator))
+        for layer in middle:
+            layer.weight.copy_(orthogonal(*layer.weight.shape, generator))
+            layer.bias.copy_(_uniform(layer.bias, 0.5, generator))
+        last.weight.copy_(_normal(last.weight, generator) / math.sqrt(last.in_features))
+        last.bias.zero_()
+
+
+def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
+    """Scale the output so that the slope Φ has the RMS of (v − u)/Δt on these pairs."""
+    target = ((v - u) / dt).square().mean().sqrt()
+    slope = model.slope(v, u, dt).square().mean().sqrt()
+    for part, _ in perceptrons(model):
+        part.scale.mul_(target / slope)
+
+
+def fit_quadratic(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
+    """Least-squares fit of the quadratic part ½ xᵀQx to the pairs, the network's part left out.
+
+    Columns are scaled to equal size before the fit, directions that the data do not determine get
+    the smallest norm.
+    """
+    (part, _) = perceptrons(model)[0]
+    assert part.quadratic is not None
+    m = part.quadratic.shape[0]
+    rows, columns = torch.triu_indices(m, m)
+    scale = part.scale.clone()
+    part.scale.zero_()
+    basis = []
+    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
+        part.quadratic.zero_()
+        part.quadratic[i, j] += 0.5
+        part.quadratic[j, i] += 0.5
+        basis.append(model.slope(v, u, dt).flatten())
+    matrix = torch.stack(basis, 1).double()
+    size = matrix.square().mean(0).sqrt()
+    size = size.clamp_min(1e-6 * size.max())
+    target = ((v - u) / dt).flatten().double()
+    solution = torch.linalg.lstsq(
+        matrix / size, target[:, None], driver="gelsd", rcond=1e-8
+    ).solution[:, 0]
+    part.quadratic.zero_()
+    part.quadratic[rows, columns] += 0.5 * (solution / size).to(part.quadratic)
+    part.quadratic[columns, rows] += 0.5 * (solution / size).to(part.quadratic)
+    part.scale.copy_(scale)
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64)
+
+
+def _uniform(like: Tensor, size: float, generator: torch.Generator) -> Tensor:
+    return size * (2 * torch.rand(like.shape, generator=generator, dtype=torch.float64) - 1)
