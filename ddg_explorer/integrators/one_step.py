@@ -139,5 +139,4 @@ class OneStepStepper(Stepper):
             self.predictor.push(found.value)
         else:
             self.predictor.reset()
-            self.chord.forget()
         return found

@@ -4,6 +4,7 @@ from ddg_explorer.solve.dense import Chord, jacobian, newton
 from ddg_explorer.solve.implicit import attach_gradient
 from ddg_explorer.solve.inexact import newton_krylov
 from ddg_explorer.solve.krylov import gmres, pcg
+from ddg_explorer.solve.linearize import linearize
 from ddg_explorer.solve.mixing import anderson
 from ddg_explorer.solve.progress import Progress, Solution, max_norm
 from ddg_explorer.solve.symbols import measured_symbol
@@ -16,6 +17,7 @@ __all__ = [
     "attach_gradient",
     "gmres",
     "jacobian",
+    "linearize",
     "max_norm",
     "measured_symbol",
     "newton",

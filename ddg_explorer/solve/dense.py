@@ -12,6 +12,7 @@ Source: C. G. Broyden, Math. Comp. 19 (1965) 577, doi 10.1090/S0025-5718-1965-01
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ Residual = Callable[[Tensor], Tensor]
 STALE_RATE = 0.3
 """The Jacobian is renewed where the updates shrink by less than this factor per iteration."""
 HALVINGS = 10
+FLOOR_EPS = 1e3
+"""Growth of max|F| below this many ulps is rounding and halves no step."""
 RESOLVED = 1e5
 """Differences below this many ulps are mostly rounding and teach Broyden's update nothing."""
 
@@ -59,7 +62,7 @@ class Chord:
         return (self.inverse @ r.unsqueeze(-1)).squeeze(-1).neg_()
 
     def learn(self, delta: Tensor, change: Tensor, use: Tensor | None) -> None:
-        """Broyden's update from F(v + δ) − F(v) = `change`; `use` masks trajectories, (B,)."""
+        """Broyden's update from F(v + δ) − F(v) = `change`; `use` masks trajectories, (B, 1)."""
         assert self.inverse is not None
         moved = self.inverse @ change.unsqueeze(-1)
         row = delta.unsqueeze(-2) @ self.inverse
@@ -67,30 +70,47 @@ class Chord:
         size = torch.linalg.vecdot(delta, delta)[:, None, None]
         safe = pivot > 0.1 * size
         if use is not None:
-            safe = safe & use[:, None, None]
+            safe = safe & use.unsqueeze(-1)
         factor = torch.where(safe, 1 / pivot, 0.0)
         self.inverse = self.inverse + (delta.unsqueeze(-1) - moved) * factor @ row
 
 
+class _Iterate(NamedTuple):
+    """An iterate, F and max|F| there, the size of the step to it, and whether any was halved."""
+
+    v: Tensor
+    r: Tensor
+    size: np.ndarray
+    step: Tensor
+    halved: bool
+
+
 def _line_search(
-    residual: Residual, v: Tensor, delta: Tensor, limit: np.ndarray, active: np.ndarray
-) -> tuple[Tensor, Tensor, np.ndarray, bool]:
-    """Full steps, halved where max|F| would exceed `limit`: v, F, max|F| and whether any was."""
-    new = v + delta
-    r = residual(new)
+    residual: Residual, old: _Iterate, delta: Tensor, limit: np.ndarray, active: np.ndarray
+) -> _Iterate:
+    """Full steps, halved where max|F| would exceed `limit`.
+
+    Where no halving makes F finite, no step is taken and its size is infinite.
+    """
+    v, alpha = old.v + delta, 1.0
+    r = residual(v)
     size = max_norm(r).cpu().numpy()
-    halved = False
-    alpha = 1.0
     for _ in range(HALVINGS):
         worse = active & ~(size <= limit)
         if not worse.any():
             break
-        halved, alpha = True, alpha / 2
+        alpha /= 2
         mask = torch.from_numpy(worse).to(v.device)[:, None]
-        new = torch.where(mask, v + alpha * delta, new)
-        r = residual(new)
+        v = torch.where(mask, old.v + alpha * delta, v)
+        r = residual(v)
         size = max_norm(r).cpu().numpy()
-    return new, r, size, halved
+    step = max_norm(v - old.v)
+    good = np.isfinite(size)
+    if not good.all():
+        keep = torch.from_numpy(good).to(v.device)
+        v, r = torch.where(keep[:, None], v, old.v), torch.where(keep[:, None], r, old.r)
+        step, size = torch.where(keep, step, torch.inf), np.where(good, size, old.size)
+    return _Iterate(v, r, size, step, alpha < 1)
 
 
 def newton(
@@ -105,37 +125,27 @@ def newton(
 ) -> Solution:
     """Solve F(v) = 0 from the guess `v`, (B, n).
 
-    A trajectory is done when its update max|δ|/scale is ≤ `tol` (see `Progress`) and `polish` more
-    are made. Steps that raise max|F| are halved. Converged trajectories are frozen, failed ones
-    stay at their last finite iterate.
+    `scale`, `tol`, `polish`: see `Progress`. Steps that raise max|F| are halved. Converged
+    trajectories are frozen, failed ones stay at their last finite iterate.
     """
     progress = Progress(scale, tol, polish)
     eps = torch.finfo(v.dtype).eps
     r = residual(v)
-    size = max_norm(r).cpu().numpy()
-    floor = 1e3 * eps * (size + progress.scale)
+    now = _Iterate(v, r, max_norm(r).cpu().numpy(), torch.zeros_like(scale), False)
+    floor = FLOOR_EPS * eps * (now.size + progress.scale)
     for _ in range(max_iterations):
-        delta = chord.direction(residual, v, r)
+        delta = chord.direction(residual, now.v, now.r)
         mask = progress.mask(v)
-        if mask is not None:
-            delta = torch.where(mask, delta, 0.0)
-        limit = np.maximum(size, floor)
-        new, r_new, size_new, halved = _line_search(residual, v, delta, limit, progress.active)
-        bad = ~np.isfinite(size_new)
-        if bad.any():
-            keep = torch.from_numpy(~bad).to(v.device)[:, None]
-            new, r_new = torch.where(keep, new, v), torch.where(keep, r_new, r)
-            delta = torch.where(keep, delta, torch.inf)
-            size_new = np.where(bad, size, size_new)
-        progress.record(max_norm(delta if bad.any() else new - v))
-        before, v, r, size = r, new, r_new, size_new
+        delta = delta if mask is None else torch.where(mask, delta, 0.0)
+        old, limit = now, np.maximum(now.size, floor)
+        now = _line_search(residual, old, delta, limit, progress.active)
+        progress.record(now.step)
         if not progress.running:
             break
-        if (halved or progress.slowest > STALE_RATE) and progress.iterations.max() > 1:
-            chord.renew(residual, v)
+        if (now.halved or progress.slowest > STALE_RATE) and progress.iterations.max() > 1:
+            chord.renew(residual, now.v)
         elif progress.size.max() > RESOLVED * eps:
-            use = None if mask is None else mask[:, 0]
-            chord.learn(delta, r - before, use)
+            chord.learn(delta, now.r - old.r, mask)
     if not progress.converged.all():
         chord.forget()
-    return progress.solution(v, max_norm(r), "the implicit solve")
+    return progress.solution(now.v, max_norm(now.r), "the implicit solve")

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 
 LinearMap = Callable[[Tensor], Tensor]
+CHUNK = 15
+"""Krylov vectors first allocated; the room doubles when needed."""
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -55,32 +57,40 @@ def gmres(
     `max_iterations` did not do is the best in the Krylov space. b = 0 gives x = 0.
     """
     beta = _norm(b)
-    basis = [torch.where(beta[:, None] > 0, b / beta[:, None], 0.0)]
+    room = min(max_iterations, b.shape[1])
+    basis = b.new_empty(b.shape[0], min(room, CHUNK) + 1, b.shape[1])
+    basis[:, 0] = torch.where(beta[:, None] > 0, b / beta[:, None], 0.0)
     beta_host = beta.cpu().double().numpy()
     target = beta_host * rtol.cpu().double().numpy()
     columns: list[np.ndarray] = []
     y, residual = np.zeros((b.shape[0], 0)), beta_host
     used = np.zeros(b.shape[0], dtype=np.int64)
-    for k in range(min(max_iterations, b.shape[1])):
+    for k in range(room):
         used += residual > target
-        w = apply(basis[k])
-        v = torch.stack(basis, 1)
-        # classical Gram–Schmidt twice is as stable as the modified one and needs two products
-        h = (v @ w.unsqueeze(-1)).squeeze(-1)
-        w = w - (h.unsqueeze(-2) @ v).squeeze(-2)
-        again = (v @ w.unsqueeze(-1)).squeeze(-1)
-        w = w - (again.unsqueeze(-2) @ v).squeeze(-2)
+        v = basis[:, : k + 1]
+        w, h = _orthogonalise(apply(basis[:, k]), v)
         norm = _norm(w)
-        columns.append(torch.cat([h + again, norm[:, None]], 1).cpu().double().numpy())
-        if not np.isfinite(columns[-1]).all():
-            columns[-1] = np.where(np.isfinite(columns[-1]), columns[-1], 0.0)
+        column = torch.cat([h, norm[:, None]], 1).cpu().double().numpy()
+        columns.append(np.where(np.isfinite(column), column, 0.0))
         y, residual = _least_squares(columns, beta_host)
         if not (residual > target).any():
             break
-        basis.append(torch.where(norm[:, None] > 0, w / norm[:, None], 0.0))
+        if k + 1 == basis.shape[1]:
+            basis = torch.cat([basis, torch.empty_like(basis)], 1)
+        basis[:, k + 1] = torch.where(norm[:, None] > 0, w / norm[:, None], 0.0)
     weights = torch.from_numpy(y).to(b)
-    stacked = torch.stack(basis[: y.shape[1]], 1) if y.shape[1] else b[:, None][:, :0]
-    return (weights.unsqueeze(-2) @ stacked).squeeze(-2), used
+    return (weights.unsqueeze(-2) @ basis[:, : y.shape[1]]).squeeze(-2), used
+
+
+def _orthogonalise(w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """w made orthogonal to the rows of v, and its components along them.
+
+    Classical Gram–Schmidt twice is as stable as the modified one and needs few, large products.
+    """
+    h = (v @ w.unsqueeze(-1)).squeeze(-1)
+    w = w - (h.unsqueeze(-2) @ v).squeeze(-2)
+    again = (v @ w.unsqueeze(-1)).squeeze(-1)
+    return w - (again.unsqueeze(-2) @ v).squeeze(-2), h + again
 
 
 def pcg(
@@ -88,23 +98,13 @@ def pcg(
 ) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """Solve (B + E) x = b by conjugate gradients preconditioned with B.
 
-    Parameters
-    ----------
-    solve_b
-        B⁻¹, symmetric positive semi-definite; its kernel is projected out of x.
-    perturbation
-        E, symmetric.
-    rtol
-        (B,), reduction of the B⁻¹-norm of the residual.
+    `solve_b` is B⁻¹, symmetric positive semi-definite (its kernel is projected out of x),
+    `perturbation` is E, symmetric, and `rtol`, (B,), the reduction of the residual's B⁻¹-norm.
 
-    Returns
-    -------
-    x, iterations, curved
-        `curved` marks trajectories that met a direction of non-positive curvature: their x is the
-        last iterate before it, or that direction itself if it was the first.
+    Returns x, the iterations, and which trajectories met a direction of non-positive curvature:
+    their x is the last iterate before it, or that direction itself if it was the first.
     """
-    x = torch.zeros_like(b)
-    r = b
+    x, r = torch.zeros_like(b), b
     z = solve_b(r)
     rho = torch.linalg.vecdot(r, z)
     goal = rho * rtol**2
@@ -130,7 +130,5 @@ def pcg(
         alive = alive & (rho_new > goal)
         if not bool(alive.any()):
             break
-        d = z + beta * d
-        bd = r + beta * bd
-        rho = rho_new
+        d, bd, rho = z + beta * d, r + beta * bd, rho_new
     return x, used.cpu().numpy(), curved.cpu().numpy()

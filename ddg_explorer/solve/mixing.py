@@ -68,6 +68,23 @@ class _Mixer:
         return np.linalg.solve(scaled, (rhs * s)[..., None])[..., 0] * s
 
 
+class _Best:
+    """The iterate of smallest f of every trajectory."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = self.f = x
+        self.size = np.zeros(0)
+
+    def take(self, x: Tensor, f: Tensor, size: np.ndarray) -> None:
+        better = size < self.size if self.size.size else np.ones_like(size, bool)
+        if better.all():
+            self.x, self.f, self.size = x, f, size.copy()
+        elif better.any():
+            mask = torch.from_numpy(better).to(x.device)[:, None]
+            self.x, self.f = torch.where(mask, x, self.x), torch.where(mask, f, self.f)
+            self.size = np.where(better, size, self.size)
+
+
 def _too_slow(progress: Progress, first: float, count: int, patience: int | None) -> bool:
     """Whether at the mean speed so far the tolerance is further than `patience` iterations."""
     if patience is None or count < TRIAL:
@@ -83,51 +100,33 @@ def anderson(
     x: Tensor,
     progress: Progress,
     *,
-    depth: int = 8,
-    max_iterations: int = 60,
+    depth: int = 12,
+    max_iterations: int = 100,
     patience: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Solve x = g(x) from the guess `x`, shape (B, n).
 
-    Parameters
-    ----------
-    progress
-        Fresh books with scale, tolerance and polishing; tells afterwards what converged.
-    depth
-        Number of differences kept, at least 1.
-    patience
-        Stop early, with trajectories left active, where the observed speed says that more than
-        this many iterations would be needed in all.
+    `progress` carries scale, tolerance and polishing, and tells afterwards what converged; `depth`
+    ≥ 1 differences are kept. With `patience` the iteration stops early, trajectories left active,
+    where its speed says that it would take more iterations than that.
 
-    Returns
-    -------
-    x, f
-        f = g(x) − x at the returned x. Converged trajectories are frozen at the iterate that met
-        the tolerance, the others return the iterate of smallest f.
+    Returns x and f = g(x) − x there: converged trajectories frozen at the iterate that met the
+    tolerance, the others at their iterate of smallest f.
     """
     mixer: _Mixer | None = None
     g_old = f_old = None
-    best_x = best_f = x
-    best = np.full_like(progress.size, np.inf)
-    first = np.inf
+    best, first = _Best(x), math.inf
     for count in range(1, max_iterations + 1):
         g = fixed_map(x)
         f = g - x
         progress.record(max_norm(f))
-        better = progress.size < best
-        if count == 1 or better.all():
-            best_x, best_f, best = x, f, progress.size.copy()
-            first = float(best.max()) if count == 1 else first
-        elif better.any():
-            mask = torch.from_numpy(better).to(x.device)[:, None]
-            best_x, best_f = torch.where(mask, x, best_x), torch.where(mask, f, best_f)
-            best = np.where(better, progress.size, best)
+        best.take(x, f, progress.size)
+        first = float(progress.size.max()) if count == 1 else first
         if not progress.running or _too_slow(progress, first, count, patience):
             break
-        new = g
+        x = g
         if g_old is not None and f_old is not None and (mixer or progress.slowest > FAST_RATE):
             mixer = mixer or _Mixer(depth, x)
-            new = mixer.mix(g, f, g_old, f_old)
+            x = mixer.mix(g, f, g_old, f_old)
         g_old, f_old = g, f
-        x = new
-    return best_x, best_f
+    return best.x, best.f

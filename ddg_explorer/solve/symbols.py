@@ -118,7 +118,8 @@ def measured_symbol(
 
     The impulses stand `gap` nodes apart, so the responses of a stencil of reach < gap/2 do not
     overlap and their mean is the mean stencil. Where the mean response has not died down at the
-    middle between two impulses, the gap is doubled, up to the whole grid. The average runs over
+    middle between two impulses, the gap is doubled, up to the whole grid; a stencil with holes
+    wider than that goes unseen. The average runs over
     `combs` shifted combs and over the batch.
 
     Parameters

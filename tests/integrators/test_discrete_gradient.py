@@ -1,4 +1,4 @@
-"""The discrete-gradient method: its laws, its order, its solvers, its failures."""
+"""The discrete-gradient method: its laws, its order, its failures."""
 
 from __future__ import annotations
 
@@ -7,99 +7,11 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from one_step_cases import F64, Pendulum, law_defect, pendulum_states, run
 
-from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.grids import Grid
 from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.integrators.differentiable import differentiable_step
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
-from ddg_explorer.integrators.measured import Measured
-from ddg_explorer.integrators.one_step import OneStepStepper
-from ddg_explorer.structure import Structure
 from ddg_explorer.systems import SYSTEMS
-
-F64 = torch.float64
-
-
-class Canonical(Structure):
-    """S − diag(0, r), and a rotation rate that may depend on the state."""
-
-    is_skew = is_dissipative = True
-
-    def __init__(self, friction: float | Tensor = 0.0, twist: float = 0.0) -> None:
-        self.friction = friction
-        self.twist = twist
-        self.state_dependent = twist != 0
-
-    def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
-        speed = 1.0
-        if self.twist and u is not None:
-            speed = 1 + self.twist * u.square().sum(-1, keepdim=True)
-        q, p = g.unbind(-1)
-        return speed * torch.stack([p, -q - self.friction * p], -1)
-
-
-class Pendulum(Dynamics):
-    """H = 3(1 − cos q) + p²."""
-
-    state_shape = (2,)
-
-    def __init__(self, friction: float | Tensor = 0.0, twist: float = 0.0) -> None:
-        self.structure = Canonical(friction, twist)
-
-    def energy(self, u: Tensor) -> Tensor:
-        return 3 * (1 - torch.cos(u[..., 0])) + u[..., 1] ** 2
-
-    def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
-        """(3 sin(q̄) sinc(Δq/2), p_u + p_v)."""
-        a, b = u[..., 0], v[..., 0]
-        slope = 3 * torch.sin((a + b) / 2) * torch.sinc((b - a) / (2 * math.pi))
-        return torch.stack([slope, u[..., 1] + v[..., 1]], -1)
-
-
-class Blind(Dynamics):
-    """A field system that hides its symbols: only energy and G are left."""
-
-    def __init__(self, system: Dynamics) -> None:
-        self.system = system
-        self.grid, self.structure = system.grid, system.structure
-        self.state_shape = system.state_shape
-
-    def energy(self, u: Tensor) -> Tensor:
-        return self.system.energy(u)
-
-    def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
-        return self.system.discrete_gradient(v, u)
-
-
-def run(dynamics: Dynamics, u: Tensor, dt: float, steps: int, **options):
-    """States and steps of a run, all of which must converge."""
-    stepper = DiscreteGradient(**options).stepper(dynamics)
-    states, results = [u], []
-    for _ in range(steps):
-        step = stepper.step(states[-1], dt)
-        assert bool(step.converged.all()), step.reason
-        states.append(step.value)
-        results.append(step)
-    return torch.stack(states), results
-
-
-def law_defect(dynamics: Dynamics, v: Tensor, u: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-    """|ΔH − Δxᵈ Δt ḡᵀḠḡ| and the bound Δxᵈ‖ḡ‖₁ per unit of residual."""
-    dims = tuple(range(-len(dynamics.state_shape), 0))
-    g = dynamics.discrete_gradient(v, u)
-    work = (g * dynamics.structure.apply(g, (u + v) / 2)).sum(dims) * dynamics.cell_volume * dt
-    change = dynamics.energy(v) - dynamics.energy(u)
-    return (change - work).abs(), g.abs().sum(dims) * dynamics.cell_volume
-
-
-def pendulum_states(count: int = 8) -> Tensor:
-    q = torch.linspace(-2.5, 2.5, count, dtype=F64)
-    return torch.stack([q, 0.4 + 0.3 * torch.cos(3 * q)], -1)
-
-
-# -- laws ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,9 +100,6 @@ def test_time_reversal():
         assert (back[-1] - start).abs().max() < 1e-11
 
 
-# -- accuracy -----------------------------------------------------------------------------------
-
-
 def test_order_two_on_the_pendulum():
     u = torch.tensor([1.5, 0.3], dtype=F64)
     reference = run(Pendulum(), u, 1 / 2048, 2048)[0][-1]
@@ -207,69 +116,6 @@ def test_state_dependent_g_is_taken_at_the_midpoint():
     reference = run(system, u, 1 / 1024, 1024)[0][-1]
     errors = [float((run(system, u, 1 / n, n)[0][-1] - reference).norm()) for n in (16, 32, 64)]
     assert all(abs(math.log2(a / b) - 2) < 0.15 for a, b in itertools.pairwise(errors))
-
-
-# -- solvers ------------------------------------------------------------------------------------
-
-
-def test_all_solvers_find_the_same_step():
-    kdv = SYSTEMS["kdv"]("soliton", n=48)
-    u = kdv.initial()
-    runs = [run(kdv, u, 0.05, 5, solver=s)[0][-1] for s in ("newton", "picard", "krylov", "auto")]
-    blind = run(Blind(kdv), u, 0.05, 5, solver="picard")[0][-1]
-    for other in (*runs[1:], blind):
-        assert (other - runs[0]).abs().max() < 1e-11
-
-
-def test_picard_hands_over_to_newton_where_it_contracts_badly():
-    system = SYSTEMS["cahn_hilliard_2d"](n=32, gamma=5e-4)
-    u = system.initial(seed=0)
-    step = DiscreteGradient().stepper(system).step(u, 8e-3)
-    assert bool(step.converged)
-    alone = DiscreteGradient(solver="picard").stepper(system).step(u, 8e-3)
-    assert not bool(alone.converged)
-
-
-def test_newton_iterations_do_not_grow_with_the_grid():
-    """The same smooth state on finer and finer grids, conjugate gradients inside."""
-    counts = []
-    for n in (32, 64, 128):
-        system = SYSTEMS["cahn_hilliard_2d"](n=n, gamma=5e-4, operator="spectral")
-        x, y = system.grid.coordinates()
-        u = (0.5 * torch.sin(4 * math.pi * x) * torch.cos(6 * math.pi * y) + 0.1)[None]
-        step = DiscreteGradient(solver="krylov").stepper(system).step(u, 1e-3)
-        assert bool(step.converged)
-        counts.append(int(step.iterations))
-    assert max(counts) <= min(counts) + 1 <= 9
-
-
-def test_measured_preconditioner_equals_the_known_symbol():
-    """At u = 0 the Cahn–Hilliard Jacobian has constant coefficients: −½ + γ/2 (−Δ)."""
-    system = SYSTEMS["cahn_hilliard_2d"](n=32, operator="finite_difference")
-    zero = torch.zeros(1, *system.state_shape, dtype=F64)
-    form = Measured(Blind(system), DiscreteGradient())
-    form.start(zero, 1e-4)
-    g = system.structure.symbol(F64)
-    assert form.inverse is not None
-    exact = 1 / (1 - 1e-4 * g * system.quadratic_symbol() / 2)
-    assert (form.inverse - exact).abs().max() < 1e-12
-
-
-def test_unknown_energy_with_measured_preconditioner_obeys_the_laws():
-    system = Blind(SYSTEMS["cahn_hilliard_2d"](n=24, gamma=5e-4))
-    u = system.system.initial(seed=0)
-    stepper = DiscreteGradient().stepper(system)
-    assert isinstance(stepper, OneStepStepper)
-    assert isinstance(stepper.form, Measured)
-    for _ in range(12):
-        step = stepper.step(u, 1e-3)
-        assert bool(step.converged)
-        defect, lever = law_defect(system, step.value, u, 1e-3)
-        assert defect <= lever * step.residual + 1e-14
-        u = step.value
-
-
-# -- batches and failures -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["pendulum", "kdv", "cahn_hilliard"])
@@ -338,56 +184,3 @@ def test_registered():
     assert INTEGRATORS["discrete_gradient"] is DiscreteGradient
     assert DiscreteGradient.order == 2
     assert DiscreteGradient.implicit
-
-
-# -- differentiation ----------------------------------------------------------------------------
-
-
-def test_gradient_of_an_ode_step():
-    def step(u: Tensor, dt: Tensor, friction: Tensor) -> Tensor:
-        return differentiable_step(DiscreteGradient(tol=1e-14), Pendulum(friction), u, dt)
-
-    inputs = (pendulum_states(2), torch.tensor(0.1, dtype=F64), torch.tensor(0.2, dtype=F64))
-    assert torch.autograd.gradcheck(step, tuple(x.requires_grad_() for x in inputs))
-
-
-def test_gradient_of_field_steps_through_the_fourier_preconditioner():
-    kdv = SYSTEMS["kdv"]("soliton", n=16)
-    scheme = DiscreteGradient(tol=1e-14)
-
-    def two_steps(u: Tensor, dt: Tensor) -> Tensor:
-        return differentiable_step(scheme, kdv, differentiable_step(scheme, kdv, u, dt), dt)
-
-    u = kdv.initial().requires_grad_()
-    dt = torch.tensor(0.05, dtype=F64, requires_grad=True)
-    assert torch.autograd.gradcheck(two_steps, (u, dt))
-
-
-def test_no_gradient_through_a_failed_step():
-    system = SYSTEMS["kdv"]("soliton", n=32)
-    u = system.initial().requires_grad_()
-    with pytest.raises(RuntimeError, match="did not converge"):
-        differentiable_step(DiscreteGradient(max_iterations=1, solver="picard"), system, u, 1.0)
-
-
-def test_energy_of_any_stencil_program_steps_without_symbols():
-    """A user's energy on a grid, with nothing but discrete_grad behind it."""
-    grid = Grid.of(96, 6.0, 1)
-
-    class Chain(Dynamics):
-        state_shape = (1, 96)
-
-        def __init__(self) -> None:
-            self.grid = grid
-            self.structure = SYSTEMS["kdv"](n=96, length=6.0).structure
-
-        def energy(self, u: Tensor) -> Tensor:
-            slope = grid.forward_difference(u)
-            return grid.integral(torch.cosh(u) + 0.05 * slope.square()).sum(-1)
-
-    chain = Chain()
-    x = grid.coordinates()[0]
-    u = torch.sin(2 * math.pi * x / 6)[None]
-    states, _ = run(chain, u, 0.02, 20)
-    drift = (chain.energy(states) - chain.energy(u)).abs() / chain.energy(u)
-    assert drift.max() < 1e-13

@@ -1,0 +1,126 @@
+"""The solvers of the implicit one-step equation agree, keep the laws, and are differentiable."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from one_step_cases import F64, Blind, Pendulum, law_defect, pendulum_states, run
+from torch import Tensor
+
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.grids import Grid
+from ddg_explorer.integrators.differentiable import differentiable_step
+from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
+from ddg_explorer.integrators.measured import Measured
+from ddg_explorer.integrators.one_step import OneStepStepper
+from ddg_explorer.systems import SYSTEMS
+
+
+def test_all_solvers_find_the_same_step():
+    kdv = SYSTEMS["kdv"]("soliton", n=48)
+    u = kdv.initial()
+    runs = [run(kdv, u, 0.05, 5, solver=s)[0][-1] for s in ("newton", "picard", "krylov", "auto")]
+    blind = run(Blind(kdv), u, 0.05, 5, solver="picard")[0][-1]
+    for other in (*runs[1:], blind):
+        assert (other - runs[0]).abs().max() < 1e-11
+
+
+def test_picard_hands_over_to_newton_where_it_contracts_badly():
+    system = SYSTEMS["cahn_hilliard_2d"](n=32, gamma=5e-4)
+    u = system.initial(seed=0)
+    step = DiscreteGradient(max_iterations=20).stepper(system).step(u, 4e-3)
+    assert bool(step.converged)
+    alone = DiscreteGradient(max_iterations=20, solver="picard").stepper(system).step(u, 4e-3)
+    assert not bool(alone.converged)
+    assert alone.residual > 1e3 * step.residual
+
+
+def test_newton_iterations_do_not_grow_with_the_grid():
+    """The same smooth state on finer and finer grids, conjugate gradients inside."""
+    counts = []
+    for n in (32, 64, 128):
+        system = SYSTEMS["cahn_hilliard_2d"](n=n, gamma=5e-4, operator="spectral")
+        x, y = system.grid.coordinates()
+        u = (0.5 * torch.sin(4 * math.pi * x) * torch.cos(6 * math.pi * y) + 0.1)[None]
+        step = DiscreteGradient(solver="krylov").stepper(system).step(u, 1e-3)
+        assert bool(step.converged)
+        counts.append(int(step.iterations))
+    assert max(counts) <= min(counts) + 1 <= 9
+
+
+def test_measured_preconditioner_equals_the_known_symbol():
+    """At u = 0 the Cahn–Hilliard Jacobian has constant coefficients: −½ + γ/2 (−Δ)."""
+    system = SYSTEMS["cahn_hilliard_2d"](n=32, operator="finite_difference")
+    zero = torch.zeros(1, *system.state_shape, dtype=F64)
+    form = Measured(Blind(system), DiscreteGradient())
+    form.start(zero, 1e-4)
+    g = system.structure.symbol(F64)
+    assert form.inverse is not None
+    exact = 1 / (1 - 1e-4 * g * system.quadratic_symbol() / 2)
+    assert (form.inverse - exact).abs().max() < 1e-12
+
+
+def test_unknown_energy_with_measured_preconditioner_obeys_the_laws():
+    system = Blind(SYSTEMS["cahn_hilliard_2d"](n=24, gamma=5e-4))
+    u = system.system.initial(seed=0)
+    stepper = DiscreteGradient().stepper(system)
+    assert isinstance(stepper, OneStepStepper)
+    assert isinstance(stepper.form, Measured)
+    for _ in range(12):
+        step = stepper.step(u, 1e-3)
+        assert bool(step.converged)
+        defect, lever = law_defect(system, step.value, u, 1e-3)
+        assert defect <= lever * step.residual + 1e-14
+        u = step.value
+
+
+def test_energy_of_any_stencil_program_steps_without_symbols():
+    """A user's energy on a grid, with nothing but discrete_grad behind it."""
+    grid = Grid.of(96, 6.0, 1)
+
+    class Chain(Dynamics):
+        state_shape = (1, 96)
+
+        def __init__(self) -> None:
+            self.grid = grid
+            self.structure = SYSTEMS["kdv"](n=96, length=6.0).structure
+
+        def energy(self, u: Tensor) -> Tensor:
+            slope = grid.forward_difference(u)
+            return grid.integral(torch.cosh(u) + 0.05 * slope.square()).sum(-1)
+
+    chain = Chain()
+    x = grid.coordinates()[0]
+    u = torch.sin(2 * math.pi * x / 6)[None]
+    states, _ = run(chain, u, 0.02, 20)
+    drift = (chain.energy(states) - chain.energy(u)).abs() / chain.energy(u)
+    assert drift.max() < 1e-13
+
+
+def test_gradient_of_an_ode_step():
+    def step(u: Tensor, dt: Tensor, friction: Tensor) -> Tensor:
+        return differentiable_step(DiscreteGradient(tol=1e-14), Pendulum(friction), u, dt)
+
+    inputs = (pendulum_states(2), torch.tensor(0.1, dtype=F64), torch.tensor(0.2, dtype=F64))
+    assert torch.autograd.gradcheck(step, tuple(x.requires_grad_() for x in inputs))
+
+
+def test_gradient_of_field_steps_through_the_fourier_preconditioner():
+    kdv = SYSTEMS["kdv"]("soliton", n=16)
+    scheme = DiscreteGradient(tol=1e-14)
+
+    def two_steps(u: Tensor, dt: Tensor) -> Tensor:
+        return differentiable_step(scheme, kdv, differentiable_step(scheme, kdv, u, dt), dt)
+
+    u = kdv.initial().requires_grad_()
+    dt = torch.tensor(0.05, dtype=F64, requires_grad=True)
+    assert torch.autograd.gradcheck(two_steps, (u, dt))
+
+
+def test_no_gradient_through_a_failed_step():
+    system = SYSTEMS["kdv"]("soliton", n=32)
+    u = system.initial().requires_grad_()
+    with pytest.raises(RuntimeError, match="did not converge"):
+        differentiable_step(DiscreteGradient(max_iterations=1, solver="picard"), system, u, 1.0)
