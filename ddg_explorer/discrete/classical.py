@@ -41,7 +41,6 @@ def gonzalez(energy: Energy) -> DiscreteGradient:
         check_ends(v, u)
         middle, d = 0.5 * (v + u), v - u
         high, low, slope = energy(v), energy(u), _gradient(energy, middle)
-        check_energy(low, u)
         state = tuple(range(low.ndim, u.ndim))
         square = (d * d).sum(state) if state else d * d
         along = (slope * d).sum(state) if state else slope * d
@@ -121,7 +120,13 @@ def itoh_abe(energy: Energy) -> DiscreteGradient:
 
 def _gradient(energy: Energy, u: Tensor) -> Tensor:
     """∇H(u), itself differentiable."""
-    return torch.func.grad(lambda x: energy(x).sum())(u)
+
+    def total(x: Tensor) -> Tensor:
+        h = energy(x)
+        check_energy(h, x)
+        return h.sum()
+
+    return torch.func.grad(total)(u)
 
 
 def _quotient(high: Tensor, low: Tensor, part: Tensor, divisor: Tensor) -> Tensor:

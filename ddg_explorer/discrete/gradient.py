@@ -50,7 +50,8 @@ def discrete_grad(energy: Energy) -> DiscreteGradient:
         `(v, u) ↦ ∇̄H(v, u)`, of the state's shape, with ∇̄H·(v − u) = H(v) − H(u) per batch element
         up to rounding and ∇̄H(u, u) = ∇H(u); symmetric in (v, u). It is made of ordinary torch
         operations: backward, `torch.func.jvp`, `vmap` and `torch.compile` work on it, and it holds
-        no state.
+        no state. (Dynamo sees recorded values in a list but not in a tuple: energies to be compiled
+        pass lists to `torch.cat` and `torch.stack`.)
 
     Raises
     ------

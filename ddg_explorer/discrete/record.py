@@ -29,6 +29,10 @@ Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 
 _PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag"})
+_FACTS = frozenset({"requires_grad", "layout", "is_cuda", "is_cpu", "is_sparse", "itemsize"})
+# torch's names for the operands, and its numpy-style synonyms.
+_FIRST, _SECOND = ("input", "self"), ("other", "mat2")
+_KEYWORDS = {"axis": "dim", "keepdims": "keepdim"}
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "isclose")
 _DECISIONS = ("bool", "float", "int", "index", "complex", "item", "tolist", "numpy", "nonzero")
 _CHOICES = ("equal", "allclose", "any", "all", "argmax", "argmin", "argsort", "sort", "sign")
@@ -81,25 +85,6 @@ class Pair:
     def device(self) -> torch.device:
         return self.u.device
 
-    @property
-    def is_cuda(self) -> bool:
-        return self.u.is_cuda
-
-    def size(self, dim: int | None = None) -> Any:
-        return self.u.shape if dim is None else self.u.shape[dim]
-
-    def dim(self) -> int:
-        return self.u.ndim
-
-    def numel(self) -> int:
-        return self.u.numel()
-
-    def is_complex(self) -> bool:
-        return self.u.is_complex()
-
-    def is_floating_point(self) -> bool:
-        return self.u.is_floating_point()
-
     def __len__(self) -> int:
         return len(self.u)
 
@@ -109,8 +94,10 @@ class Pair:
     def __getattr__(self, name: str) -> Any:
         if name in _PROPERTIES:
             return apply(name, (self,), {})
-        if name.startswith("__") or not hasattr(Tensor, name):
-            raise AttributeError(f"tensors have no attribute {name!r}")
+        if name in _FACTS:
+            return getattr(self.u, name)
+        if name.startswith("__") or not callable(getattr(Tensor, name, None)):
+            raise AttributeError(f"discrete_grad: the state has no attribute {name!r}")
         return functools.partial(_method, name, self)
 
     def __repr__(self) -> str:
@@ -155,7 +142,12 @@ def apply(name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
         raise UnsupportedOperation(
             f"discrete_grad: {name} writes in place; use its out-of-place form"
         )
-    return found(*args, **{k: a for k, a in kwargs.items() if k not in ("inplace", "out")})
+    if kwargs:
+        args = (*(kwargs[k] for k in _FIRST if k in kwargs), *args)
+        args = (*args, *(kwargs[k] for k in _SECOND if k in kwargs))
+        dropped = ("inplace", "out", *_FIRST, *_SECOND)
+        kwargs = {_KEYWORDS.get(k, k): a for k, a in kwargs.items() if k not in dropped}
+    return found(*args, **kwargs)
 
 
 def _reason(name: str) -> str:
@@ -184,9 +176,9 @@ def rule(*operations: Callable[..., Any] | str) -> Callable[[Rule], Rule]:
 
     Examples
     --------
-    >>> @rule(torch.atan)
-    ... def atan(x):
-    ...     return elementwise(x, torch.atan, lambda v, u: my_slope(v, u))
+    >>> @rule(torch.square)
+    ... def square(x):
+    ...     return elementwise(x, torch.square, lambda v, u: v + u)
     """
 
     def register(function: Rule) -> Rule:

@@ -133,7 +133,7 @@ def _log10(x: Any) -> Any:
     return torch.log(x) / math.log(10.0)
 
 
-@rule("pow", "__pow__", "__rpow__", torch.float_power)
+@rule("pow", "__pow__", "__rpow__")
 def _pow(x: Any, exponent: Any) -> Any:
     """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
     if isinstance(exponent, Pair | Tensor):
@@ -153,20 +153,34 @@ def _clone(x: Pair, *_: Any, **__: Any) -> Pair:
     return linear(x, lambda y: y, lambda c: c)
 
 
-def _convert(dtype: torch.dtype) -> Any:
-    def convert(x: Pair) -> Pair:
-        return linear(x, lambda y: y.to(dtype), lambda c: fit(c, x))
-
-    return convert
-
-
-rule("double")(_convert(torch.float64))
-rule("float")(_convert(torch.float32))
-
-
-@rule("to", "type")
-def _to(x: Pair, *args: Any, **kwargs: Any) -> Pair:
+@rule("to")
+def _to(x: Any, *args: Any, **kwargs: Any) -> Any:
+    if not isinstance(x, Pair):
+        return x.to(args[0].u, *args[1:], **kwargs)
+    args = tuple(a.u if isinstance(a, Pair) else a for a in args)
     return linear(x, lambda y: y.to(*args, **kwargs), lambda c: fit(c.to(x.device), x))
+
+
+@rule("type_as")
+def _type_as(x: Any, other: Any) -> Any:
+    return x.to(other.dtype)
+
+
+@rule("double")
+def _double(x: Pair) -> Any:
+    return _to(x, torch.float64)
+
+
+@rule("float")
+def _float(x: Pair) -> Any:
+    return _to(x, torch.float32)
+
+
+@rule(F.dropout)
+def _dropout(x: Pair, p: float = 0.5, training: bool = True) -> Pair:
+    if training and p > 0:
+        raise UnsupportedOperation("discrete_grad: dropout is random; put the module in eval mode")
+    return x
 
 
 @rule(torch.conj, torch.conj_physical, torch.resolve_conj)
@@ -202,6 +216,8 @@ def _complex(re: Any, im: Any) -> Pair:
 @rule(torch.where)
 def _where(condition: Tensor, x: Any, y: Any) -> Pair:
     """A mask that does not depend on the state; one computed from it is refused where it arises."""
+    if isinstance(condition, Pair):
+        raise UnsupportedOperation("discrete_grad: where needs a condition that is no state")
     value = [
         torch.where(condition, *(getattr(z, end) if isinstance(z, Pair) else z for z in (x, y)))
         for end in ("v", "u")

@@ -48,14 +48,14 @@ def _mean(x: Pair, dim: Any = None, keepdim: bool = False, dtype: Any = None) ->
     return _sum(x, dim, keepdim, dtype) / count  # pyright: ignore[reportOperatorIssue]
 
 
-@rule(torch.norm, torch.linalg.norm, torch.linalg.vector_norm)
+@rule(torch.norm, torch.linalg.vector_norm)
 def _norm(
-    x: Pair, p: Any = 2, dim: Any = None, keepdim: bool = False, ord: Any = None, **_: Any
+    x: Pair, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None, **order: Any
 ) -> Pair:
     """√Σx², the only norm whose rule is a composition; its argument must not vanish."""
-    p = p if ord is None else ord
-    if p not in (2, "fro", None) or x.is_complex():
-        raise UnsupportedOperation(f"discrete_grad: norm of order {p!r} has no rule; only 2 has")
+    p = order.get("ord", p)
+    if p not in (2, "fro") or dtype is not None or x.is_complex():
+        raise UnsupportedOperation(f"discrete_grad: norm of order {p!r} has no rule; 2 has")
     return torch.sqrt(_sum(x * x, dim, keepdim))  # pyright: ignore
 
 

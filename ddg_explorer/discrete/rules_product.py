@@ -153,8 +153,7 @@ def _einsum(equation: str, *operands: Any) -> Pair:
         term.replace("...", "".join(letters[: x.ndim - len(term.replace("...", ""))][::-1]))
         for term, x in zip(terms.split(","), operands, strict=True)
     ]
-    widest = max((t for t in inputs), key=lambda t: sum(s in letters for s in t))
-    dots = "".join(s for s in widest if s in letters)
+    dots = "".join(s for s in letters if s in "".join(inputs))[::-1]
     if "->" not in equation:
         named = "".join(inputs)
         once = (s for s in sorted(set(named)) if named.count(s) == 1 and s not in letters)

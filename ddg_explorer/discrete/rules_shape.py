@@ -30,7 +30,7 @@ for _name in ("reshape", "view", "flatten", "unflatten", "ravel", "squeeze", "un
 
 
 @rule("reshape_as", "view_as")
-def _reshape_as(x: Pair, other: Any) -> Pair:
+def _reshape_as(x: Any, other: Any) -> Any:
     return x.reshape(other.shape)
 
 
@@ -41,7 +41,7 @@ def _expand(x: Pair, *shape: Any, size: Any = None) -> Pair:
 
 
 @rule("expand_as")
-def _expand_as(x: Pair, other: Any) -> Pair:
+def _expand_as(x: Any, other: Any) -> Any:
     return x.expand(other.shape)
 
 
@@ -230,11 +230,13 @@ def _constant(name: str) -> Callable[..., Tensor]:
     return lambda x, *args, **kwargs: getattr(torch, name)(x.u, *args, **kwargs)
 
 
-def _new_constant(name: str) -> Callable[..., Tensor]:
+def _of_end(name: str) -> Callable[..., Any]:
     return lambda x, *args, **kwargs: getattr(x.u, name)(*args, **kwargs)
 
 
 for _name in ("zeros_like", "ones_like", "full_like"):
     rule(_name)(_constant(_name))
 for _name in ("new_zeros", "new_ones", "new_full", "new_tensor"):
-    rule(_name)(_new_constant(_name))
+    rule(_name)(_of_end(_name))
+for _name in ("size", "dim", "ndimension", "numel", "nelement", "is_complex", "is_floating_point"):
+    rule(_name)(_of_end(_name))

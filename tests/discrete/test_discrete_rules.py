@@ -38,7 +38,9 @@ SHAPE_OPERATIONS: dict[str, Operation] = {
     "squeeze": lambda x: x[:, :1].squeeze(1),
     "unsqueeze": lambda x: x.unsqueeze(-2),
     "expand": lambda x: x[:, :, None].expand(-1, 4, 5, 6),
-    "expand_as": lambda x: x[:, :1].expand_as(x),
+    "expand_as": lambda x: x[:, :1].expand_as(x) * C.expand_as(x),
+    "sizes": lambda x: x.reshape(x.size(0), x.numel() // x.size(0)) * float(x.dim() + len(x)),
+    "is_": lambda x: x * (1.0 + x.is_complex() + 2 * torch.is_floating_point(x) + x.is_cuda),
     "broadcast_to": lambda x: torch.broadcast_to(x[:, :1], (2, 3, 4, 6)),
     "broadcast_tensors": lambda x: torch.broadcast_tensors(x[..., :1], C)[0],
     "repeat": lambda x: x.repeat(2, 1, 1, 3),
@@ -97,6 +99,9 @@ LINEAR_OPERATIONS: dict[str, Operation] = {
     "mul": lambda x: 2.0 * x * C,
     "div": lambda x: x / C / 2.0,
     "double": lambda x: x.float().double(),
+    "keywords": lambda x: torch.sum(input=x, axis=1, keepdims=True) * torch.mul(C, other=x),
+    "type_as": lambda x: C.float().type_as(x) * x + C.float().to(x) + x.type_as(C),
+    "dropout": nn.Dropout(0.3).eval(),
     "to": lambda x: x.to(torch.complex128).real,
     "linear": lambda x: F.linear(x, M.T, M[0]),
     "matmul right": lambda x: x @ M,
@@ -303,7 +308,7 @@ def test_every_registered_rule_is_exercised() -> None:
         RULES.update(rules)
     synonyms = {"absolute", "negative", "positive", "multiply", "divide", "true_divide"}
     synonyms |= {"subtract", "concat", "concatenate", "swapdims", "view_as", "adjoint", "H", "mH"}
-    synonyms |= {"conj_physical", "resolve_conj", "float_power", "split_with_sizes", "type"}
-    synonyms |= {"linalg_norm", "addmv", "baddbmm", "special_log1p"}
+    synonyms |= {"conj_physical", "resolve_conj", "split_with_sizes", "special_log1p"}
+    synonyms |= {"addmv", "baddbmm", "ndimension", "nelement"}
     dunder = {name for name in rules if name.startswith("__")}
     assert set(rules) - used <= synonyms | dunder
