@@ -227,6 +227,10 @@ class CollocationStepper(Stepper):
         polish = 0 if self.options.scalar_polish else POLISH_ITERATIONS
         effort = Effort(tol, polish, self.options.max_iterations)
         found = self.equation.solve(u, guess, dt, scale, effort)
+        if predicted and not self.options.adaptive and not bool(found.converged.all()):
+            # far extrapolation of a stiff transient can be worse than no guess
+            guess, predicted = torch.zeros_like(guess), False
+            found = self.equation.solve(u, guess, dt, scale, effort)
         missed = found.value - guess if predicted else found.value.view(b, self.s, -1)[:, -1]
         relative = missed.abs().amax(1) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
         if not self.exact:
