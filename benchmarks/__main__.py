@@ -10,9 +10,11 @@ import sys
 import time
 import traceback
 
+import torch
+
 from benchmarks.machine import Options, describe, pin
 from benchmarks.report import Row, summary
-from benchmarks.rows import ROWS, measure
+from benchmarks.rows import CPU_ONLY, ROWS, measure
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,7 +24,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="exit 1 if a bound is missed")
     parser.add_argument("--device", default="cpu", help="where our side runs (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="for both sides (default: 1)")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    try:
+        torch.zeros((), device=arguments.device, dtype=torch.float64)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        parser.error(f"--device {arguments.device}: {str(error).splitlines()[0]}")
+    return arguments
 
 
 def main() -> int:
@@ -35,7 +42,8 @@ def main() -> int:
         f"torch {machine['versions']['torch']}, python {machine['python']}; {machine['date']}"
     )
     rows: list[Row] = []
-    for name in arguments.only or ROWS:
+    names = [name for name in ROWS if options.on_cpu or name not in CPU_ONLY]
+    for name in arguments.only or names:
         start = time.perf_counter()
         try:
             row = measure(name, options)

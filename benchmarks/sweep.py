@@ -17,19 +17,29 @@ from ddg_explorer.integrators.base import Integrator
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A number of equal steps with one integrator; `effort` says how hard it tries."""
+
+    integrator: Integrator
+    steps: int
+    effort: str
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """A scheme with what to try, cheapest first: pairs of integrator and number of equal steps."""
+    """A scheme with what to try, cheapest first."""
 
     label: str
-    attempts: Sequence[tuple[Integrator, int]]
+    attempts: Sequence[Attempt]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An accurate enough run: its scheme, and its error against the reference."""
+    """An accurate enough run of a candidate, and its error against the reference."""
 
     label: str
     integrator: Integrator
+    effort: str
     run: Run
     error: float
 
@@ -53,15 +63,16 @@ class Target:
 
         An attempt that does not converge counts as one that is not accurate enough.
         """
-        for integrator, steps in candidate.attempts:
+        for attempt in candidate.attempts:
+            work = (attempt.integrator, attempt.steps, options)
             try:
-                run = self.integrate(integrator, steps, options, 1)
+                run = self.integrate(*work, 1)
             except RuntimeError:
                 continue
             if relative_error(run.u, self.reference) <= self.bound:
-                run = self.integrate(integrator, steps, options, options.repeats(5))
+                run = self.integrate(*work, options.repeats(5))
                 error = relative_error(run.u, self.reference)
-                return Trial(candidate.label, integrator, run, error)
+                return Trial(candidate.label, attempt.integrator, attempt.effort, run, error)
         return None
 
 
@@ -78,13 +89,30 @@ def equal_steps(
     label: str, key: str, coarse: int, fine: int, *, ratio: float = 1.2, **choices: Any
 ) -> Candidate:
     """The scheme `key` with equal steps, from `coarse` to `fine` of them."""
-    integrator = INTEGRATORS[key](**choices)
-    return Candidate(label, [(integrator, n) for n in ladder(coarse, fine, ratio)])
+    make: Any = INTEGRATORS[key]
+    integrator = make(**choices)
+    counts = ladder(coarse, fine, ratio)
+    return Candidate(label, [Attempt(integrator, n, f"{n} steps") for n in counts])
+
+
+def adaptive(label: str, key: str, rtols: Sequence[float], **choices: Any) -> Candidate:
+    """The scheme `key` with Δt chosen by its own error estimate, for falling tolerances."""
+    make: Any = INTEGRATORS[key]
+    return Candidate(label, [Attempt(make(rtol=x, **choices), 1, f"rtol {x:.1e}") for x in rtols])
+
+
+def fine_solution(
+    dynamics: Dynamics, u0: Tensor, until: float, steps: int, options: Options
+) -> Tensor:
+    """u(until) by collocation of order 8 in equal steps, solved to 1e-13."""
+    make: Any = INTEGRATORS["collocation8"]
+    integrator = make(adaptive=False, tol=1e-13)
+    return timed_run(dynamics, u0, until / steps, steps, integrator, options, repeats=1).u
 
 
 def report(row: Row, trials: Sequence[Trial], prefix: str = "") -> None:
     """Time, error, Δt and iterations of every trial."""
     for trial in trials:
-        label = f"{prefix}{trial.label}, {trial.run.steps} steps"
+        label = f"{prefix}{trial.label}, {trial.effort}"
         row.add(f"{label}: s per unit time", trial.run.per_unit_time, "s")
         row.add(f"{label}: error", trial.error)

@@ -19,6 +19,8 @@ ROWS = (
     "import_time",
     "live_view",
 )
+CPU_ONLY = ("import_time", "live_view")
+"""Rows that have nothing to do with a device."""
 
 
 def measure(name: str, options: Options) -> Row:

@@ -69,7 +69,7 @@ def _compare(row: Row, system: System, u0: torch.Tensor, seconds: float) -> None
         begin = time.perf_counter()
         for _ in range(STEPS_WITH_FSOLVE):
             v, info, ok, message = fsolve(equation, u, args=(u,), xtol=1e-13, full_output=True)
-            evaluations += info["nfev"]
+            evaluations += int(info["nfev"])
             residual = max(residual, float(np.abs(info["fvec"]).max()))
             if ok != 1 and residual > RESIDUAL:
                 raise RuntimeError(f"fsolve: {message}")
