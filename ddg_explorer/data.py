@@ -9,14 +9,23 @@ system it came from, so that a model trained on it knows where it applies.
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.io import TRAJECTORY_SUFFIXES, atomic, checked_path
+from ddg_explorer.systems import System
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -26,15 +35,21 @@ class Dataset:
     Attributes
     ----------
     u
-        `(trajectories, frames, *state_shape)`, float64, at least 2 frames.
+        `(trajectories, frames, *state_shape)`, float64 or float32, at least 2 frames.
     dt
         Δt (nondimensional).
     grid
         The periodic grid of a field, None for an ODE.
     context
-        `{"system": name, "parameters": {…}}` where known; what `Model.misfit` compares.
+        `{"system": name, "operator": …, "parameters": {…}, "structure": {…}}`, what is known of
+        the system: `Model.misfit` compares it, a model takes its G from it.
     recipe
         How the data were made or where they were read, for a model's card.
+
+    Raises
+    ------
+    ValueError
+        One line for a wrong shape or dtype, values that are not finite, or a Δt ≤ 0.
     """
 
     u: Tensor
@@ -44,29 +59,37 @@ class Dataset:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        d = 1 if self.grid is None else 1 + self.grid.ndim
-        if self.u.ndim != 2 + d:
-            kind = "(trajectories, frames, d)" if d == 1 else "(trajectories, frames, C, *grid)"
-            raise ValueError(f"u has shape {tuple(self.u.shape)}: needs {kind}")
-        if self.grid is not None and tuple(self.u.shape[3:]) != self.grid.shape:
-            raise ValueError(f"u has grid {tuple(self.u.shape[3:])}: needs {self.grid.shape}")
-        if self.u.shape[0] < 1 or self.u.shape[1] < 2:
-            raise ValueError(f"u has shape {tuple(self.u.shape)}: needs 2 frames or more")
-        if not bool(torch.isfinite(self.u).all()):
-            raise ValueError("u: has values that are not finite (NaN or infinity)")
-        if not self.dt > 0:
-            raise ValueError(f"dt={self.dt}: must be positive")
+        shape = tuple(self.u.shape)
+        axes = 0 if self.grid is None else self.grid.ndim
+        if self.u.dtype not in (torch.float32, torch.float64):
+            raise ValueError(f"u has dtype {self.u.dtype}: needs float64 or float32")
+        if len(shape) != 3 + axes:
+            kind = "(trajectories, frames, C, *grid)" if axes else "(trajectories, frames, d)"
+            raise ValueError(f"u has shape {shape}: needs {kind}")
+        if self.grid is not None and shape[3:] != self.grid.shape:
+            raise ValueError(f"u has shape {shape}: the grid has {self.grid.shape} points")
+        if shape[0] < 1 or shape[1] < 2 or shape[2] < 1:
+            raise ValueError(f"u has shape {shape}: needs 1 trajectory of 2 frames or more")
+        finite = torch.isfinite(self.u).flatten(2).all(-1)
+        if not bool(finite.all()):
+            row, frame = torch.nonzero(~finite)[0].tolist()
+            raise ValueError(f"u: not finite (NaN or infinity) in trajectory {row}, frame {frame}")
+        if not (math.isfinite(self.dt) and self.dt > 0):
+            raise ValueError(f"dt={self.dt}: must be finite and positive")
 
     @property
     def state_shape(self) -> tuple[int, ...]:
+        """(d,) or (C, *grid)."""
         return tuple(self.u.shape[2:])
 
     @property
     def trajectories(self) -> int:
+        """Number of trajectories."""
         return self.u.shape[0]
 
     @property
     def frames(self) -> int:
+        """States per trajectory."""
         return self.u.shape[1]
 
     def select(self, rows: Tensor | slice) -> Dataset:
@@ -86,18 +109,91 @@ class Dataset:
 
     def with_noise(self, level: float, seed: int) -> Dataset:
         """Add N(0, (level · RMS)²) to every value; RMS of each channel over the whole set."""
-        if level < 0:
-            raise ValueError(f"level={level}: must not be negative")
+        if not (math.isfinite(level) and level >= 0):
+            raise ValueError(f"level={level}: must be finite and not negative")
         axes = [0, 1, *range(3, self.u.ndim)]
         rms = self.u.square().mean(axes, keepdim=True).sqrt()
         noise = torch.randn(
             self.u.shape, generator=torch.Generator().manual_seed(seed), dtype=self.u.dtype
         )
-        recipe = {**self.recipe, "noise": level, "noise_seed": seed}
+        recipe = {**self.recipe, "relative_noise": level, "relative_noise_seed": seed}
         return replace(self, u=self.u + level * rms * noise, recipe=recipe)
 
     def digest(self) -> str:
-        """SHA-256 of the states and Δt, first 16 hexadecimal digits."""
-        content = hashlib.sha256(self.u.contiguous().numpy().tobytes())
-        content.update(repr((self.dt, self.state_shape)).encode())
+        """SHA-256 of states, shape and Δt, first 16 hexadecimal digits."""
+        content = hashlib.sha256(self.u.detach().cpu().contiguous().numpy().tobytes())
+        content.update(repr((self.dt, tuple(self.u.shape), str(self.u.dtype))).encode())
         return content.hexdigest()[:16]
+
+    def to_xarray(self) -> xr.Dataset:
+        """As a dataset with dimensions trajectory, time, channel, x, y (component for an ODE)."""
+        import xarray as xr
+
+        arrays = self._arrays()
+        names = ("component",) if self.grid is None else ("channel", *arrays["axes"])
+        coordinates = {"time": arrays["t"], **arrays["axes"]}
+        variables = {"u": (("trajectory", "time", *names), arrays["u"], {"units": "1"})}
+        return xr.Dataset(variables, coordinates, self._attributes())
+
+    def save(self, path: str | Path) -> Path:
+        """Write a `.nc` or `.npz` file, atomically, that `read_dataset` reads; return its path.
+
+        Raises
+        ------
+        ValueError
+            For any other suffix, or a folder that does not exist.
+        """
+        target = checked_path(path, TRAJECTORY_SUFFIXES)
+        with atomic(target) as temporary:
+            if target.suffix == ".nc":
+                # checksums: a damaged file is refused instead of trained on
+                chunks = {"chunksizes": (1, *self.u.shape[1:]), "fletcher32": True}
+                self.to_xarray().to_netcdf(temporary, engine="h5netcdf", encoding={"u": chunks})
+                return target
+            arrays = self._arrays()
+            axes = {f"axis_{name}": points for name, points in arrays["axes"].items()}
+            attributes = np.array(json.dumps(self._attributes()))
+            with temporary.open("wb") as file:
+                np.savez(file, u=arrays["u"], t=arrays["t"], attributes=attributes, **axes)
+        return target
+
+    def _arrays(self) -> dict[str, Any]:
+        axes = {}
+        if self.grid is not None:
+            points = zip("xyz", self.grid.shape, self.grid.spacing, strict=False)
+            axes = {name: np.arange(n) * h for name, n, h in points}
+        t = np.arange(self.frames) * self.dt
+        return {"u": self.u.detach().cpu().numpy(), "t": t, "axes": axes}
+
+    def _attributes(self) -> dict[str, str]:
+        """Context, recipe and side lengths as JSON."""
+        values: dict[str, Any] = {"context": dict(self.context), "recipe": dict(self.recipe)}
+        if self.grid is not None:
+            values["length"] = list(self.grid.length)
+        return {name: json.dumps(value) for name, value in values.items()}
+
+
+def context_of(system: System) -> dict[str, Any]:
+    """What a model must know of the system it learns: name, operator, parameters, G."""
+    context = {"system": system.name, "parameters": dict(system.values)}
+    if system.operator is not None:
+        context["operator"] = system.operator
+    structure = specification_of(system)
+    if structure is not None:
+        context["structure"] = structure
+    return context
+
+
+def specification_of(system: System) -> dict[str, Any] | None:
+    """G of a true system as `models.operators` names it; None where it has no name there."""
+    key = system.structure_key
+    if key in ("symplectic", "minus_identity"):
+        return {"kind": key}
+    if key in ("d_dx", "laplacian", "strain_wave"):
+        return {"kind": key, "operator": system.operator}
+    if key == "damped_symplectic":
+        return {"kind": key, "friction": system.values["friction"]}
+    if key == "damped_strain_wave":
+        friction = system.values["friction"]
+        return {"kind": "strain_wave", "operator": system.operator, "friction": friction}
+    return None

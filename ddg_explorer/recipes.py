@@ -4,7 +4,8 @@ A recipe and a seed determine every number. Data sets are cached by a hash of bo
 cache folder (netCDF, written atomically), so that a second call only reads.
 
 The published recipes are those of Matsubara, Ishikawa and Yaguchi (2020, arXiv:1905.08604) and, for
-the ODEs, of Greydanus, Dzamba and Yosinski (2019, arXiv:1906.01563).
+the ODEs, of Greydanus, Dzamba and Yosinski (2019, arXiv:1906.01563). Training and test sets differ
+in their seeds, which never draw the same state twice.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddg_explorer.data import Dataset
-from ddg_explorer.grids import Grid
-from ddg_explorer.io import atomic
+from ddg_explorer.data import Dataset, context_of
+from ddg_explorer.own_data import read_dataset
 from ddg_explorer.simulation import simulate
 from ddg_explorer.systems import SYSTEMS, PresetSystem
 
 CACHE_VERSION = 1
 """Raised when the same recipe no longer gives the same numbers."""
+TRAIN_SEED, TEST_SEED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class DataRecipe:
     system, preset, options
         The true system: key of `SYSTEMS`, its preset and keywords.
     dt, steps
-        Δt between frames and frames after the first (nondimensional).
+        Δt between frames, and frames after the first (nondimensional).
     trajectories
         Number of initial states, drawn by the seed.
-    integrator, substeps
-        Scheme of the true trajectory and its steps per Δt.
+    integrator
+        Scheme of the true trajectory, one step per Δt (adaptive ones take as many as they need).
     noise
-        Standard deviation of the Gaussian noise added to every observed value.
-    structure
-        G as `models.operators` names it.
+        Standard deviation of the Gaussian noise added to every observed value (nondimensional).
+    test
+        What differs in the rollouts of the test: other initial states, no noise.
     """
 
     system: str
@@ -55,32 +56,57 @@ class DataRecipe:
     steps: int
     trajectories: int
     integrator: str = "discrete_gradient"
-    substeps: int = 1
     noise: float = 0.0
-    structure: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    test: Mapping[str, Any] = field(default_factory=dict)
 
     def make_system(self) -> PresetSystem:
         """The true system."""
         return SYSTEMS[self.system](self.preset, **self.options)
 
+    def for_test(self) -> DataRecipe:
+        """The recipe of the rollouts that a model is tested on."""
+        return replace(self, **self.test, test={})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; without `test`, which does not enter the numbers."""
+        values = asdict(self)
+        del values["test"]
+        return values
+
     def digest(self, seed: int) -> str:
         """SHA-256 of recipe, seed and cache version, first 16 hexadecimal digits."""
-        content = json.dumps([CACHE_VERSION, asdict(self), seed], sort_keys=True)
+        content = json.dumps([CACHE_VERSION, self.to_dict(), seed], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
+SPRING = DataRecipe(
+    "mass_spring",
+    "published",
+    dt=20 / 99,
+    steps=99,
+    trajectories=25,
+    integrator="collocation8",
+    noise=0.1,
+    test={"preset": "published_test", "trajectories": 15, "noise": 0.0},
+)
+PENDULUM = replace(SPRING, system="pendulum")
+
 DATA_RECIPES: dict[str, DataRecipe] = {
     "kdv": DataRecipe(
-        "kdv", "published", dt=1e-3, steps=500, trajectories=90, structure={"kind": "d_dx"}
+        "kdv", "published", dt=1e-3, steps=500, trajectories=90, test={"trajectories": 10}
     ),
-    "ch": DataRecipe(
-        "cahn_hilliard",
+    "kdv_textbook": DataRecipe(
+        "kdv",
         "published",
-        dt=1e-4,
+        dt=1e-3,
         steps=500,
         trajectories=90,
-        structure={"kind": "laplacian"},
+        options={"alpha": 6.0, "beta": -1.0},
+        test={"trajectories": 10},
+    ),
+    "ch": DataRecipe(
+        "cahn_hilliard", "published", dt=1e-4, steps=500, trajectories=90, test={"trajectories": 10}
     ),
     "ch2d": DataRecipe(
         "cahn_hilliard_2d",
@@ -88,28 +114,11 @@ DATA_RECIPES: dict[str, DataRecipe] = {
         dt=2e-4,
         steps=80,
         trajectories=16,
-        structure={"kind": "laplacian"},
+        test={"trajectories": 5, "steps": 200},
     ),
-    "spring": DataRecipe(
-        "mass_spring",
-        "published",
-        dt=20 / 99,
-        steps=99,
-        trajectories=25,
-        integrator="collocation8",
-        noise=0.1,
-        structure={"kind": "symplectic"},
-    ),
-    "pendulum": DataRecipe(
-        "pendulum",
-        "published",
-        dt=20 / 99,
-        steps=99,
-        trajectories=25,
-        integrator="collocation8",
-        noise=0.1,
-        structure={"kind": "symplectic"},
-    ),
+    "spring": SPRING,
+    "pendulum": PENDULUM,
+    "pendulum_damped": replace(PENDULUM, noise=0.01, options={"friction": 0.2}),
     "two-body": DataRecipe(
         "two_body",
         "published",
@@ -117,114 +126,135 @@ DATA_RECIPES: dict[str, DataRecipe] = {
         steps=499,
         trajectories=800,
         integrator="collocation8",
-        structure={"kind": "symplectic"},
+        test={"trajectories": 15},
     ),
 }
-"""Name → recipe of the training data; `seed` chooses the draw, held-out sets use other seeds."""
+"""Name → recipe. `pendulum_damped` stands in for the measured pendulum, whose data are not free."""
 
 
 def make_dataset(
     recipe: str | DataRecipe,
     *,
-    seed: int = 0,
+    seed: int = TRAIN_SEED,
     trajectories: int | None = None,
-    cache: Path | None = None,
+    steps: int | None = None,
+    cache: bool | str | Path = True,
 ) -> Dataset:
-    """The data set of a recipe.
+    """The training data of a recipe.
 
     Parameters
     ----------
     recipe
         Key of `DATA_RECIPES`, or a recipe.
     seed
-        Of initial states and noise.
-    trajectories
-        Instead of the recipe's number.
+        Of initial states and noise. Trajectory i of a seed is the same in a set of any size.
+    trajectories, steps
+        Instead of the recipe's numbers.
     cache
-        Folder to keep it in; None: the user's cache folder.
+        Whether to keep it in the user's cache folder, or the folder to keep it in.
 
     Raises
     ------
     ValueError
-        For an unknown name, or a true trajectory that does not converge.
+        For an unknown name, numbers out of range, a true trajectory that does not converge, or a
+        cache folder that cannot be written to.
     """
-    if isinstance(recipe, str):
-        if recipe not in DATA_RECIPES:
-            raise ValueError(f"data={recipe!r}: use one of {', '.join(DATA_RECIPES)}")
-        recipe = DATA_RECIPES[recipe]
+    recipe = resolve_recipe(recipe)
     if trajectories is not None:
         recipe = replace(recipe, trajectories=trajectories)
-    system = recipe.make_system()
-    folder = _cache_folder() if cache is None else cache
-    path = folder / f"{recipe.system}-{recipe.digest(seed)}.nc"
-    if path.is_file():
-        states = _read(path)
-    else:
-        states = _observe(recipe, system, seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        _write(states, recipe, seed, path)
-    return Dataset(
-        states,
-        recipe.dt,
-        system.grid,
-        context=context_of(system, recipe.structure),
-        recipe={**asdict(recipe), "seed": seed},
+    if steps is not None:
+        recipe = replace(recipe, steps=steps)
+    path = _cache_path(recipe, seed, cache)
+    data = None if path is None else _cached(path)
+    if data is None:
+        data = _observe(recipe, seed)
+        if path is not None:
+            _keep(data, path)
+    return data
+
+
+def make_test(
+    recipe: str | DataRecipe,
+    *,
+    seed: int = TEST_SEED,
+    trajectories: int | None = None,
+    steps: int | None = None,
+    cache: bool | str | Path = True,
+) -> Dataset:
+    """The true rollouts that a model of this recipe is tested on; see `make_dataset`."""
+    return make_dataset(
+        resolve_recipe(recipe).for_test(),
+        seed=seed,
+        trajectories=trajectories,
+        steps=steps,
+        cache=cache,
     )
 
 
-def context_of(system: PresetSystem, structure: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model must know of the system it learns: name, parameters, grid and G."""
-    return {
-        "system": system.name,
-        "parameters": dict(system.values),
-        "grid": grid_values(system.grid),
-        "structure": dict(structure),
-    }
+def resolve_recipe(recipe: str | DataRecipe) -> DataRecipe:
+    """The recipe of that name, or the given one; ValueError for an unknown name."""
+    if isinstance(recipe, DataRecipe):
+        return recipe
+    if recipe not in DATA_RECIPES:
+        raise ValueError(f"data={recipe!r}: use one of {', '.join(DATA_RECIPES)}")
+    return DATA_RECIPES[recipe]
 
 
-def grid_values(grid: Grid | None) -> dict[str, list[Any]] | None:
-    """A grid as plain values, None for an ODE."""
-    return None if grid is None else {"shape": list(grid.shape), "length": list(grid.length)}
+def published_energy(recipe: str | DataRecipe, u: Tensor) -> Tensor:
+    """The energy that the published tables compare, one number per state.
+
+    H, except for the pendulum, whose published "energy" is q² + p².
+    """
+    system = resolve_recipe(recipe).make_system()
+    return u.square().sum(-1) if system.name == "pendulum" else system.energy(u)
 
 
-def _observe(recipe: DataRecipe, system: PresetSystem, seed: int) -> Tensor:
+def _observe(recipe: DataRecipe, seed: int) -> Dataset:
+    system = recipe.make_system()
     run = simulate(
         system,
         system.initial(seed, recipe.trajectories),
-        dt=recipe.dt / recipe.substeps,
-        steps=recipe.steps * recipe.substeps,
+        dt=recipe.dt,
+        steps=recipe.steps,
         integrator=recipe.integrator,
-        save_every=recipe.substeps,
     )
     if run.reason:
         raise ValueError(f"data={recipe.system!r}: the true trajectory failed: {run.reason}")
     states = run.u.transpose(0, 1).contiguous()
     if recipe.noise:
-        # the second stream of this seed: the first one drew the initial states
-        generator = torch.Generator().manual_seed(seed + 2**32)
-        noise = torch.randn(states.shape, generator=generator, dtype=states.dtype)
-        states = states + recipe.noise * noise
-    return states
+        # far from all seeds of initial states
+        generator = torch.Generator().manual_seed(2**63 - 1 - seed)
+        shape = tuple(states.shape[1:])
+        rows = [torch.randn(shape, generator=generator, dtype=states.dtype) for _ in states]
+        states = states + recipe.noise * torch.stack(rows)
+    made = {**recipe.to_dict(), "seed": seed}
+    return Dataset(states, recipe.dt, system.grid, context=context_of(system), recipe=made)
 
 
-def _cache_folder() -> Path:
-    from platformdirs import user_cache_path
+def _cache_path(recipe: DataRecipe, seed: int, cache: bool | str | Path) -> Path | None:
+    if cache is False:
+        return None
+    if cache is True:
+        from platformdirs import user_cache_path
 
-    return user_cache_path("ddg_explorer") / "data"
-
-
-def _write(states: Tensor, recipe: DataRecipe, seed: int, path: Path) -> None:
-    import xarray as xr
-
-    names = ("trajectory", "time", *(f"axis_{k}" for k in range(states.ndim - 2)))
-    dataset = xr.Dataset({"u": (names, states.numpy())})
-    dataset.attrs["recipe"] = json.dumps({**asdict(recipe), "seed": seed})
-    with atomic(path) as file:
-        dataset.to_netcdf(file, engine="h5netcdf")
+        cache = user_cache_path("ddg_explorer") / "data"
+    return Path(cache) / f"{recipe.system}-{recipe.digest(seed)}.nc"
 
 
-def _read(path: Path) -> Tensor:
-    import xarray as xr
+def _cached(path: Path) -> Dataset | None:
+    """What is kept, None where there is nothing or the file is damaged: then it is made again."""
+    try:
+        return read_dataset(path)
+    except ValueError:
+        return None
 
-    with xr.open_dataset(path, engine="h5netcdf") as dataset:
-        return torch.from_numpy(dataset["u"].values)
+
+def _keep(data: Dataset, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data.save(path)
+    except OSError as error:
+        raise ValueError(
+            f"cache={str(path.parent)!r}: cannot be written to ({error.strerror}); "
+            "name another folder, or pass cache=False"
+        ) from None

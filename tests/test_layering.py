@@ -24,7 +24,7 @@ ROOMS = (
     {"solve"},
     {"integrators"},
     {"frames", "rollout", "trajectory", "recording", "simulation"},
-    {"data", "recipes", "training", "diagnostics", "paper"},
+    {"data", "tables", "own_data", "recipes", "training", "diagnostics", "paper"},
     {"cli", "commands", "app"},
 )
 # Neighbours that must not know each other all the same: room → what it must not import.

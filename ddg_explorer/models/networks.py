@@ -199,7 +199,7 @@ class Mobility(nn.Module):
 
 
 def dense(features: int, out: int, generator: torch.Generator, dtype: torch.dtype) -> nn.Linear:
-    """A dense layer with orthogonal weights and zero biases; the global generator is not drawn from."""
+    """A dense layer, orthogonal weights and zero biases; leaves the global generator alone."""
     layer = nn.Linear(features, out, device="meta", dtype=dtype).to_empty(device="cpu")
     with torch.no_grad():
         layer.weight.copy_(orthogonal(out, features, generator))

@@ -5,7 +5,7 @@ The same recipe and seed give the same initial weights, bit by bit on a CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol
 
@@ -147,7 +147,7 @@ class ModelRecipe:
         network = self._network(grid, generator)
         if self.model == "symplectic_form":
             options["one_form"] = VectorField(self.state_shape, None, **self._perceptron(generator))
-        make: Callable[..., Model] = MODELS[self.model]
+        make: Any = MODELS[self.model]
         model = make(network, structure, self.state_shape, grid, **options)
         model.recipe = self
         return model

@@ -1,0 +1,259 @@
+"""A person's own trajectories as a `Dataset`, from `.npz`, tables, netCDF or Zarr.
+
+    netCDF, Zarr     dimensions by name: time; trajectory (or batch); component for an ODE, channel
+                     and x[, y[, z]] for a field. Coordinates time and x, y, z are read.
+    .npz             array u (trajectory, time, component) or (trajectory, time, channel, x[, y]);
+                     optional t (time,) and axis_x, axis_y (points,), which make it a field as
+                     `length` does.
+    .csv .tsv .txt   one row per time; columns time (or t) and trajectory (or trial), all others the
+                     components of an ODE in this order, or with `length` the points of one channel.
+
+The trajectory dimension may be left out where there is one only. Files of `Trajectory.save` and
+`Dataset.save` are read as they are. Periodic grids: the left end is a node, the right end is not.
+Times must be even to `EVEN` of a step, values real and finite.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ddg_explorer.data import Dataset, context_of
+from ddg_explorer.grids import Grid
+from ddg_explorer.systems import System
+from ddg_explorer.tables import read_table
+
+EVEN = 1e-3
+"""Largest deviation of a time or node from the even ones, in units of a step."""
+TABLES = (".csv", ".tsv", ".txt")
+READERS = (".npz", *TABLES, ".nc", ".zarr")
+AXES = ("x", "y", "z")
+
+
+@dataclass
+class Raw:
+    """What a file holds: u with trajectory and time in front, times, node coordinates, notes."""
+
+    u: np.ndarray
+    t: np.ndarray | None = None
+    axes: dict[str, np.ndarray] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def read_dataset(
+    path: str | Path,
+    *,
+    dt: float | None = None,
+    length: float | Sequence[float] | None = None,
+    variable: str | Sequence[str | int] | None = None,
+    time: str | int | None = None,
+    trajectory: str | int | None = None,
+    system: System | None = None,
+) -> Dataset:
+    """Read trajectories; see the module for the layouts.
+
+    Parameters
+    ----------
+    path
+        A `.npz`, `.csv`, `.tsv`, `.txt`, `.nc` file or a `.zarr` folder.
+    dt
+        Δt between frames; None: from the file's times, which must be even. Given, the file's times
+        are not looked at.
+    length
+        Side lengths of a field's periodic box; None: from the file, or an ODE.
+    variable
+        Name of the array, "u" by default; of a table the columns of the state, by name or number.
+    time, trajectory
+        Columns of a table by name or number, where they are not called as above.
+    system
+        The system the data are of, where known: gives the grid and what `Model.misfit` compares.
+
+    Raises
+    ------
+    ValueError
+        One line that names the file and what is wrong with it.
+    """
+    source = Path(path)
+    if source.suffix not in READERS:
+        raise ValueError(f"path={str(path)!r}: must end in {', '.join(READERS)}")
+    if not source.exists():
+        raise ValueError(f"path={str(path)!r}: no such file")
+    try:
+        if source.suffix in TABLES:
+            table = read_table(source, variable, time, trajectory)
+            raw = Raw(table.states, table.t)
+        elif source.suffix == ".npz":
+            raw = _read_npz(source, _one_name(variable), length, system)
+        else:
+            raw = _read_xarray(source, _one_name(variable))
+        return _assemble(source, raw, dt, length, system)
+    except (ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).strip("'\"").split())
+        raise ValueError(f"path={str(path)!r}: {reason}") from None
+
+
+def _one_name(variable: str | Sequence[str | int] | None) -> str | None:
+    if variable is None or isinstance(variable, str):
+        return variable
+    raise ValueError(f"variable={variable!r}: must be one name for this kind of file")
+
+
+def _pick(names: Sequence[str], variable: str | None) -> str:
+    wanted = "u" if variable is None else variable
+    if wanted in names:
+        return wanted
+    raise ValueError(f"has no variable {wanted!r}, only {', '.join(sorted(names)) or 'none'}")
+
+
+def _read_npz(
+    path: Path, variable: str | None, length: float | Sequence[float] | None, system: System | None
+) -> Raw:
+    with np.load(path, allow_pickle=False) as file:
+        u = file[_pick(list(file), variable)]
+        t = next((file[name] for name in ("t", "time") if name in file), None)
+        axes = {k: file[f"axis_{k}"] for k in AXES if f"axis_{k}" in file}
+        attributes = json.loads(str(file["attributes"])) if "attributes" in file else {}
+        recorded = "converged" in file
+    count = len(axes)
+    if system is not None:
+        count = 0 if system.grid is None else system.grid.ndim
+    elif length is not None:
+        count = 1 if isinstance(length, int | float) else len(length)
+    if recorded:
+        u = _batch_first(u, u.ndim - 2 - count)
+    elif u.ndim == 2 + count:
+        u = u[None]
+    if u.ndim != 3 + count:
+        wanted = "trajectory, time, component" if count == 0 else "trajectory, time, channel, *grid"
+        raise ValueError(f"array has shape {u.shape}: needs ({wanted}), the first may be left out")
+    return Raw(u, t, axes, attributes)
+
+
+def _batch_first(u: np.ndarray, batch: int) -> np.ndarray:
+    """(time, *batch, *state) → (trajectory, time, *state)."""
+    return np.moveaxis(u.reshape(u.shape[0], -1, *u.shape[1 + batch :]), 1, 0)
+
+
+def _read_xarray(path: Path, variable: str | None) -> Raw:
+    import xarray as xr
+
+    if path.suffix == ".zarr":
+        try:
+            import zarr  # noqa: F401  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError:
+            raise ValueError("reading .zarr needs the package zarr: pip install zarr") from None
+        opened = xr.open_zarr(path)
+    else:
+        opened = xr.open_dataset(path, engine="h5netcdf")
+    with opened as dataset:
+        array = dataset[_pick([str(name) for name in dataset.data_vars], variable)]
+        dims = [str(name) for name in array.dims]
+        batch = [name for name in dims if name == "trajectory" or name.startswith("batch")]
+        state = [name for name in ("component", "channel", *AXES) if name in dims]
+        unknown = sorted(set(dims) - {"time", *batch, *state})
+        if unknown or "time" not in dims:
+            raise ValueError(
+                f"variable {array.name!r} has dimensions ({', '.join(dims)}): needs time, and "
+                "knows trajectory, component, channel, x, y, z"
+            )
+        ordered = array.transpose("time", *batch, *state)
+        u = _batch_first(np.asarray(ordered.values), len(batch))
+        if not {"component", "channel"} & set(dims):
+            u = np.expand_dims(u, 2)
+        axes = {name: np.asarray(dataset[name].values) for name in state if name in AXES}
+        t = np.asarray(dataset["time"].values) if "time" in dataset.coords else None
+        return Raw(u, t, axes, dict(dataset.attrs))
+
+
+def _assemble(
+    path: Path,
+    raw: Raw,
+    dt: float | None,
+    length: float | Sequence[float] | None,
+    system: System | None,
+) -> Dataset:
+    if raw.u.dtype.kind not in "fiu" or raw.u.dtype.itemsize > 8:
+        raise ValueError(f"values have dtype {raw.u.dtype}: need real numbers of up to 64 bits")
+    if dt is None:
+        if raw.t is None:
+            raise ValueError("has no times: give dt")
+        dt = even_step(raw.t, "time")
+    grid = _grid(raw, length, system)
+    u = raw.u
+    if path.suffix in TABLES and grid is not None:
+        u = u[:, :, None]
+    states = torch.from_numpy(
+        np.array(u, dtype=np.float32 if u.dtype == np.float32 else np.float64)
+    )
+    recipe = _decoded(raw.attributes.get("recipe", "{}")) or {"file": path.name}
+    data = Dataset(states, float(dt), grid, _context(raw.attributes, system), recipe)
+    if system is not None and data.state_shape != system.state_shape:
+        raise ValueError(
+            f"states have shape {data.state_shape}: {system.name} has {system.state_shape}"
+        )
+    return data
+
+
+def even_step(points: np.ndarray, name: str) -> float:
+    """The step of evenly spaced increasing points; ValueError where they are not."""
+    points = np.asarray(points)
+    if points.ndim != 1 or points.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: must be one column of numbers, not {points.dtype}{points.shape}")
+    steps = np.diff(points.astype(np.float64))
+    if len(steps) < 1:
+        raise ValueError(f"{name}: needs at least two points")
+    mean = steps.mean()
+    if not (np.isfinite(steps).all() and mean > 0):
+        raise ValueError(f"{name}: must be finite and increasing")
+    worst = int(np.abs(steps - mean).argmax())
+    if abs(steps[worst] - mean) > EVEN * mean:
+        raise ValueError(
+            f"{name}: steps are uneven, {steps[worst]:.6g} after point {worst}, mean {mean:.6g}"
+        )
+    # nΔt gives Δt back to the last bit as its first step, a mean of differences does not
+    return float(steps[0] if abs(steps[0] - mean) < 1e-12 * mean else mean)
+
+
+def _grid(raw: Raw, length: float | Sequence[float] | None, system: System | None) -> Grid | None:
+    shape = raw.u.shape[3:] if raw.u.ndim > 3 else ()
+    if system is not None:
+        return system.grid
+    if length is None and "length" in raw.attributes:
+        length = _decoded(raw.attributes["length"])
+    if length is None and not shape:
+        return None
+    if not shape:
+        shape = raw.u.shape[2:]
+    if length is None:
+        if len(raw.axes) != len(shape):
+            raise ValueError("has no coordinates x, y, z: give length")
+        steps = [even_step(points, name) for name, points in raw.axes.items()]
+        length = [n * h for n, h in zip(shape, steps, strict=True)]
+    return Grid.of(shape, length, len(shape))
+
+
+def _context(attributes: Mapping[str, Any], system: System | None) -> dict[str, Any]:
+    """What is known of the system: given by the caller, else noted in the file."""
+    if system is not None:
+        return context_of(system)
+    if "context" in attributes:
+        return dict(_decoded(attributes["context"]))
+    if "system" not in attributes or "model" in attributes:
+        return {}
+    parameters = _decoded(attributes.get("parameters", "{}"))
+    known = {
+        "system": str(attributes["system"]),
+        "operator": attributes.get("operator"),
+        "parameters": {k: v for k, v in parameters.items() if not isinstance(v, str)},
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _decoded(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
