@@ -77,10 +77,11 @@ def _abs(x: Pair) -> Pair:
 def _softplus(x: Pair, beta: float = 1.0, threshold: float = 20.0) -> Pair:
     """The smooth log(1 + e^(βx))/β at both ends, without torch's switch to x at βx > threshold.
 
-    The recorded energy differs from torch's by that switch, at most e^(−threshold)/β per element.
+    The recorded energy differs from torch's by that switch, at most e^(−threshold)/β per element
+    (2e-9 by default): the law holds for the smooth function.
     """
-    if threshold < 0:
-        raise ValueError(f"threshold={threshold}: softplus needs threshold ≥ 0")
+    if threshold < 20:
+        raise ValueError(f"threshold={threshold}: softplus must be smooth, threshold ≥ 20")
 
     def smooth(y: Tensor) -> Tensor:
         return torch.relu(y) + torch.log1p(torch.exp(-(beta * y).abs())) / beta
@@ -136,11 +137,13 @@ def _log10(x: Any) -> Any:
 @rule("pow", "__pow__", "__rpow__")
 def _pow(x: Any, exponent: Any) -> Any:
     """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
+    if isinstance(x, int | float) and x <= 0:
+        raise ValueError(f"base={x}: a constant to the power of the state must be positive")
     if isinstance(exponent, Pair | Tensor):
         log: Any = torch.log(x) if isinstance(x, Pair | Tensor) else math.log(x)  # pyright: ignore
         return torch.exp(log * exponent)
-    _real(x, "pow with a number")
-    return elementwise(x, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
+    base = _real(x, "pow with a number")
+    return elementwise(base, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
 
 
 @rule(torch.neg, torch.negative)
@@ -218,16 +221,16 @@ def _where(condition: Tensor, x: Any, y: Any) -> Pair:
     """A mask that does not depend on the state; one computed from it is refused where it arises."""
     if isinstance(condition, Pair):
         raise UnsupportedOperation("discrete_grad: where needs a condition that is no state")
-    value = [
+    v, u = (
         torch.where(condition, *(getattr(z, end) if isinstance(z, Pair) else z for z in (x, y)))
         for end in ("v", "u")
-    ]
+    )
     pulls = [
-        (z, functools.partial(_masked, z, condition if z is x else ~condition))
-        for z in (x, y)
+        (z, functools.partial(_masked, z, mask))
+        for z, mask in ((x, condition), (y, ~condition))
         if isinstance(z, Pair)
     ]
-    return record(value[0], value[1], *pulls)
+    return record(v, u, *pulls)
 
 
 def _masked(x: Pair, condition: Tensor, c: Tensor) -> Tensor:

@@ -129,9 +129,9 @@ def square(v: Tensor, u: Tensor) -> Tensor:
 def power(v: Tensor, u: Tensor, exponent: float) -> Tensor:
     """Slope of xᵖ for a number p; v, u ≥ 0 unless p is an integer.
 
-    Integers: factored sums of products. Others: for |pL| < 2, L = log(v/u),
-    p (v u)^(p/2) · log[v, u] · sinh(pL/2)/(pL/2); for ends farther apart the plain quotient, which
-    loses no digits there.
+    Integers: factored sums of products, accurate as stated up to |p| = 17. Others: for |pL| < 2,
+    L = log(v/u), p (v u)^(p/2) · log[v, u] · sinh(pL/2)/(pL/2); for ends farther apart the plain
+    quotient, which loses no digits there.
     """
     if exponent in (0.5, -0.5):
         return sqrt(v, u) if exponent > 0 else rsqrt(v, u)
@@ -153,11 +153,15 @@ def _power_sum(v: Tensor, u: Tensor, total: Tensor, n: int) -> Tensor:
         return torch.ones_like(u)
     if n == 2:
         return total
-    if n == 3:
-        return (v * v + u * u) + v * u
+    squares, product = v * v + u * u, v * u
+    if n % 3 == 0:
+        first = squares + product
+        if n == 3:
+            return first
+        return first * _power_sum(v**3, u**3, total * (squares - product), n // 3)
     ends = total * _power_sum(v, -u, v - u, k) if k % 2 else v**k + u**k
     if n % 2:
-        return ends * _power_sum(v, u, total, k + 1) - (v * u) ** k
+        return ends * _power_sum(v, u, total, k + 1) - product**k
     return ends * _power_sum(v, u, total, k)
 
 
@@ -176,7 +180,7 @@ def _real_power(v: Tensor, u: Tensor, p: float) -> Tensor:
     high = torch.where(zero, 1.0, high)
     distance = torch.where(near | zero, 1.0, high - low)
     edge = (high if p > 0 else low) ** (0.5 * p) / torch.sqrt(distance)
-    far = math.copysign(1.0, p) * edge * edge * (1 - (low / high) ** abs(p))
+    far = math.copysign(1.0, p) * edge * (edge * (1 - (low / high) ** abs(p)))
     far = torch.where(zero, 0.0 if p > 1 else math.copysign(math.inf, p), far)
     return torch.where(near, close, far)
 

@@ -289,6 +289,8 @@ def test_refused_with_one_clear_line(name: str) -> None:
         (lambda x: x * 1.0, (2, 3), (2, 3), r"returned shape \(2, 3\) for a state of shape \(2, 3"),
         (lambda x: x.sum(0), (2, 3), (2, 3), r"returned shape \(3,\)"),
         (lambda x: x.sum(-1) + 0j, (2, 3), (2, 3), "complex128: must be real"),
+        (lambda x: (-2.0) ** x.sum(-1), (2, 3), (2, 3), "base=-2.0: .* must be positive"),
+        (lambda x: F.softplus(x, 1, 5).sum(-1), (2, 3), (2, 3), "threshold=5: .* ≥ 20"),
         (lambda x: x.sum(-1), (2, 3), (3,), r"v has shape torch.Size\(\[2, 3\]\)"),
     ],
 )

@@ -81,6 +81,7 @@ SHAPE_OPERATIONS: dict[str, Operation] = {
     "tril": lambda x: torch.tril(x, 1),
     "triu": lambda x: x.triu(),
     "where": lambda x: torch.where(WHERE, x * 2.0, C),
+    "where same": lambda x: torch.where(WHERE, x, x),
     "where two": lambda x: torch.where(WHERE, 0.5, x) * torch.where(WHERE, x, x.roll(1, -1)),
 }
 

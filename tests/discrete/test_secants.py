@@ -42,6 +42,7 @@ def _gelu_tanh(x: mp.mpf) -> mp.mpf:
     return x / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3)))
 
 
+_EXPONENTS = (3, 4, 5, 6, 7, 8, 9, 12, 13, 17, -1, -2, -3, -12, 1.5, 2.5, -1.5, 0.125)
 CASES = {
     "tanh": Case(activations.tanh, mp.tanh),
     "sigmoid": Case(activations.sigmoid, lambda x: 1 / (1 + mp.exp(-x))),
@@ -65,7 +66,7 @@ CASES = {
     "reciprocal": Case(secants.reciprocal, lambda x: 1 / x),
     "square": Case(secants.square, lambda x: x * x),
     "abs": Case(secants.absolute, abs),
-    **{f"power {p}": _power(p) for p in (3, 4, 5, 6, 7, 12, -1, -2, -3, 1.5, 2.5, -1.5, 0.125)},
+    **{f"power {p}": _power(p) for p in _EXPONENTS},
 }
 
 
