@@ -114,6 +114,10 @@ def train(
     chosen = optimizer or default_optimizer(model)
     if chosen not in OPTIMISERS:
         raise ValueError(f"optimizer={optimizer!r}: use one of {', '.join(OPTIMISERS)}")
+    if data.state_shape != model.state_shape:
+        raise ValueError(
+            f"data have states {data.state_shape}: the model's are {model.state_shape}"
+        )
     total = DEFAULT_STEPS[chosen] if steps is None else steps
     if total < 1:
         raise ValueError(f"steps={steps}: must be at least 1")
@@ -180,7 +184,11 @@ def _loop(
     every = report_every or max(1, steps // 100)
     unit = mean_change(data)
     if checkpoint is not None and Path(checkpoint).is_file():
-        first = _resume(read_snapshot(checkpoint, settings), model, run, generator)
+        snapshot = read_snapshot(checkpoint, settings)
+        first = _resume(snapshot, model, run, generator)
+        if first == steps:
+            held_out = None if validation is None else relative_loss(model, validation, unit)
+            yield Progress(steps, steps, snapshot.loss, held_out, 0.0, 0.0, done=True)
     begin = time.perf_counter()
     for step in range(first, steps):
         loss = run.advance(step) / (1.0 if settings["optimizer"] == "lm" else unit)
@@ -191,7 +199,7 @@ def _loop(
         if checkpoint is not None and not failed:
             weights = model.state_dict()
             state = generator.get_state()
-            Snapshot(taken, settings, weights, run.state(), state).write(checkpoint)
+            Snapshot(taken, loss, settings, weights, run.state(), state).write(checkpoint)
         elapsed = time.perf_counter() - begin
         yield Progress(
             taken,

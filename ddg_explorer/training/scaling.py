@@ -65,7 +65,7 @@ def whitening(stencils: Tensor) -> tuple[Tensor, Tensor]:
 def initialise_small(model: Model, generator: torch.Generator) -> None:
     """Start a small whitened network for second-order training.
 
-    W₁ ~ 0.8 N(0, 1), b₁ ~ U(±1), W₂ … orthogonal, b₂ … ~ U(±½), w ~ N(0, 1)/√h.
+    W₁ ~ 0.8 N(0, 1), b₁ ~ U(±1), W₂ … orthogonal, b₂ … ~ U(±½), w ~ N(0, 1)/√h, c = 1.
     """
     for part, _ in perceptrons(model):
         first, *middle, last = part.layers
@@ -76,6 +76,7 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
             layer.bias.copy_(_uniform(layer.bias, 0.5, generator))
         last.weight.copy_(_normal(last.weight, generator) / math.sqrt(last.in_features))
         last.bias.zero_()
+        part.scale.fill_(1.0)
 
 
 def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:

@@ -2,7 +2,7 @@
 
 One safetensors file, written under another name and renamed when complete, so that a run killed at
 any point finds the last complete one: weights and buffers, the optimiser's tensors, the generator's
-state, and in the metadata the step, the settings and the history of losses.
+state, and in the metadata the step, its loss and the settings.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Snapshot:
 
     Attributes
     ----------
-    step
-        Steps taken.
+    step, loss
+        Steps taken, and the loss of the last one.
     settings
         What was trained on what, and how; a run resumes only with the same.
     weights, optimiser, generator
@@ -37,6 +37,7 @@ class Snapshot:
     """
 
     step: int
+    loss: float
     settings: dict[str, Any]
     weights: dict[str, Tensor]
     optimiser: dict[str, Tensor]
@@ -48,7 +49,7 @@ class Snapshot:
         tensors |= {f"optimiser/{name}": t for name, t in self.optimiser.items()}
         tensors["generator"] = self.generator
         tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-        content = json.dumps({"step": self.step, "settings": self.settings})
+        content = json.dumps({"step": self.step, "loss": self.loss, "settings": self.settings})
         with atomic(checked_path(path, (SUFFIX,))) as file:
             save_file(tensors, file, metadata={"ddg_explorer_training": content})
 
@@ -75,6 +76,7 @@ def read_snapshot(path: str | Path, settings: dict[str, Any]) -> Snapshot:
             raise ValueError(f"checkpoint={str(path)!r}: {name} was {was!r}, is now {now!r}")
     return Snapshot(
         content["step"],
+        content["loss"],
         content["settings"],
         _part(tensors, "weights/"),
         _part(tensors, "optimiser/"),

@@ -1,0 +1,123 @@
+"""Residuals at single sites, and the closed-form Jacobian against the automatic one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from training_cases import dgnet, kdv, pendulum, shaken, trajectories
+
+from ddg_explorer.discrete import ACTIVATIONS
+from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.training.levenberg_marquardt import AutomaticJacobian, closed_form_applies
+from ddg_explorer.training.patches import Windows, centre_residual, reach
+from ddg_explorer.training.stencil_jacobian import StencilJacobian
+
+DATA = {
+    "kdv": kdv(count=2, steps=6),
+    "pendulum": pendulum(count=2, steps=6),
+    "cahn_hilliard_2d": trajectories("cahn_hilliard_2d", count=1, steps=2, dt=2e-4, n=16),
+}
+
+
+def compare(name, *, sites=1, **options):
+    """Largest relative difference of closed and automatic residuals and Jacobian columns."""
+    data = DATA[name]
+    model = shaken(dgnet(data, hidden=5, **options))
+    assert closed_form_applies(model)
+    radius = reach(model)
+    draw = torch.Generator().manual_seed(1)
+    v, u = Windows(data, radius).draw(7, draw)
+    closed, automatic = StencilJacobian(model, data.dt, 2.0), AutomaticJacobian(model, data.dt, 2.0)
+    with torch.no_grad():
+        r, blocks = closed(v, u)
+        s, expected = automatic(v, u)
+        alone = closed.residual(v, u)
+    assert set(blocks) == set(expected) == {n for n, _ in model.named_parameters()}
+    gaps = [(r - s).abs().max() / s.abs().max(), (alone - s).abs().max() / s.abs().max()]
+    for key, block in blocks.items():
+        size = expected[key].abs().max().clamp_min(1e-3)
+        gaps.append((block - expected[key]).abs().max() / size)
+    return float(torch.stack(gaps).max())
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_closed_jacobian_is_the_automatic_one_on_a_field(activation, skip):
+    assert compare("kdv", activation=activation, skip=skip) < 1e-11
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_closed_jacobian_is_the_automatic_one_on_an_ode(activation, skip):
+    assert compare("pendulum", activation=activation, skip=skip) < 1e-11
+
+
+def test_closed_jacobian_is_the_automatic_one_in_two_dimensions():
+    assert compare("cahn_hilliard_2d", skip=True) < 1e-11
+
+
+@pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])
+@pytest.mark.parametrize("name", ["kdv", "cahn_hilliard_2d"])
+def test_residual_of_a_patch_is_that_of_the_whole_grid(name, model):
+    data = DATA[name]
+    net = shaken(ModelRecipe.fitting(model, data, hidden=5).build())
+    v, u = data.u[:1, 1], data.u[:1, 0]
+    whole = net.residual(v, u, data.dt).detach()[0, 0]
+    place = (3, 1)[: whole.ndim]
+    span = torch.arange(-reach(net), reach(net) + 1)
+    patch_v, patch_u = v, u
+    for axis, x in enumerate(place, 2):
+        patch_v = patch_v.index_select(axis, (span + x) % v.shape[axis])
+        patch_u = patch_u.index_select(axis, (span + x) % v.shape[axis])
+    weights = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    here = centre_residual(net, data.dt)(weights, patch_v[0], patch_u[0]).detach()
+    assert abs(here[0] - whole[place]) < 1e-11 * whole.abs().max()
+
+
+def test_windows_give_the_rows_of_single_sites():
+    data = DATA["cahn_hilliard_2d"]
+    model = shaken(dgnet(data, skip=True))
+    closed = StencilJacobian(model, data.dt, 1.0)
+    v, u = Windows(data, 3, width=4).draw(2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        r, blocks = closed(v, u)
+        row = 16 + 4 * 1 + 2  # window 1, residual site (1, 2)
+        single, one = closed(v[1:, :, 1:8, 2:9], u[1:, :, 1:8, 2:9])
+    assert r.shape == (32,)
+    assert abs(single[0] - r[row]) < 1e-12 * r.abs().max()
+    for name, block in blocks.items():
+        gap = (one[name][0] - block[row]).abs().max()
+        assert gap <= 1e-12 * block.abs().max().clamp_min(1)
+
+
+def test_windows_draw_values_of_the_data_in_order():
+    data = DATA["kdv"]
+    v, u = Windows(data, 3, width=5).draw(4, torch.Generator().manual_seed(0))
+    assert u.shape == v.shape == (4, 1, 11)
+    rings = torch.cat([data.u, data.u[..., :10]], -1).unfold(-1, 11, 1)  # every window there is
+    for one, next_ in zip(u, v, strict=True):
+        where = (rings[:, :-1] == one[:, None]).all(-1).nonzero()
+        assert len(where) == 1
+        row, time, _, x = where[0]
+        assert torch.equal(rings[row, time + 1, 0, x], next_[0])
+
+
+def test_schemes_without_a_finite_reach_are_refused():
+    data = DATA["kdv"]
+    with pytest.raises(ValueError, match="dopri5"):
+        reach(ModelRecipe.fitting("hnnpp", data, hidden=3, scheme="dopri5").build())
+    spectral = {"kind": "d_dx", "operator": "spectral"}
+    with pytest.raises(ValueError, match="spectral"):
+        reach(dgnet(data, structure=spectral))
+
+
+def test_slopes_of_a_layer_are_difference_quotients():
+    from ddg_explorer.training.stencil_jacobian import layer_ends
+
+    a = torch.tensor([0.3, -1.2, 0.5], dtype=torch.float64)
+    for gap in (1.3, 0.21, 0.19):
+        ends = layer_ends("tanh", a, a + gap)
+        quotient = [(math.tanh(x + gap) - math.tanh(x)) / gap for x in a.tolist()]
+        assert torch.allclose(ends.slope, torch.tensor(quotient).double(), atol=1e-13)
