@@ -113,6 +113,10 @@ class MassSpring(MechanicalSystem):
         """kq."""
         return self.values["stiffness"] * q
 
+    def potential_secant(self, v: Tensor, u: Tensor) -> Tensor:
+        """k(q′ + q)/2."""
+        return (self.values["stiffness"] / 2) * (v + u)
+
     @property
     def energy_scale(self) -> float:
         """½k, the energy of displacement 1."""

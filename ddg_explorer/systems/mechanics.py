@@ -68,6 +68,16 @@ class MechanicalSystem(PresetSystem):
     def separable(self) -> bool:
         return self.structure_key == "symplectic"
 
+    def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
+        """(∇̄V(q′, q), ∇T((p′ + p)/2)), T quadratic; equal to the automatic one to rounding."""
+        half = self.dimension
+        potential = self.potential_secant(v[..., :half], u[..., :half])
+        return torch.cat([potential, self.kinetic_gradient((v + u)[..., half:] / 2)], -1)
+
+    def potential_secant(self, v: Tensor, u: Tensor) -> Tensor:
+        """∇̄V of the potential between the coordinates v and u, (..., dimension)."""
+        raise TypeError(f"{type(self).__name__} does not define potential_secant(v, u)")
+
     def ode_equation(self, energy: str) -> str:
         """LaTeX of u̇ = G∇H with today's G and this energy."""
         return (

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ddg_explorer.discrete import secant
 from ddg_explorer.systems.base import Parameter, Preset
 from ddg_explorer.systems.draw import Draw
 from ddg_explorer.systems.elliptic import elliptic_functions
@@ -117,6 +118,10 @@ class Pendulum(MechanicalSystem):
     def potential_gradient(self, q: Tensor) -> Tensor:
         """g sin q."""
         return self.values["gravity"] * torch.sin(q)
+
+    def potential_secant(self, v: Tensor, u: Tensor) -> Tensor:
+        """−g times the secant slope of cos."""
+        return -self.values["gravity"] * secant("cos", v, u)
 
     @property
     def energy_scale(self) -> float:

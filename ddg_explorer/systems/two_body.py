@@ -115,6 +115,15 @@ class TwoBody(MechanicalSystem):
         pull = self.values["gravity"] * apart / (squared * squared.sqrt())
         return torch.cat([pull, -pull], -1)
 
+    def potential_secant(self, v: Tensor, u: Tensor) -> Tensor:
+        """±G (r′ + r)/(ρ′ρ(ρ′ + ρ)), r = q₁ − q₂, primes at v."""
+        r, s = v[..., 0:2] - v[..., 2:4], u[..., 0:2] - u[..., 2:4]
+        soft = self.values["softening"] ** 2
+        a = (r.square().sum(-1, keepdim=True) + soft).sqrt()
+        b = (s.square().sum(-1, keepdim=True) + soft).sqrt()
+        pull = self.values["gravity"] * (r + s) / (a * b * (a + b))
+        return torch.cat([pull, -pull], -1)
+
     @property
     def energy_scale(self) -> float:
         """G, the potential energy at distance 1."""
