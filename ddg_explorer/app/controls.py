@@ -52,18 +52,27 @@ class Controls:
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self._badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
         self._promise = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
+        self.exact = pmui.Switch(
+            label="Show the exact solution",
+            size="small",
+            margin=(2, 0),
+            sx={"& .MuiTypography-root": {"fontSize": 13}},
+            value=store.state.view.exact,
+        )
+        self.exact.param.watch(lambda event: store.change_view(exact=event.new), "value")
         self._grid = pn.Column(self.n, self.operator.widget, sizing_mode="stretch_width")
         self.reset = pmui.Button(
             label="Reset to preset",
             variant="outlined",
             size="small",
+            margin=(10, 0),
             sizing_mode="stretch_width",
             on_click=lambda _: self._to_preset(self.preset.value),
         )
         physics = section("Physics", self._parameters.physics)
         self._physics = physics
         self.panels = [
-            section("Equation", self._equations, self._about),
+            section("Equation", self._equations, self._about, self.exact),
             section(
                 "Structure operator",
                 self.structure.widget,
@@ -158,6 +167,7 @@ class Controls:
         self._show_choices(setup)
         self._show_numbers(setup)
         self._parameters.show(setup.scene, setup.system)
+        self.exact.visible = setup.picture.kind == "profile" and setup.system.has_exact
         self._physics.visible = bool(self._parameters.physics.objects)
         self._show_texts(setup)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.io.document import unlocked
 from panel.util.parameters import edit_readonly
 from panel.viewable import Viewer
 
@@ -85,7 +86,7 @@ class Explorer(Viewer):
         self.browser = session.Browser(self._on_width)
         self._show(setup)
         self._restyle()
-        self.runner.want(scene, self.store.state.view.speed)
+        self.runner.want(scene, self.store.state.view)
         self.store.subscribe(self._on_state)
         self.runner.play(play)
 
@@ -131,14 +132,14 @@ class Explorer(Viewer):
                 controls.system.widget,
                 controls.preset.widget,
                 sizing_mode="stretch_width",
-                styles={"flex": "2 1 340px", "gap": "12px", "min-width": "0"},
+                styles={"flex": "3 1 320px", "gap": "12px", "min-width": "0"},
             ),
             pn.Row(transport.play, transport.step, transport.reset, styles={"gap": "8px"}),
             transport.speed,
             self.browser,
             sizing_mode="stretch_width",
             align_items="center",
-            gap="12px 20px",
+            gap="12px 16px",
         )
         lanes = pn.FlexBox(
             *(card(canvas, styles={"flex": "1 1 360px"}) for canvas in self.canvases),
@@ -179,7 +180,7 @@ class Explorer(Viewer):
         self.transport.show(playing)
 
     def _on_state(self, old: AppState, new: AppState) -> None:
-        self.runner.want(new.scene, new.view.speed)
+        self.runner.want(new.scene, new.view)
         self.browser.write(new.to_flat())
 
     def _on_outcomes(self, outcomes: Sequence[Outcome]) -> None:
@@ -218,7 +219,9 @@ class Explorer(Viewer):
         if dark != self._dark:
             self._dark = dark
             self.store.change_view(dark=dark)
-            self._restyle()
+            # While frames are acknowledged, Panel may run this without the document's lock.
+            with unlocked():
+                self._restyle()
 
     def _restyle(self) -> None:
         has_mass = self._setup.system.grid is not None

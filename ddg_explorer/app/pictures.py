@@ -64,23 +64,26 @@ class Picture:
             a[i] = math.remainder(a[i], 2 * math.pi)
         return a
 
-    def payload(self, frames: Sequence[Frame], limits: tuple[float, float]) -> tuple[int, bytes]:
-        """Number of states in the payload, and its bytes."""
+    def payload(
+        self, frames: Sequence[Frame], limits: tuple[float, float], exact: Tensor | None = None
+    ) -> tuple[int, bytes]:
+        """Number of states in the payload, and its bytes; `exact` is for profiles only."""
+        last = self.values(frames[-1].u)
         if self.kind == "field":
             low, high = limits
-            x = (self.values(frames[-1].u) - low) * (255 / (high - low))
+            x = (last - low) * (255 / (high - low))
             return 1, np.clip(np.rint(x), 0, 255).astype(np.uint8).tobytes()
         if self.kind == "profile":
-            frames = frames[-1:]
+            curves = [last] if exact is None else [last, self.values(exact)[:1]]
+            time = np.array(frames[-1].t, "<f8").tobytes()
+            return 1, time + np.concatenate(curves).astype("<f4").tobytes()
         times = np.array([f.t for f in frames])
         states = np.stack([self.values(f.u) for f in frames])
-        if self.kind == "profile":
-            return 1, times.astype("<f8").tobytes() + states.astype("<f4").tobytes()
         return len(frames), np.column_stack([times, states]).astype("<f8").tobytes()
 
     def span(self, u: Tensor) -> tuple[float, float]:
-        """Range of the values that colour or the vertical axis must hold."""
-        a = self.values(u)
+        """Range of the values that the colours must hold: those of a field's first channel."""
+        a = self.values(u)[:1] if self.kind == "profile" else self.values(u)
         return float(a.min()), float(a.max())
 
 
@@ -91,7 +94,7 @@ def picture(system: System, u0: Tensor) -> Picture:
     kind = "field" if system.grid.ndim == 2 else "profile"
     scale = "sequential" if system.name in SEQUENTIAL else "diverging"
     names = CHANNELS.get(system.name, ("u",))[: system.channels]
-    span = (float(u0.min()), float(u0.max()))
+    span = (float(u0[0].min()), float(u0[0].max()))
     if system.name.startswith("cahn_hilliard"):
         span = (min(span[0], -1.0), max(span[1], 1.0))
     spec: dict[str, Any] = {
@@ -101,6 +104,25 @@ def picture(system: System, u0: Tensor) -> Picture:
         "names": list(names),
     }
     return Picture(kind, scale, snapped(span, scale == "diverging"), spec)
+
+
+def outgrown(old: Picture, system: System, u: Tensor) -> Picture | None:
+    """The picture with a larger window where the state has left a phase plane, otherwise None."""
+    if old.kind != "phase":
+        return None
+    a, window = old.values(u), list(old.spec["window"])
+    if not np.isfinite(a).all():
+        return None
+    changed = False
+    for axis in (0, 1):
+        reach = max(abs(a[curve[axis]]) for curve in old.spec["curves"])
+        if reach > window[2 * axis + 1] and axis not in old.wrapped:
+            changed = True
+            window[2 * axis], window[2 * axis + 1] = -1.5 * reach, 1.5 * reach
+    if not changed:
+        return None
+    lines = contours(system, window, u) if old.spec["contours"] else []
+    return replace(old, spec={**old.spec, "window": window, "contours": lines})
 
 
 def refreshed(old: Picture, system: System, u: Tensor) -> Picture:

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, FixedTicker, PrintfTickFormatter, Range1d
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter, FixedTicker, Range1d
 from bokeh.plotting import figure
 
 from ddg_explorer.app.layout import card
@@ -51,7 +51,7 @@ class RunningPlots:
         self._drift.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
         self._mass = _figure(time_range, self._ranges["mass"])
         for fig in (self._energy, self._mass):
-            fig.yaxis.formatter = PrintfTickFormatter(format="%.4g")
+            fig.yaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
         self._lines = {
             "energy": self._energy.line("t", "energy", source=self.source, line_width=2),
             "drift": self._drift.line("t", "drift", source=self.source, line_width=2),
@@ -149,6 +149,13 @@ class RunningPlots:
             self._bounds[name] = bounds
             self._ranges[name].update(start=bounds[0], end=bounds[1])
 
+
+_SHORT_NUMBER = """
+const size = Math.abs(tick);
+const plain = size === 0 || (size >= 1e-3 && size < 1e5);
+const text = plain ? String(Number(tick.toPrecision(4))) : tick.toExponential(1);
+return text.replace("e+", "e").replaceAll("-", "\u2212");
+"""
 
 _TITLES = {
     "energy": "Energy H",

@@ -22,7 +22,7 @@ from panel.io.document import unlocked
 
 from ddg_explorer.app.canvas import GRACE, LaneCanvas
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import Scene
+from ddg_explorer.app.state import Scene, View
 from ddg_explorer.app.turns import Outcome, Turn
 
 TARGET_FPS = 60
@@ -69,7 +69,7 @@ class Runner:
         self._on_outcomes = on_outcomes
         self._on_playing = on_playing
         self._on_ready = on_ready
-        self._speed = 1
+        self._view = View()
         self._steps = 0
         self._reset = False
         self._limits: Any = None
@@ -114,10 +114,10 @@ class Runner:
         self._reset = True
         self._stir()
 
-    def want(self, scene: Scene, speed: int) -> None:
-        """The scene and the steps per frame to use from the next turn on."""
-        self._dirty = self._dirty or scene != self._scene
-        self._scene, self._speed = scene, speed
+    def want(self, scene: Scene, view: View) -> None:
+        """The scene and the view to use from the next turn on."""
+        self._dirty = self._dirty or scene != self._scene or view.exact != self._view.exact
+        self._scene, self._view = scene, view
         self._stir()
 
     def set_limits(self, limits: Any) -> None:
@@ -164,8 +164,8 @@ class Runner:
 
     def _take(self) -> Turn:
         """Empty the mailboxes into one turn."""
-        steps = self._speed if self.playing else min(self._steps, 1)
-        turn = Turn(self._scene, steps, BUDGET, self._reset, self._limits)
+        steps = self._view.speed if self.playing else min(self._steps, 1)
+        turn = Turn(self._scene, steps, BUDGET, self._reset, self._limits, self._view.exact)
         self._steps = 0 if self.playing else max(self._steps - 1, 0)
         self._reset, self._limits, self._dirty = False, None, False
         return turn

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import panel as pn
 import torch
 
 from ddg_explorer.app.explorer import Explorer
+from ddg_explorer.app.runner import pool
 from ddg_explorer.app.session import linked_state
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.turns import Turn
 
 
-def configure() -> None:
-    """Settings of the server's process and of a session's resources; safe to repeat.
+@cache
+def prepare_process() -> None:
+    """Once per server process: one torch thread per worker, and the first step's imports done.
 
     Steps run in a pool of about as many threads as cores, so torch is given one thread each.
     """
-    if torch.get_num_threads() != 1:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
+    pool().submit(lambda: Simulation(Lane()).turn(Turn(Scene())))
+
+
+def configure() -> None:
+    """Settings of the server's process, and of a session's resources."""
+    prepare_process()
     pn.extension("katex", notifications=True, reconnect=True)
 
 

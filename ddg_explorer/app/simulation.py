@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 import time
 
+from torch import Tensor
+
 from ddg_explorer.app.limits import Limits
-from ddg_explorer.app.pictures import picture, refreshed
+from ddg_explorer.app.pictures import outgrown, picture, refreshed
 from ddg_explorer.app.state import Lane, Scene
 from ddg_explorer.app.turns import Outcome, Sample, Setup, Turn, build, describe
 from ddg_explorer.app.wire import Header
@@ -38,6 +40,7 @@ class Simulation:
         self._refused: Scene | None = None
         self._epoch = 0
         self._cost = self._shown_cost = 0.0
+        self._remade = False
         self._meter = RateMeter()
 
     def turn(self, turn: Turn) -> Outcome:
@@ -54,9 +57,15 @@ class Simulation:
             self._start()
         frames = self._advance(turn)
         error = self._set_limits(turn, frames[-1]) or error
+        if grown := outgrown(self._picture, self._system, frames[-1].u):
+            self._picture = grown
+            setup = describe(
+                turn.scene, self._system, grown, restarted=bool(setup and setup.restarted)
+            )
         sample = self._sample(frames)
-        count, payload = self._picture.payload(frames, self._limits.value)
-        header = self._header(frames, sample, count)
+        exact = self._exact(frames[-1].t) if turn.exact else None
+        count, payload = self._picture.payload(frames, self._limits.value, exact)
+        header = self._header(frames, sample, count, extra=int(exact is not None))
         return Outcome(header, payload, sample, setup, self._rollout.stopped, error)
 
     def _reconcile(self, wanted: Scene) -> tuple[Setup | None, str]:
@@ -84,7 +93,7 @@ class Simulation:
             self._picture = picture(system, u0)
             self._limits = Limits(self._picture.limits, self._picture.signed)
             self._rollout, self._system = rollout, system
-            self._cost = self._shown_cost = 0.0
+            self._cost, self._shown_cost, self._remade = 0.0, 0.0, False
             self._start()
         else:
             self._retune(wanted, system, remade=bool(changed))
@@ -98,7 +107,7 @@ class Simulation:
             rollout.set_integrator(self._scheme(wanted))
         if remade:
             rollout.set_dynamics(system)
-            self._system = system
+            self._system, self._remade = system, True
             self._picture = refreshed(self._picture, system, rollout.u)
             self._refer()
         rollout.set_dt(wanted.dt or system.dt)
@@ -154,6 +163,13 @@ class Simulation:
         self._limits.follow(span)
         return ""
 
+    def _exact(self, t: float) -> Tensor | None:
+        """The exact solution, while the state has evolved by one system from its own start."""
+        if self._picture.kind != "profile" or self._remade or not self._system.has_exact:
+            return None
+        assert self._scene is not None
+        return self._system.exact(t, seed=self._scene.seed)
+
     def _sample(self, frames: list[Frame]) -> Sample:
         last = frames[-1]
         energy = float(last.own_energy)
@@ -171,7 +187,7 @@ class Simulation:
             mass_scale=self._mass_scale,
         )
 
-    def _header(self, frames: list[Frame], sample: Sample, count: int) -> Header:
+    def _header(self, frames: list[Frame], sample: Sample, count: int, extra: int) -> Header:
         low, high = self._limits.value
         return Header(
             epoch=self._epoch,
@@ -188,6 +204,7 @@ class Simulation:
             energy=sample.energy,
             drift=sample.drift,
             steps=self._rollout.steps,
+            extra=extra,
         )
 
 

@@ -102,9 +102,10 @@ class Lane:
 
 @dataclass(frozen=True)
 class View:
-    """How it is watched: steps per frame, and the theme (None: as the page was opened)."""
+    """How it is watched: steps per frame, the exact solution beside it, the theme (None: light)."""
 
     speed: int = 1
+    exact: bool = False
     dark: bool | None = None
 
     def __post_init__(self) -> None:
@@ -142,6 +143,8 @@ class AppState:
             )
         if self.view.speed != View().speed:
             flat["speed"] = str(self.view.speed)
+        if self.view.exact:
+            flat["exact"] = "1"
         if self.view.dark is not None:
             flat["theme"] = "dark" if self.view.dark else "light"
         return flat
@@ -161,6 +164,9 @@ class AppState:
                 scene[key] = _number(key, text, _SCENE_TYPES[key])
             elif key == "speed":
                 view["speed"] = _number(key, text, int)
+            elif key == "exact":
+                _one_of("exact", text, ("0", "1"))
+                view["exact"] = text == "1"
             elif key == "theme":
                 _one_of("theme", text, ("dark", "light"))
                 view["dark"] = text == "dark"

@@ -22,7 +22,7 @@ class Transport:
         self.speed = NumberSlider(
             lambda v: store.change_view(speed=int(v)),
             key="speed",
-            label="Steps per frame",
+            label="Steps/frame",
             scale="integer",
             start=SPEEDS[0],
             end=SPEEDS[1],
@@ -30,7 +30,7 @@ class Transport:
             doc="Time steps taken for each painted frame, as far as time allows.",
             sizing_mode="stretch_width",
             compact=True,
-            styles={"flex": "1 0 180px", "max-width": "300px"},
+            styles={"flex": "1 0 156px", "max-width": "240px"},
         )
 
     def show(self, playing: bool) -> None:
@@ -48,7 +48,7 @@ def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmu
         label=label,
         icon=ICONS[icon],
         variant=variant,
-        width=104,
+        width=98,
         height=40,
         margin=0,
         on_click=lambda _: act(),

@@ -22,13 +22,17 @@ from ddg_explorer.systems.builtin import PresetSystem
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn is to do; `limits` is None, "auto" or a typed (low, high)."""
+    """What one turn is to do; `limits` is None, "auto" or a typed (low, high).
+
+    `exact` asks for the exact solution beside the state, where it is known.
+    """
 
     scene: Scene
     steps: int = 1
     budget: float = 0.03
     reset: bool = False
     limits: Any = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
     4 × uint32    seq, epoch, count, kind
     12 × float64  t, dt, low, high, residual, iterations, ms per step, steps per second,
-                  energy, drift, simulation steps in this frame, reserved
+                  energy, drift, steps since the start, extra
     payload       field:   ny × nx uint8 (newest state only), rows from the top (largest y) down
-                  profile: count × (1 float64 t), then count × C × n float32
+                  profile: float64 t, then (C + extra) × n float32; extra = 1: the exact solution
                   phase:   count × (1 + d) float64 (t, then the plotted coordinates)
 
 `epoch` counts restarts: a browser forgets its history (waterfall, trail) when it changes.
@@ -38,6 +38,7 @@ class Header:
     energy: float
     drift: float
     steps: int
+    extra: int = 0
 
     def pack(self, seq: int) -> bytes:
         """Header bytes for the frame with number `seq`."""
@@ -57,5 +58,5 @@ class Header:
             self.energy,
             self.drift,
             float(self.steps),
-            0.0,
+            float(self.extra),
         )

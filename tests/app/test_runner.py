@@ -12,7 +12,7 @@ from ddg_explorer.app import runner as runner_module
 from ddg_explorer.app.canvas import WINDOW, Credits
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.state import Lane, Scene, View
 
 SCENE = Scene("kdv", n=32)
 
@@ -124,7 +124,7 @@ def test_step_advances_by_one_and_newest_scene_wins():
         runner.start()
         await until(lambda: canvas.rests == 1)
         for dt in (0.001, 0.002, 0.004):
-            runner.want(Scene("kdv", n=32, dt=dt), speed=5)
+            runner.want(Scene("kdv", n=32, dt=dt), View(speed=5))
         runner.step()
         await until(lambda: outcomes[-1].header.steps == 1)
         assert outcomes[-1].header.t == pytest.approx(0.004)

@@ -157,3 +157,29 @@ def test_limits_obey_commands():
     assert "low < high" in turn(simulation, KDV, steps=0, limits=(1.0, 0.0)).error
     auto = turn(simulation, KDV, steps=0, limits="auto").header
     assert auto.high < 3.0
+
+
+def test_the_exact_solution_is_sent_while_it_holds():
+    simulation = Simulation(Lane())
+    scene = Scene("kdv")
+    outcome = turn(simulation, scene, steps=5, exact=True)
+    assert outcome.header.extra == 1
+    u, exact = np.frombuffer(outcome.payload, "<f4", offset=8).reshape(2, -1)
+    np.testing.assert_allclose(u, exact, atol=2e-3)
+    changed = replace(scene, parameters={"alpha": 5.0})
+    assert turn(simulation, changed, exact=True).header.extra == 0
+    again = turn(simulation, replace(changed, seed=1), exact=True)
+    u, exact = np.frombuffer(again.payload, "<f4", offset=8).reshape(2, -1)
+    np.testing.assert_allclose(u, exact, atol=2e-3)
+
+
+def test_a_phase_plane_grows_with_an_orbit_that_leaves_it():
+    simulation = Simulation(Lane())
+    scene = Scene("mass_spring", integrator="euler", dt=0.2)
+    first = turn(simulation, scene).setup
+    later = [turn(simulation, scene, steps=20).setup for _ in range(3)]
+    assert first is not None
+    grown = [s for s in later if s is not None]
+    assert grown
+    assert not grown[-1].restarted
+    assert grown[-1].picture.spec["window"][1] > first.picture.spec["window"][1]

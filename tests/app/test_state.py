@@ -17,7 +17,7 @@ def test_default_state_is_a_short_link():
         AppState(Scene("pendulum", "friction", structure="damped_symplectic", dt=0.1 + 0.2)),
         AppState(Scene("wave", choices={"form": "strain"}, dtype="float32", tol=1e-5)),
         AppState(lanes=(Lane(), Lane(integrator="implicit_midpoint")), view=View(7, dark=True)),
-        AppState(view=View(dark=False)),
+        AppState(view=View(dark=False, exact=True)),
     ],
 )
 def test_flat_form_restores_the_state_exactly(state):

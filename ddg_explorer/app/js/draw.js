@@ -72,7 +72,7 @@ class Area {
     ctx.strokeStyle = palette.grid;
     ctx.fillStyle = palette.muted;
     const xs = xticks ? niceTicks(this.x0, this.x1, this.width / 90) : [];
-    const ys = yticks ? niceTicks(this.y0, this.y1, this.height / 46) : [];
+    const ys = yticks ? niceTicks(this.y0, this.y1, this.height / 38) : [];
     ctx.beginPath();
     for (const v of xs) {
       const p = Math.round(this.x(v)) + 0.5;

@@ -16,6 +16,7 @@ function readHeader(buffer) {
     seq: v.getUint32(0, true), epoch: v.getUint32(4, true), count: v.getUint32(8, true),
     t: f(0), dt: f(1), low: f(2), high: f(3), residual: f(4), iterations: f(5),
     ms: f(6), rate: f(7), energy: f(8), drift: f(9), steps: f(10),
+    extra: f(11),
   };
 }
 

@@ -2,7 +2,7 @@
 
 const TRAIL = 1500;
 const SERIES = 900;
-const SERIES_HEIGHT = 176;
+const SERIES_HEIGHT = 184;
 
 class PhaseView {
   constructor(env) {
@@ -54,8 +54,8 @@ class PhaseView {
     });
     this.label(ctx, palette, plane, spec.axes);
     const series = beside
-      ? new Area(left + w + 64, top, width - left - w - 72, h)
-      : new Area(left, height - SERIES_HEIGHT + 14, w, SERIES_HEIGHT - 14 - bottom);
+      ? new Area(left + w + 64, top + 18, width - left - w - 72, h - 18)
+      : new Area(left, height - SERIES_HEIGHT + 26, w, SERIES_HEIGHT - 26 - bottom);
     this.paintSeries(ctx, palette, series, spec);
   }
 
@@ -162,7 +162,7 @@ class PhaseView {
   }
 
   legend(ctx, palette, area, spec, dashes) {
-    let x = area.left + 8;
+    let x = area.left;
     ctx.font = FONT;
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
@@ -172,12 +172,12 @@ class PhaseView {
       ctx.lineWidth = 2;
       ctx.setLineDash(dashes[(many ? c % 2 : c) % dashes.length]);
       ctx.beginPath();
-      ctx.moveTo(x, area.top + 12);
-      ctx.lineTo(x + 20, area.top + 12);
+      ctx.moveTo(x, area.top - 11);
+      ctx.lineTo(x + 20, area.top - 11);
       ctx.stroke();
       ctx.setLineDash([]);
       ctx.fillStyle = palette.ink;
-      ctx.fillText(name, x + 26, area.top + 12);
+      ctx.fillText(name, x + 26, area.top - 11);
       x += 34 + ctx.measureText(name).width + 12;
     });
   }

@@ -20,31 +20,42 @@ class ProfileView {
     this.rows = []; // newest first: {t, values}
     this.values = null;
     this.first = null;
+    this.exact = null;
+    this.reach = [0, 0];
     this.sheetCtx.clearRect(0, 0, this.n, ROWS);
   }
 
   absorb(header, buffer, offset) {
-    const size = this.n * this.channels;
-    if (buffer.byteLength - offset < header.count * (8 + 4 * size)) return;
-    const times = new Float64Array(buffer.slice(offset, offset + 8 * header.count));
-    const all = new Float32Array(buffer.slice(offset + 8 * header.count));
+    const size = this.n * (this.channels + header.extra);
+    if (buffer.byteLength - offset < 8 + 4 * size) return;
+    const t = new DataView(buffer).getFloat64(offset, true);
     const relimited = this.low !== header.low || this.high !== header.high;
     [this.low, this.high] = [header.low, header.high];
-    for (let k = 0; k < header.count; k++) {
-      this.values = all.subarray(k * size, (k + 1) * size);
-      if (!this.first) this.first = this.values;
-      const last = this.rows[0];
-      if (last && last.t === times[k]) continue;
-      this.rows.unshift({t: times[k], values: this.values.subarray(0, this.n)});
-      if (this.rows.length > ROWS) this.rows.pop();
-      if (!relimited) {
-        this.sheetCtx.globalCompositeOperation = "copy";
-        this.sheetCtx.drawImage(this.sheet, 0, 1);
-        this.sheetCtx.globalCompositeOperation = "source-over";
-        this.paintRow(this.rows[0].values, 0);
-      }
+    this.values = new Float32Array(buffer.slice(offset + 8, offset + 8 + 4 * size));
+    this.exact = header.extra ? this.values.subarray(this.n * this.channels) : null;
+    if (!this.first) this.first = this.values;
+    this.extend();
+    if (this.rows.length && this.rows[0].t === t) {
+      if (relimited) this.recolour();
+      return;
     }
+    this.rows.unshift({t, values: this.values.subarray(0, this.n)});
+    if (this.rows.length > ROWS) this.rows.pop();
     if (relimited) this.recolour();
+    else {
+      this.sheetCtx.globalCompositeOperation = "copy";
+      this.sheetCtx.drawImage(this.sheet, 0, 1);
+      this.sheetCtx.globalCompositeOperation = "source-over";
+      this.paintRow(this.rows[0].values, 0);
+    }
+  }
+
+  // The colours' limits belong to the first channel; the axis also holds the others.
+  extend() {
+    for (let i = this.n; i < this.n * this.channels; i++) {
+      if (this.values[i] < this.reach[0]) this.reach[0] = 1.15 * this.values[i];
+      if (this.values[i] > this.reach[1]) this.reach[1] = 1.15 * this.values[i];
+    }
   }
 
   recolour() {
@@ -72,12 +83,14 @@ class ProfileView {
     ctx.fillStyle = palette.surface;
     ctx.fillRect(0, 0, width, height);
     if (!this.values) return;
-    const left = 48, right = 10, top = 8, gap = 30;
+    const left = 48, right = 10, top = 26, gap = 30;
     const upper = Math.round((height - top - gap) * 0.46);
     const area = new Area(left, top, width - left - right, upper);
-    area.setRange(0, spec.length[0], this.low, this.high);
-    area.axes(ctx, palette, {ylabel: spec.names.join(", ")});
+    area.setRange(0, spec.length[0],
+      Math.min(this.low, this.reach[0]), Math.max(this.high, this.reach[1]));
+    area.axes(ctx, palette);
     area.clip(ctx, () => this.paintCurves(ctx, palette, area));
+    this.legend(ctx, palette, area);
     this.paintSheet(ctx, palette, new Area(left, top + upper + gap, area.width,
       height - top - upper - gap - 4));
   }
@@ -88,16 +101,50 @@ class ProfileView {
       ctx, (i) => area.x(i * dx), (i) => area.y(values[channel * this.n + (i % this.n)]),
       0, this.n + 1);
     ctx.lineJoin = "round";
-    ctx.lineWidth = 1.25;
-    ctx.strokeStyle = palette.faint;
-    ctx.setLineDash([2, 4]);
-    draw(this.first, 0);
-    ctx.setLineDash([6, 4]);
-    for (let c = 1; c < this.channels; c++) draw(this.values, c);
+    for (const curve of this.curves(palette)) {
+      ctx.lineWidth = curve.width;
+      ctx.strokeStyle = curve.colour;
+      ctx.setLineDash(curve.dash);
+      draw(curve.values, curve.channel);
+    }
     ctx.setLineDash([]);
-    ctx.strokeStyle = this.env.colour;
-    ctx.lineWidth = 2.25;
-    draw(this.values, 0);
+  }
+
+  // Back to front.
+  curves(palette) {
+    const {names} = this.env.spec;
+    const list = [
+      {name: "start", values: this.first, channel: 0, colour: palette.faint, width: 1.25, dash: [2, 4]},
+    ];
+    for (let c = 1; c < this.channels; c++) {
+      list.push({name: names[c], values: this.values, channel: c, colour: palette.muted, width: 1.25,
+        dash: [6, 4]});
+    }
+    list.push({name: names[0], values: this.values, channel: 0, colour: this.env.colour, width: 2.25,
+      dash: []});
+    if (this.exact) {
+      list.push({name: "exact", values: this.exact, channel: 0, colour: palette.ink, width: 1.25,
+        dash: [4, 4]});
+    }
+    return list;
+  }
+
+  legend(ctx, palette, area) {
+    ctx.font = FONT;
+    ctx.textAlign = "right";
+    ctx.textBaseline = "middle";
+    let x = area.left + area.width - 8;
+    for (const curve of this.curves(palette)) {
+      ctx.fillStyle = palette.muted;
+      ctx.fillText(curve.name, x, area.top - 12);
+      x -= ctx.measureText(curve.name).width + 6;
+      ctx.lineWidth = curve.width;
+      ctx.strokeStyle = curve.colour;
+      ctx.setLineDash(curve.dash);
+      polyline(ctx, (i) => x - 20 + 20 * i, () => area.top - 12, 0, 2);
+      x -= 32;
+    }
+    ctx.setLineDash([]);
   }
 
   paintSheet(ctx, palette, area) {
