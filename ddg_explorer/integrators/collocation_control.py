@@ -22,7 +22,7 @@ SAFETY = 0.9
 SHRINK, GROW = 0.2, 3.0
 STEADY = (0.8, 1.25)
 """Changes smaller than this are not made: the symbols of a substep serve the next one."""
-EASY, HARD = 15, 30
+EASY, HARD = 25, 45
 """Substeps grow no more after solves of more than EASY iterations and shrink after HARD ones."""
 FAR = 8
 """With more substeps than this left, their size is a power of 2^(1/4): symbols are met again."""

@@ -45,6 +45,7 @@ class ModeEquation(ABC):
         self.dynamics = dynamics
         self.s = s
         self.k = k
+        self.skew = dynamics.structure.is_skew
         self._table: Tableau | None = None
 
     @abstractmethod

@@ -7,14 +7,14 @@ what it missed is the error estimate. Shapes: u (B, *state), modes (B, s·n).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.integrators.base import Step, Stepper
+from ddg_explorer.integrators.base import Stepper
 from ddg_explorer.integrators.collocation_control import error_estimate, next_substep, plan
 from ddg_explorer.integrators.collocation_general import mode_equation
 from ddg_explorer.integrators.collocation_law import (
@@ -24,9 +24,12 @@ from ddg_explorer.integrators.collocation_law import (
     settle_nodes,
 )
 from ddg_explorer.integrators.collocation_modes import Effort
+from ddg_explorer.integrators.collocation_result import CollocationStep, Substep, gathered
 from ddg_explorer.integrators.collocation_tableau import extrapolation, nodes_for_degree
+from ddg_explorer.solve import Solution
 
-POLISH_ITERATIONS = 1
+POLISH_ITERATIONS = {True: 3, False: 1}
+"""Iterations after the tolerance is met; more for skew G, where what they leave adds up."""
 POLISHABLE = 1e-7
 """Largest scaled residual at which one number may restore the energy law."""
 HALVINGS = 25
@@ -43,59 +46,6 @@ class Options(Protocol):
     def tolerance(self, dtype: torch.dtype) -> float: ...
 
     def error_tolerance(self, dtype: torch.dtype) -> float: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CollocationStep(Step):
-    """A `Step` of a collocation scheme.
-
-    Attributes
-    ----------
-    substeps
-        Accepted substeps.
-    nodes
-        Quadrature nodes k.
-    error
-        Largest error estimate of a substep, relative to max|u|; NaN without an earlier step to
-        compare with, when every Δt is one step. Batch shape.
-    law_defect
-        Change of H over the step minus the change by the law, before any scalar polish; measured
-        where H is no polynomial or the polish is on, else None. Batch shape.
-    """
-
-    substeps: int = 1
-    nodes: int = 0
-    error: Tensor | None = None
-    law_defect: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Substep:
-    """What one solve led to; every tensor has shape (B,) but `value` and `modes`."""
-
-    value: Tensor
-    modes: Tensor
-    residual: Tensor
-    iterations: Tensor
-    converged: Tensor
-    reason: str
-    error: Tensor
-    law_defect: Tensor | None
-
-    def after(self, earlier: Substep | None) -> Substep:
-        """Account for the accepted substeps `earlier` of the same step."""
-        if earlier is None:
-            return self
-        defect = self.law_defect
-        if defect is not None and earlier.law_defect is not None:
-            defect = defect + earlier.law_defect
-        return replace(
-            self,
-            residual=torch.maximum(self.residual, earlier.residual),
-            iterations=self.iterations + earlier.iterations,
-            error=torch.maximum(self.error, earlier.error),
-            law_defect=defect,
-        )
 
 
 class CollocationStepper(Stepper):
@@ -153,21 +103,7 @@ class CollocationStepper(Stepper):
             self._forget()
             members.append(self._march(one, dt)[0])
         self._forget()
-
-        def gather(name: str) -> Tensor:
-            return torch.cat([getattr(member, name) for member in members])
-
-        first = members[0]
-        return Substep(
-            gather("value"),
-            gather("modes"),
-            gather("residual"),
-            gather("iterations"),
-            gather("converged"),
-            next((m.reason for m in members if m.reason), ""),
-            gather("error"),
-            None if first.law_defect is None else gather("law_defect"),
-        )
+        return gathered(members)
 
     def _march(self, u: Tensor, dt: float) -> tuple[Substep, int]:
         """Substeps to t + dt and their number, or the first failure and how many before it."""
@@ -187,7 +123,7 @@ class CollocationStepper(Stepper):
                 failures += 1
                 h = next_substep(size, self.s, error, rtol, 0) if good else size / 2
                 if failures > HALVINGS:
-                    return _refused(found, done, u, size), count
+                    return found.refused(u, size).after(done), count
                 continue
             wanted = next_substep(size, self.s, error, rtol, int(found.iterations.max()))
             h = max(h, wanted) if wanted >= size else wanted
@@ -223,26 +159,18 @@ class CollocationStepper(Stepper):
         self.size = largest if self.size is None else torch.maximum(self.size, largest)
         scale = largest.clamp_min(1.0)
         guess, predicted = self._predict(u, dt)
+        polish = 0 if self.options.scalar_polish else POLISH_ITERATIONS[self.equation.skew]
         tol = self.options.tolerance(u.dtype)
-        polish = 0 if self.options.scalar_polish else POLISH_ITERATIONS
         effort = Effort(tol, polish, self.options.max_iterations)
         found = self.equation.solve(u, guess, dt, scale, effort)
         if predicted and not self.options.adaptive and not bool(found.converged.all()):
             # far extrapolation of a stiff transient can be worse than no guess
             guess, predicted = torch.zeros_like(guess), False
-            found = self.equation.solve(u, guess, dt, scale, effort)
+            again = self.equation.solve(u, guess, dt, scale, effort)
+            found = replace(again, iterations=again.iterations + found.iterations)
         missed = found.value - guess if predicted else found.value.view(b, self.s, -1)[:, -1]
         relative = missed.abs().amax(1) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
-        if not self.exact:
-            found = settle_nodes(self.equation, u, dt, scale, effort, found)
-        value, defect = end_state(u, found.value, self.s), None
-        if self.options.scalar_polish or not self.exact:
-            energy = self.dynamics.energy
-            law = change_by_law(self.equation, u, found.value, dt)
-            defect = energy(value) - energy(u) - law
-        if self.options.scalar_polish and defect is not None:
-            near = found.converged & (found.residual <= POLISHABLE * scale)
-            value = restore_law(self.dynamics, value, defect, near)
+        found, value, defect = self._check_law(u, dt, scale, effort, found)
         return Substep(
             value,
             found.value,
@@ -254,10 +182,20 @@ class CollocationStepper(Stepper):
             defect,
         )
 
-
-def _refused(found: Substep, done: Substep | None, u: Tensor, size: float) -> Substep:
-    """A step that stops at its first substep without success; its value is where it got to."""
-    reason = found.reason or "the error tolerance was not met"
-    where = f"{reason}; smallest substep tried {size:.1e}"
-    failed = replace(found, value=u, converged=torch.zeros_like(found.converged), reason=where)
-    return failed.after(done)
+    def _check_law(
+        self, u: Tensor, dt: float, scale: Tensor, effort: Effort, found: Solution
+    ) -> tuple[Solution, Tensor, Tensor | None]:
+        """Settle the quadrature and polish as asked: solution, end state and the law's defect."""
+        energy, change = self.dynamics.energy, None
+        if not self.exact:
+            found, change = settle_nodes(self.equation, u, dt, scale, effort, found)
+        value = end_state(u, found.value, self.s)
+        if self.options.scalar_polish and change is None:
+            change = energy(value) - energy(u)
+        if change is None:
+            return found, value, None
+        defect = change - change_by_law(self.equation, u, found.value, dt)
+        if self.options.scalar_polish:
+            near = found.converged & (found.residual <= POLISHABLE * scale)
+            value = restore_law(self.dynamics, value, defect, near)
+        return found, value, defect
