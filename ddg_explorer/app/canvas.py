@@ -73,17 +73,19 @@ class LaneCanvas(JSComponent):
 
     def _receive(self, event: Any) -> None:
         message = event.data
+        # After a silence the browser may have reconnected, over another socket.
+        fresh = "ready" in message or self.credits.silence > 2 * GRACE
         if "ack" in message:
             self.credits.acknowledge(int(message["ack"]))
         if "visible" in message:
             self.credits.visible = bool(message["visible"])
-        if ready := "ready" in message:
+        if "ready" in message:
             self.credits.renew()
         if "limits" in message and self.on_limits:
             limits = message["limits"]
             self.on_limits(limits if limits == "auto" else tuple(map(float, limits)))
         if self.on_wake:
-            self.on_wake(ready)
+            self.on_wake(fresh)
 
 
 class Credits:
@@ -99,6 +101,11 @@ class Credits:
     def available(self) -> bool:
         """Whether a frame may be sent now."""
         return self.visible and self._sent - self._acknowledged < WINDOW
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the browser was last heard."""
+        return time.monotonic() - self._heard
 
     def spend(self) -> int:
         """The next sequence number."""
@@ -116,5 +123,5 @@ class Credits:
 
     def grant(self) -> None:
         """One frame on trust, unless the browser has been silent for too long."""
-        if self.visible and time.monotonic() - self._heard < PATIENCE:
+        if self.visible and self.silence < PATIENCE:
             self._acknowledged = max(self._acknowledged, self._sent - WINDOW + 1)

@@ -56,7 +56,6 @@ class Controls:
             label="Show the exact solution",
             size="small",
             margin=(2, 0),
-            sx={"& .MuiTypography-root": {"fontSize": 13}},
             value=store.state.view.exact,
         )
         self.exact.param.watch(lambda event: store.change_view(exact=event.new), "value")

@@ -118,10 +118,11 @@ class Explorer(Viewer):
         return page
 
     def __panel__(self) -> pn.viewable.Viewable:
-        return pn.Row(
+        return pmui.Row(
             pn.Column(*self.controls.panels, width=340),
             self.main(),
             sizing_mode="stretch_width",
+            theme_config=theme.material_theme(),
         )
 
     def main(self) -> pn.Column:

@@ -8,7 +8,7 @@ from typing import Any
 import panel as pn
 import torch
 
-from ddg_explorer.app.explorer import Explorer
+from ddg_explorer.app.explorer import TITLE, Explorer
 from ddg_explorer.app.runner import pool
 from ddg_explorer.app.session import linked_state
 from ddg_explorer.app.simulation import Simulation
@@ -41,13 +41,17 @@ def open_session() -> Any:
 
 
 def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> None:
-    """Serve the explorer at http://address:port/explorer until interrupted."""
+    """Serve the explorer at http://address:port/explorer until interrupted.
+
+    Pages opened under other host names are refused unless BOKEH_ALLOW_WS_ORIGIN lists them.
+    """
     configure()
+    hosts = dict.fromkeys((address, "localhost", "127.0.0.1"))
     pn.serve(
         {"explorer": open_session},
         port=port,
         address=address,
         show=show,
-        title="Energy explorer",
-        websocket_origin=[f"{address}:{port}", f"localhost:{port}", f"127.0.0.1:{port}"],
+        title=TITLE,
+        websocket_origin=[f"{host}:{port}" for host in hosts],
     )

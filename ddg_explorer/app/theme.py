@@ -87,6 +87,7 @@ def _material(name: str) -> dict[str, Any]:
         },
         "typography": {
             "fontFamily": FONT,
+            "body1": {"fontSize": "0.875rem"},
             "button": {"textTransform": "none", "fontWeight": 600},
             "h3": {"fontSize": "1.05rem", "fontWeight": 600, "letterSpacing": "0.01em"},
         },
