@@ -21,9 +21,12 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.data import Dataset
-from ddg_explorer.models.base import Model
+from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.networks import EnergyNetwork
+from ddg_explorer.structure import FreeKernel
+from ddg_explorer.training.coupling import couples
+from ddg_explorer.training.layout import Layout
 from ddg_explorer.training.patches import Weights, Windows, centre_residual, reach
 from ddg_explorer.training.stencil_jacobian import StencilJacobian
 
@@ -31,8 +34,13 @@ FIRST_DAMPING = 1e-2
 FLOOR = 1e-6
 CHUNK_ELEMENTS = 400_000
 """Rows of J are computed in chunks of about this many elements, so that they stay in the cache."""
-WINDOWS = {0: 1, 1: 25, 2: 8}
-"""Residual sites per axis of a window, by the grid's dimension."""
+WINDOWS = {0: 1, 1: 25, 2: 3}
+"""Residual sites per axis of a window, by the grid's dimension: in 2-D sharing the work on stencils
+counts for less than independent sites."""
+ROWS = {0: (1500, 20_000), 1: (1500, 20_000), 2: (1500, 5000)}
+HELD_STEPS = 60
+CONSERVED = 1e-3
+"""Change of the mean, relative to that of the values, up to which data count as conserving it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ class LevenbergMarquardt:
     steps
         Iterations of the whole run.
     rows
-        Residuals an iteration: at the start, and from two thirds on; they grow geometrically.
+        Residuals an iteration: at the start, and from two thirds on; they grow geometrically. None:
+        by the grid's dimension.
 
     Attributes
     ----------
@@ -79,15 +88,16 @@ class LevenbergMarquardt:
         generator: torch.Generator,
         *,
         steps: int,
-        rows: tuple[int, int] = (1500, 20_000),
+        rows: tuple[int, int] | None = None,
     ) -> None:
-        if not 1 <= rows[0] <= rows[1]:
+        dimensions = 0 if data.grid is None else data.grid.ndim
+        self.steps, self.rows = steps, rows or ROWS[dimensions]
+        if not 1 <= self.rows[0] <= self.rows[1]:
             raise ValueError(f"rows={rows}: needs 1 ≤ first ≤ last")
-        self.steps, self.rows = steps, rows
-        self.weights = {k: p for k, p in model.named_parameters() if p.requires_grad}
-        self.size = sum(p.numel() for p in self.weights.values())
+        self.layout = Layout({k: p for k, p in model.named_parameters() if p.requires_grad})
         self.generator = generator
         self.damping = FIRST_DAMPING
+        self.held = "operator.raw" if free_kernel(model) and conserves_mean(data) else None
         u, v = data.u[:, :-1], data.u[:, 1:]
         self.scale = float(((v - u) / data.dt).square().mean().sqrt())
         self.residuals, width = self._choose(model, data)
@@ -102,6 +112,8 @@ class LevenbergMarquardt:
 
     def advance(self, step: int) -> float:
         """Iteration number `step`, counted from 0, on a batch that grows: the loss before it."""
+        if step >= HELD_STEPS:
+            self.held = None
         first, last = self.rows
         growth = min(1.0, 1.5 * step / self.steps)
         return self.step(round(first * (last / first) ** growth))[0]
@@ -121,18 +133,18 @@ class LevenbergMarquardt:
         chunks = self._chunks(*self.windows.draw(count, self.generator))
         normal = self._linearise(chunks)
         diagonal = normal.matrix.diagonal()
-        damping = self.damping * (diagonal + FLOOR * diagonal.mean())
+        damping = self.damping * (diagonal + self.layout.floor(diagonal, FLOOR))
         factor, failed = torch.linalg.cholesky_ex(normal.matrix + damping.diag())
         if failed:
             self.damping *= 5
             return normal.loss, False
         delta = -torch.cholesky_solve(normal.gradient[:, None], factor)[:, 0]
-        start = {name: w.clone() for name, w in self.weights.items()}
-        self._move(start, delta)
+        start = self.layout.snapshot()
+        self.layout.move(start, delta, self.held)
         predicted = -(2 * normal.gradient @ delta + delta @ (normal.matrix @ delta))
         gain = (normal.loss - self._loss(chunks)) / max(float(predicted), 1e-300)
         if not gain > 0.05:
-            self._move(start, torch.zeros_like(delta))
+            self.layout.move(start, torch.zeros_like(delta), None)
             self.damping *= 5
             return normal.loss, False
         if gain > 0.7:
@@ -142,16 +154,17 @@ class LevenbergMarquardt:
         return normal.loss, True
 
     def _chunks(self, v: Tensor, u: Tensor) -> list[tuple[Tensor, Tensor]]:
-        count = max(1, CHUNK_ELEMENTS // (self.size * self.windows.sites))
+        count = max(1, CHUNK_ELEMENTS // (self.layout.size * self.windows.sites))
         return list(zip(v.split(count), u.split(count), strict=True))
 
     def _linearise(self, chunks: list[tuple[Tensor, Tensor]]) -> Normal:
-        matrix = torch.zeros(self.size, self.size, dtype=torch.float64)
-        gradient = torch.zeros(self.size, dtype=torch.float64)
+        size = self.layout.size
+        matrix = torch.zeros(size, size, dtype=torch.float64)
+        gradient = torch.zeros(size, dtype=torch.float64)
         total, rows = 0.0, 0
         for v, u in chunks:
             r, blocks = self.residuals(v, u)
-            j = torch.cat([blocks[name].reshape(len(r), -1) for name in self.weights], 1)
+            j = self.layout.columns(blocks, self.held)
             matrix.addmm_(j.mT, j)
             gradient.addmv_(j.mT, r)
             total, rows = total + float(r @ r), rows + len(r)
@@ -160,11 +173,6 @@ class LevenbergMarquardt:
     def _loss(self, chunks: list[tuple[Tensor, Tensor]]) -> float:
         parts = [self.residuals.residual(v, u) for v, u in chunks]
         return float(torch.cat(parts).square().mean())
-
-    def _move(self, start: dict[str, Tensor], delta: Tensor) -> None:
-        parts = delta.split([w.numel() for w in start.values()])
-        for (name, origin), part in zip(start.items(), parts, strict=True):
-            self.weights[name].copy_(origin + part.reshape(origin.shape))
 
 
 class AutomaticJacobian:
@@ -199,9 +207,24 @@ Residuals = StencilJacobian | AutomaticJacobian
 
 
 def closed_form_applies(model: Model) -> bool:
-    """Whether `StencilJacobian` covers the model: DGNet, depth 2, one channel, fixed local G."""
+    """Whether `StencilJacobian` covers the model: DGNet, depth 2, a G that `Coupling` covers."""
     if not isinstance(model, DGNet) or not isinstance(model.network, EnergyNetwork):
         return False
-    fixed = model.structure.module is None and not model.structure.state_dependent
-    one_channel = model.grid is None or model.state_shape[0] == 1
-    return fixed and one_channel and len(model.network.density.layers) == 3
+    return couples(model) and len(model.network.density.layers) == 3
+
+
+def free_kernel(model: Model) -> bool:
+    """Whether G is a kernel learned without any constraint."""
+    if not isinstance(model, EnergyModel):
+        return False
+    module = model.structure.module
+    return isinstance(module, FreeKernel) and not module.zero_sum
+
+
+def conserves_mean(data: Dataset) -> bool:
+    """Whether the data keep the mean of every channel."""
+    axes = list(range(3, data.u.ndim))
+    means = data.u.mean(axes)
+    drift = (means - means[:, :1]).square().mean().sqrt()
+    change = (data.u - data.u[:, :1]).square().mean().sqrt()
+    return bool(drift <= CONSERVED * change)

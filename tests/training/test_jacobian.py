@@ -114,7 +114,7 @@ def test_schemes_without_a_finite_reach_are_refused():
 
 
 def test_slopes_of_a_layer_are_difference_quotients():
-    from ddg_explorer.training.stencil_jacobian import layer_ends
+    from ddg_explorer.training.ends import layer_ends
 
     a = torch.tensor([0.3, -1.2, 0.5], dtype=torch.float64)
     for gap in (1.3, 0.21, 0.19):

@@ -1,0 +1,84 @@
+"""All learned weights as one vector, as second-order methods see them.
+
+A quadratic form enters by its upper triangle, since only its symmetric part acts. While the weights
+of a free kernel are held to their sum, only changes that keep it are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+QUADRATIC = "quadratic"
+OPERATOR = "operator."
+
+
+class Layout:
+    """Where every weight stands in the vector.
+
+    Parameters
+    ----------
+    weights
+        Learned parameters by name, changed in place by `move`.
+
+    Attributes
+    ----------
+    size
+        Length of the vector.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        self.weights = dict(weights)
+        self._sizes = [self._length(name, w) for name, w in self.weights.items()]
+        self.size = sum(self._sizes)
+
+    def _length(self, name: str, weight: Tensor) -> int:
+        m = len(weight) if weight.ndim else 1
+        return m * (m + 1) // 2 if name.endswith(QUADRATIC) else weight.numel()
+
+    def columns(self, blocks: Mapping[str, Tensor], held: str | None) -> Tensor:
+        """J `(rows, size)` from blocks `(rows, *shape of the weight)`; `held` keeps its sum."""
+        parts = []
+        for name, weight in self.weights.items():
+            block = blocks[name]
+            if name.endswith(QUADRATIC):
+                i, j = torch.triu_indices(*weight.shape)
+                block = block[:, i, j] + block[:, j, i] * (i != j)
+            block = block.reshape(len(block), -1)
+            parts.append(block - block.mean(1, keepdim=True) if name == held else block)
+        return torch.cat(parts, 1)
+
+    def floor(self, diagonal: Tensor, relative: float) -> Tensor:
+        """What is added to the diagonal of JᵀJ: a fraction of its mean over the network's weights.
+
+        The quadratic part and G are linear and well determined: none is added there.
+        """
+        parts = dict(zip(self.weights, diagonal.split(self._sizes), strict=True))
+        network = torch.cat([d for name, d in parts.items() if not self._linear(name)])
+        floor = relative * network.mean()
+        values = {n: 1e-12 * d.mean() if self._linear(n) else floor for n, d in parts.items()}
+        return torch.cat([values[name].expand(len(d)) for name, d in parts.items()])
+
+    def _linear(self, name: str) -> bool:
+        return name.endswith(QUADRATIC) or name.startswith(OPERATOR)
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """Copies of all weights."""
+        return {name: w.clone() for name, w in self.weights.items()}
+
+    def move(self, start: Mapping[str, Tensor], delta: Tensor, held: str | None) -> None:
+        """Set the weights to `start` + `delta`."""
+        parts = delta.split(self._sizes)
+        for (name, weight), part in zip(self.weights.items(), parts, strict=True):
+            if name == held:
+                part = part - part.mean()
+            if name.endswith(QUADRATIC):
+                i, j = torch.triu_indices(*weight.shape)
+                full = torch.zeros_like(weight)
+                full[i, j] = part
+                full[j, i] = part
+                weight.copy_(start[name] + full)
+            else:
+                weight.copy_(start[name] + part.reshape(weight.shape))
