@@ -24,7 +24,7 @@ from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
 from ddg_explorer.integrators.fourier import FourierForm
 from ddg_explorer.solve import Progress, Solution, anderson, max_norm, symbols
 
-DEPTH = 8
+DEPTH = 3
 """Differences mixed."""
 SMALL = 6000
 """Up to this many unknowns a mixed iteration costs two plain ones or more."""
