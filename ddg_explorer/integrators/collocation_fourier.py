@@ -83,8 +83,9 @@ class FourierModes(ModeEquation):
         a, f = guess, guess
         if guess.shape[1] <= SMALL:
             a, f = _picard(g, guess, progress, limit)
-        if progress.running:
-            a, f = anderson(g, a, progress, depth=DEPTH, max_iterations=limit)
+        left = limit - int(progress.iterations.max())
+        if progress.running and left > 0:
+            a, f = anderson(g, a, progress, depth=DEPTH, max_iterations=left)
         return progress.solution(a, max_norm(self._defect(f, u, kept.z)), "collocation")
 
     def _fixed_map(self, u: Tensor, kept: StepSymbols) -> Callable[[Tensor], Tensor]:
