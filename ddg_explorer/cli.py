@@ -14,11 +14,16 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ddg_explorer.commands import listing, serve, simulate
+from ddg_explorer.commands import listing, serve, simulate, train
 from ddg_explorer.commands.report import Report
 from ddg_explorer.version import __version__
 
-COMMANDS: dict[str, ModuleType] = {"list": listing, "simulate": simulate, "serve": serve}
+COMMANDS: dict[str, ModuleType] = {
+    "list": listing,
+    "simulate": simulate,
+    "train": train,
+    "serve": serve,
+}
 
 
 class Parser(argparse.ArgumentParser):

@@ -20,11 +20,17 @@ def add_system_options(parser: argparse.ArgumentParser) -> None:
     """--system and everything that its constructor takes."""
     add = parser.add_argument
     add("--system", required=True, metavar="S", help=", ".join(SYSTEMS))
+    add_preset_options(parser)
+    add("--structure", metavar="G", help="structure operator, a key that the system offers")
+
+
+def add_preset_options(parser: argparse.ArgumentParser) -> None:
+    """The preset and what may differ from it, G apart."""
+    add = parser.add_argument
     add("--preset", metavar="P", help="good values to start from (the system's first)")
     add("--n", type=_numbers(int), metavar="N", help="points per axis: 64 or 64,128")
     add("--length", type=_numbers(float), metavar="L", help="side lengths: 40 or 1,2")
     add("--operator", metavar="O", help="finite_difference or spectral")
-    add("--structure", metavar="G", help="structure operator, a key that the system offers")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter, repeatable")
 
 
@@ -37,10 +43,18 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
 
 def build_system(args: argparse.Namespace) -> System:
     """The system that the options describe; ValueError with one line for bad ones."""
+    options = system_options(args)
+    dtype = choose_dtype(args.device, args.dtype)
+    return SYSTEMS[args.system](args.preset, **options, dtype=dtype, device=args.device)
+
+
+def system_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Keywords of the system's constructor that were given; ValueError for an unknown system."""
     if args.system not in SYSTEMS:
         raise ValueError(f"system={args.system!r}: use one of {', '.join(SYSTEMS)}")
     family = SYSTEMS[args.system]
-    given = {name: getattr(args, name) for name in ("n", "length", "operator", "structure", "dt")}
+    names = ("n", "length", "operator", "structure", "dt")
+    given = {name: getattr(args, name, None) for name in names}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for setting in args.set:
         name, equals, value = setting.partition("=")
@@ -50,8 +64,7 @@ def build_system(args: argparse.Namespace) -> System:
         if name not in known:
             raise ValueError(f"set={setting!r}: {args.system} has {', '.join(known) or 'none'}")
         options[name] = value if name in family.choices else _real(name, value)
-    dtype = choose_dtype(args.device, args.dtype)
-    return family(args.preset, **options, dtype=dtype, device=args.device)
+    return options
 
 
 def choose_dtype(device: str, name: str | None) -> torch.dtype:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from torch import Tensor
 
+from ddg_explorer.commands.interruption import interruptible
 from ddg_explorer.commands.options import add_device_options, add_system_options, build_system
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.diagnostics import Summary
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> Report:
         recording = _recording(rollout, args)
         if recording is not None:
             frames = stack.enter_context(recording)
-        interrupt = stack.enter_context(_interruptible())
+        interrupt = stack.enter_context(interruptible())
         start = time.perf_counter()
         for frame in _progress(frames, args):
             summary.add(frame)
@@ -91,26 +90,6 @@ def _progress(frames: Iterable[Frame], args: argparse.Namespace) -> Iterator[Fra
             bar.update(frame.step - done)
             done = frame.step
             yield frame
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets, so that a run ends between two frames; a second one kills it."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    previous = signal.signal(signal.SIGINT, ask)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def _report(

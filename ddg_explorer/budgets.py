@@ -1,0 +1,104 @@
+"""How models are trained: the published recipe, and ours.
+
+`published` is a network of width 200 and 10,000 Adam steps of 200 pairs at 1e-3 in float64 (ODEs:
+2000 full-batch steps with weight decay 1e-4 in float32), with inputs as they are (Matsubara,
+Ishikawa and Yaguchi 2020, arXiv:1905.08604; Greydanus et al. 2019). `ours` is a small network on
+whitened inputs with Levenberg–Marquardt, chosen on a validation split of the training trajectories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ddg_explorer.models.base import Model
+from ddg_explorer.training.loop import default_optimizer
+
+BUDGETS = ("ours", "published")
+HELD_OUT = 0.1
+"""Fraction of the training trajectories that is held out for validation."""
+SMALL = {"kdv": 16, "cahn_hilliard": 20, "cahn_hilliard_2d": 16}
+"""Hidden width of a field's small network; others have 16."""
+STEPS = {"kdv": 540, "cahn_hilliard": 500}
+"""Levenberg–Marquardt iterations of a DGNet; others take `LM_STEPS`."""
+LM_STEPS = 300
+QUADRATIC = ("cahn_hilliard", "cahn_hilliard_2d")
+"""Systems whose small energy network gets a quadratic form beside it."""
+FIRST_ORDER = {
+    "optimizer": "adam",
+    "steps": 5000,
+    "lr": 3e-3,
+    "schedule": "cosine",
+    "scale": True,
+}
+"""Training on whitened inputs of what Levenberg–Marquardt does not suit."""
+ODES = ("mass_spring", "pendulum", "two_body")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A network and how it is trained.
+
+    Attributes
+    ----------
+    name
+        "ours", "published", or either with its number of steps where that was changed.
+    network
+        Options of `ModelRecipe.fitting`.
+    training
+        Options of `train`.
+    otherwise
+        Those for a model that Levenberg–Marquardt does not suit: a large network, float32, or an
+        operator without a finite reach.
+    """
+
+    name: str
+    network: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    otherwise: Mapping[str, Any] | None = None
+
+    def options(self, model: Model) -> Mapping[str, Any]:
+        """The options of `train` that suit this model."""
+        suits = self.training["optimizer"] != "lm" or default_optimizer(model) == "lm"
+        return self.training if suits or self.otherwise is None else self.otherwise
+
+    def with_optimizer(self, optimizer: str | None) -> Budget:
+        """The same with an optimiser of one's own choice, and its default settings."""
+        if optimizer in (None, self.training["optimizer"]):
+            return self if optimizer is None else replace(self, otherwise=None)
+        return replace(self, training={"optimizer": optimizer}, otherwise=None)
+
+    def with_steps(self, steps: int | None) -> Budget:
+        """The same with another number of steps, which its name then tells."""
+        if steps is None or steps == self.training.get("steps"):
+            return self
+        training = {**self.training, "steps": steps}
+        otherwise = None if self.otherwise is None else {**self.otherwise, "steps": steps}
+        name = f"{self.name}-{steps}-steps"
+        return replace(self, name=name, training=training, otherwise=otherwise)
+
+
+def ours(system: str, model: str) -> Budget:
+    """The best recipe known here for a model of a system."""
+    network: dict[str, Any] = {"hidden": SMALL.get(system, 16)}
+    if system in QUADRATIC and model not in ("node", "srnn"):
+        network["skip"] = True
+    steps = STEPS.get(system, LM_STEPS)
+    return Budget("ours", network, {"optimizer": "lm", "steps": steps}, FIRST_ORDER)
+
+
+def published(system: str) -> Budget:
+    """The recipe of the published tables."""
+    if system in ODES and system != "two_body":
+        training = {"optimizer": "adam", "steps": 2000, "batch": None, "lr": 1e-3}
+        return Budget("published", {"dtype": "float32"}, training | {"weight_decay": 1e-4})
+    adam = {"optimizer": "adam", "steps": 10_000, "batch": 200, "lr": 1e-3}
+    return Budget("published", {"dtype": "float64"}, adam)
+
+
+def budget(name: str, system: str, model: str) -> Budget:
+    """The budget of that name; ValueError for an unknown one."""
+    if name not in BUDGETS:
+        raise ValueError(f"budget={name!r}: use one of {', '.join(BUDGETS)}")
+    return published(system) if name == "published" else ours(system, model)

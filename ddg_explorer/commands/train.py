@@ -1,0 +1,169 @@
+"""Train a model on the data of a system or on a file, and save it with a card.
+
+With the system's name alone the data are those of the published experiments; a preset or other
+parameters make data of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from ddg_explorer.budgets import BUDGETS, Budget, budget
+from ddg_explorer.commands.data_options import add_data_options, training_data
+from ddg_explorer.commands.interruption import interruptible
+from ddg_explorer.commands.options import DTYPES, choose_dtype
+from ddg_explorer.commands.report import Report, table
+from ddg_explorer.evaluation import errors, forecast, one_step_error
+from ddg_explorer.fitting import Fit
+from ddg_explorer.io import checked_path
+from ddg_explorer.models import MODELS, Model
+from ddg_explorer.recipes import DataRecipe, make_test, published_energy
+from ddg_explorer.training import OPTIMISERS
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `train`."""
+    add_data_options(parser)
+    add = parser.add_argument
+    add("--model", required=True, metavar="M", help=", ".join(MODELS))
+    add("--data", metavar="F", help="a file of trajectories, or the name of a data recipe")
+    add("--trajectories", type=int, metavar="N", help="how many of the recipe's trajectories")
+    add("--frames", type=int, metavar="K", help="steps of each trajectory of the data")
+    add("--data-seed", type=int, default=0, metavar="N", help="of the data's initial states (0)")
+    add("--noise", type=float, default=0.0, metavar="X", help="noise to add, in units of the RMS")
+    _add_model_options(parser)
+    add("--optimizer", choices=OPTIMISERS, help="the best for the model unless given")
+    add("--steps", type=int, metavar="K", help="iterations of the optimiser")
+    add("--budget", choices=BUDGETS, default="ours", help="recipe to start from (ours)")
+    add("--test", action="store_true", help="also roll out from held-out states afterwards")
+    add("--save", metavar="F", help="write the model to a .safetensors file")
+    add("--resume", metavar="F", help="keep the run in this file, and go on from it")
+    add("--device", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
+    add("--dtype", choices=DTYPES, help="of the weights (float64 where the device has it)")
+    add("--seed", type=int, default=0, help="of weights, validation split and batches (0)")
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--scheme", metavar="X", help="training scheme: rk2, dopri5, … (the model's first)")
+    add("--activation", metavar="A", help="see `list` (tanh)")
+    add(
+        "--structure",
+        dest="operator_kind",
+        metavar="G",
+        help="the model's G: symplectic, laplacian, learned_kernel, …",
+    )
+    add("--hidden", type=int, metavar="H", help="width of the hidden layers")
+    add("--depth", type=int, metavar="D", help="number of hidden layers (2)")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Train, save and report; exit code 1 for a run that diverged, 130 for an interrupted one."""
+    for path in (args.save, args.resume):
+        if path is not None:
+            checked_path(path, (".safetensors",))
+    if args.model not in MODELS:
+        raise ValueError(f"model={args.model!r}: use one of {', '.join(MODELS)}")
+    data, recipe = training_data(args)
+    if args.noise:
+        data = data.with_noise(args.noise, args.data_seed)
+    chosen = _budget(args, str(data.context.get("system", "")))
+    fit = Fit(
+        args.model,
+        data,
+        chosen,
+        seed=args.seed,
+        device=args.device,
+        checkpoint=args.resume,
+        **_network(args),
+    )
+    interrupted = _follow(fit)
+    tested = _tested(fit.model, recipe) if args.test and recipe is not None else {}
+    card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
+    if args.save is not None and fit.last is not None:
+        fit.model.save(args.save, card)
+    return _report(args, fit, data.context, card, tested, interrupted)
+
+
+def _budget(args: argparse.Namespace, system: str) -> Budget:
+    """The budget with the optimiser and steps of the command line."""
+    chosen = budget(args.budget, system, args.model)
+    return chosen.with_optimizer(args.optimizer).with_steps(args.steps)
+
+
+def _network(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("scheme", "activation", "hidden", "depth")
+    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if args.operator_kind is not None:
+        options["structure"] = {"kind": args.operator_kind}
+    if args.dtype is not None or args.device != "cpu":
+        dtype = choose_dtype(args.device, args.dtype)
+        options["dtype"] = str(dtype).removeprefix("torch.")
+    return options
+
+
+def _follow(fit: Fit) -> bool:
+    """Run the training with a bar on a terminal; True where it was interrupted."""
+    from tqdm import tqdm
+
+    with (
+        interruptible() as interrupt,
+        tqdm(unit="step", file=sys.stderr, disable=None, leave=False) as bar,
+    ):
+        for progress in fit:
+            bar.total = progress.steps
+            bar.update(progress.step - bar.n)
+            bar.set_postfix_str(f"loss {progress.loss:.2e}")
+            if interrupt.is_set() and not progress.done:
+                return True
+    return False
+
+
+def _tested(model: Model, recipe: DataRecipe) -> dict[str, float | int]:
+    """One-step error, energy and state MSE over the recipe's test rollouts."""
+    test = make_test(recipe)
+    found = forecast(model, test.u[:, 0], test.dt, test.frames - 1)
+    energy = recipe.make_system().energy
+    out: dict[str, float | int] = {"one_step": one_step_error(model, test)}
+    out |= errors(found, test.u, energy)
+    if recipe.system == "pendulum":
+        published = errors(found, test.u, lambda u: published_energy(recipe, u))
+        out["published_energy_mse"] = published["energy_mse"]
+    return out
+
+
+def _report(
+    args: argparse.Namespace,
+    fit: Fit,
+    context: Mapping[str, Any],
+    card: Mapping[str, Any],
+    tested: Mapping[str, Any],
+    interrupted: bool,
+) -> Report:
+    last = fit.last
+    reason = "interrupted" if interrupted else "" if last is None else last.reason
+    figures = {
+        "system": context.get("system"),
+        "model": args.model,
+        "optimizer": fit.options["optimizer"],
+        "steps": card["steps"],
+        "parameters": card["parameters"],
+        "loss": card["loss"],
+        "validation_loss": card["validation_loss"],
+        "wall_s": card["wall_s"],
+        "checkpoint": args.save,
+        **tested,
+        "data": card["data"]["digest"],
+        "seed": args.seed,
+        "dtype": str(fit.model.dtype).removeprefix("torch."),
+        "device": args.device,
+        "reason": reason,
+    }
+    code = 130 if interrupted else int(bool(reason))
+    if code:
+        sys.stderr.write(f"ddg-explorer train: {reason}\n")
+    return Report(figures, table(figures), code)

@@ -1,0 +1,199 @@
+"""How well a model predicts: one-step error, and rollouts beside true ones.
+
+    one-step error   mean ‖(v − u)/Δt − Φ(v, u, Δt)‖² over the pairs of a test set
+    state MSE        mean (û − u)²,        energy MSE   mean (E(û) − E(u))²
+
+û is the model's rollout from the first state of a true trajectory u, E the true energy (or another
+number per state that a published table compares). A trajectory that diverges counts up to its last
+good state, and is counted. States are `(trajectories, frames, *state_shape)`, nondimensional.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.data import Dataset
+from ddg_explorer.diagnostics import drift
+from ddg_explorer.frames import Frame
+from ddg_explorer.integrators import Integrator
+from ddg_explorer.models.base import Model
+from ddg_explorer.rollout import Rollout
+
+CHUNK = 2000
+"""Pairs evaluated at once."""
+
+
+@dataclass
+class Forecast:
+    """A model's rollouts of several trajectories.
+
+    Attributes
+    ----------
+    u
+        `(frames, trajectories, *state_shape)`; NaN after a trajectory has failed.
+    own_energy
+        The model's own H, `(frames, trajectories)`; NaN where it has none.
+    frames
+        Good frames of each trajectory, the initial one included, `(trajectories,)`.
+    reasons
+        Why trajectories failed, one line each.
+    residual
+        Largest residual of any implicit step.
+    wall_s
+        Seconds for all steps.
+    """
+
+    u: Tensor
+    own_energy: Tensor
+    frames: Tensor
+    reasons: list[str]
+    residual: float
+    wall_s: float
+
+    @property
+    def diverged(self) -> Tensor:
+        """Which trajectories failed."""
+        return self.frames < len(self.u)
+
+    @property
+    def valid(self) -> Tensor:
+        """Which frames are good, `(frames, trajectories)`."""
+        return torch.arange(len(self.u))[:, None] < self.frames
+
+    def ms_per_step(self) -> float:
+        """Milliseconds per step of all trajectories together."""
+        return 1e3 * self.wall_s / max(1, int(self.frames.max()) - 1)
+
+
+def forecast(
+    model: Model,
+    u0: Tensor,
+    dt: float,
+    steps: int,
+    integrator: str | Integrator | None = None,
+    *,
+    tol: float | None = None,
+) -> Forecast:
+    """Roll `model` out from every state of `u0`; see `advance_forecast`."""
+    for found in advance_forecast(model, u0, dt, steps, integrator, tol=tol):
+        if found is not None:
+            return found
+    raise AssertionError("a forecast ends with its result")
+
+
+def advance_forecast(
+    model: Model,
+    u0: Tensor,
+    dt: float,
+    steps: int,
+    integrator: str | Integrator | None = None,
+    *,
+    tol: float | None = None,
+) -> Iterator[Forecast | None]:
+    """Roll `model` out from every state of `u0`, all at once; the others go on where one fails.
+
+    Parameters
+    ----------
+    u0
+        `(trajectories, *state_shape)`.
+    dt, steps
+        Δt and number of steps.
+    integrator, tol
+        None: the model's own, the first of `model.integrators`.
+
+    Yields
+    ------
+    None after every step, and the `Forecast` at the end.
+    """
+    scheme = model.integrators[0] if integrator is None else integrator
+    start = u0.to(model.dtype)
+    alive = torch.arange(len(start))
+    u = torch.full((steps + 1, *start.shape), torch.nan, dtype=model.dtype)
+    own = torch.full((steps + 1, len(start)), torch.nan, dtype=model.dtype)
+    frames = torch.full((len(start),), steps + 1)
+    reasons: list[str] = []
+    begin, residual, done = time.perf_counter(), 0.0, 0
+    rollout = Rollout(model, start, dt, scheme, tol=tol)
+    u[0], own[0] = start, rollout.frame.own_energy
+    while done < steps and len(alive):
+        frame = rollout.step()
+        if rollout.stopped:
+            good = frame.converged
+            reasons.append(_at_time(frame, done * dt))
+            frames[alive[~good]] = done + 1
+            alive = alive[good]
+            if len(alive):
+                rollout = Rollout(model, u[done, alive], dt, scheme, tol=tol)
+            continue
+        done += 1
+        u[done, alive], own[done, alive] = frame.u, frame.own_energy
+        residual = max(residual, float(frame.residual.max()))
+        yield None
+    wall = time.perf_counter() - begin
+    yield Forecast(u, own, frames, reasons, residual, wall)
+
+
+def _at_time(frame: Frame, t: float) -> str:
+    """The rollout's reason, with the time since the start of the forecast."""
+    _, _, what = frame.reason.partition(": ")
+    return f"t = {t:.6g}: {what}"
+
+
+@torch.no_grad()
+def one_step_error(model: Model, data: Dataset) -> float:
+    """Mean square of the one-step residual over all pairs of `data`."""
+    u, v = (x.to(model.dtype) for x in data.pairs())
+    total = 0.0
+    for start in range(0, len(u), CHUNK):
+        part = slice(start, start + CHUNK)
+        total += float(model.residual(v[part], u[part], data.dt).double().square().sum())
+    return total / u.numel()
+
+
+def errors(
+    found: Forecast, truth: Tensor, energy: Callable[[Tensor], Tensor]
+) -> dict[str, float | int]:
+    """Means over frames and trajectories, and medians over trajectories of their means.
+
+    Parameters
+    ----------
+    found
+        A forecast from the first states of `truth`, of as many steps.
+    truth
+        `(trajectories, frames, *state_shape)`.
+    energy
+        States to one number each.
+    """
+    valid = found.valid
+    predicted = torch.where(_like(valid, found.u), found.u, 0.0).double()
+    true = truth.transpose(0, 1).double()
+    state = (predicted - true).flatten(2).square().mean(-1)
+    value = (energy(predicted) - energy(true)).square()
+    out: dict[str, float | int] = {}
+    for name, square in (("energy_mse", value), ("state_mse", state)):
+        rows = torch.where(valid, square, 0.0).sum(0) / valid.sum(0)
+        out[name] = float(square[valid].mean())
+        out[f"{name}_median"] = float(rows.median())
+    out["diverged"] = int(found.diverged.sum())
+    return out
+
+
+def drifts(
+    found: Forecast, energy: Callable[[Tensor], Tensor], scale: float
+) -> tuple[float, float | None]:
+    """Largest drift of the true energy along the forecast, and of the model's own (None: none)."""
+    valid = found.valid
+    filled = torch.where(_like(valid, found.u), found.u, found.u[:1]).double()
+    true = drift(energy(filled), scale)
+    own = drift(torch.where(valid, found.own_energy, found.own_energy[:1]).double(), scale)
+    largest = float(own.max())
+    return float(true.max()), None if torch.isnan(own).any() else largest
+
+
+def _like(valid: Tensor, u: Tensor) -> Tensor:
+    return valid.reshape(*valid.shape, *(1,) * (u.ndim - 2))
