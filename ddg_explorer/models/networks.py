@@ -96,7 +96,7 @@ class Perceptron(nn.Module):
             raise ValueError(f"hidden={hidden}, depth={depth}: both must be at least 1")
         self.activation = activation
         sizes = [features, *[hidden] * depth, out]
-        layers = [dense(a, b, generator, dtype) for a, b in itertools.pairwise(sizes)]
+        layers = [Dense(a, b, generator, dtype) for a, b in itertools.pairwise(sizes)]
         self.layers = nn.ModuleList(layers)
         self.quadratic = (
             nn.Parameter(torch.zeros(features, features, dtype=dtype)) if skip else None
@@ -198,13 +198,19 @@ class Mobility(nn.Module):
         return self.strength * nn.functional.softplus(raw)
 
 
-def dense(features: int, out: int, generator: torch.Generator, dtype: torch.dtype) -> nn.Linear:
-    """A dense layer, orthogonal weights and zero biases; leaves the global generator alone."""
-    layer = nn.Linear(features, out, device="meta", dtype=dtype).to_empty(device="cpu")
-    with torch.no_grad():
-        layer.weight.copy_(orthogonal(out, features, generator))
-        layer.bias.zero_()
-    return layer
+class Dense(nn.Linear):
+    """A dense layer with orthogonal weights and zero biases, drawn from `generator`."""
+
+    def __init__(
+        self, features: int, out: int, generator: torch.Generator, dtype: torch.dtype
+    ) -> None:
+        super().__init__(features, out, dtype=dtype)
+        with torch.no_grad():
+            self.weight.copy_(orthogonal(out, features, generator))
+            self.bias.zero_()
+
+    def reset_parameters(self) -> None:
+        """Nothing: torch's own initialisation would draw from the global generator."""
 
 
 def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:

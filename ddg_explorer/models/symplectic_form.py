@@ -60,7 +60,8 @@ class SymplecticForm(EnergyModel):
     def form_matrix(self, u: Tensor) -> Tensor:
         """W(u), exactly skew, `(..., d, d)`."""
         flat = u.reshape(-1, u.shape[-1])
-        jacobian = torch.func.vmap(torch.func.jacfwd(self._one_form))(flat)
+        # in reverse: forward mode is one at a time for all threads of a process
+        jacobian = torch.func.vmap(torch.func.jacrev(self._one_form))(flat)
         return (jacobian.mT - jacobian).reshape(*u.shape, u.shape[-1])
 
     def _one_form(self, u: Tensor) -> Tensor:
