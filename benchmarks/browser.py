@@ -56,7 +56,7 @@ class Server:
 
 @contextmanager
 def serve() -> Iterator[Server]:
-    """A server on a free port whose sessions end a second after their page.
+    """A server on a free port whose sessions end a few seconds after their page.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def serve() -> Iterator[Server]:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     command = [sys.executable, "-m", "panel", "serve", "apps/explorer.py", "--port", str(port)]
-    command += ["--unused-session-lifetime", "1000", "--check-unused-sessions", "500"]
+    command += ["--unused-session-lifetime", "6000", "--check-unused-sessions", "1000"]
     with TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
         with log.open("w") as out:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.peers.clock import QUIET
+
 RESULTS = Path(__file__).parent / "results"
 VERDICTS = {"aim": "✓ aim", "least": "✓ at least", "missed": "✗ missed", "": ""}
 
@@ -68,7 +70,8 @@ class Row:
     """A measured row of the table.
 
     `recipe` holds everything needed to measure it again, seed included; `unavailable` says why
-    figures are missing (a peer that cannot be installed, no browser).
+    figures are missing (a peer that cannot be installed, no browser); `disturbance` is the largest
+    wall over CPU time of the runs that count, 1 on a quiet machine.
     """
 
     name: str
@@ -77,6 +80,11 @@ class Row:
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unavailable: str = ""
+    disturbance: float = 1.0
+
+    def saw(self, *ratios: float) -> None:
+        """Keep the largest wall over CPU time among the runs whose times are reported."""
+        self.disturbance = max(self.disturbance, *ratios)
 
     def add(self, label: str, value: Any, unit: str = "", **bounds: Any) -> None:
         """Append a figure; `value` is anything that float() takes."""
@@ -93,6 +101,8 @@ class Row:
             print(figure.line())
         for note in self.notes:
             print(f"    · {note}")
+        if self.disturbance > QUIET:
+            print(f"    ! the machine was busy: wall time up to {self.disturbance:.2f} × CPU time")
         if self.unavailable:
             print(f"    not available: {self.unavailable}")
 
@@ -108,6 +118,7 @@ class Row:
             "figures": [asdict(f) | {"verdict": f.verdict} for f in self.figures],
             "notes": self.notes,
             "unavailable": self.unavailable,
+            "wall_over_cpu_time": round(self.disturbance, 3),
             "seconds": round(seconds, 1),
             "machine": machine,
         }

@@ -114,5 +114,6 @@ def report(row: Row, trials: Sequence[Trial], prefix: str = "") -> None:
     """Time, error, Δt and iterations of every trial."""
     for trial in trials:
         label = f"{prefix}{trial.label}, {trial.effort}"
+        row.saw(trial.run.disturbance)
         row.add(f"{label}: s per unit time", trial.run.per_unit_time, "s")
         row.add(f"{label}: error", trial.error)

@@ -6,13 +6,14 @@ can only add to a time. Errors are relative, ‖u − u_ref‖₂/‖u_ref‖₂
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from benchmarks.machine import Options, synchronise
+from benchmarks.peers.clock import best_time
 from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.frames import Frame
 from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.rollout import Rollout
 
@@ -21,7 +22,8 @@ from ddg_explorer.rollout import Rollout
 class Run:
     """A timed integration from u0 to t = steps·dt.
 
-    `iterations` is the mean per step, `residual` the largest.
+    `residual` and `iterations` are those of the hardest step, the latter as a mean over the batch;
+    `disturbance` is wall over CPU time (see `benchmarks.peers.clock`).
     """
 
     dt: float
@@ -30,6 +32,7 @@ class Run:
     u: Tensor
     residual: float
     iterations: float
+    disturbance: float
 
     @property
     def per_step(self) -> float:
@@ -66,21 +69,15 @@ def timed_run(
         If the rollout stops early.
     """
     Rollout(dynamics, u0, dt, integrator, tol=tol).step(min(steps, 3))
-    best = float("inf")
-    for _ in range(repeats):
-        rollout = Rollout(dynamics, u0, dt, integrator, tol=tol)
+
+    def work() -> Frame:
+        frame = Rollout(dynamics, u0, dt, integrator, tol=tol).step(steps)
         synchronise(options.device)
-        start = time.perf_counter()
-        frame = rollout.step(steps)
-        synchronise(options.device)
-        best = min(best, time.perf_counter() - start)
         if frame.reason:
             raise RuntimeError(frame.reason)
-    return Run(
-        dt,
-        steps,
-        best,
-        frame.u,
-        float(frame.residual.max()),
-        float(frame.iterations.double().mean()),
-    )
+        return frame
+
+    synchronise(options.device)
+    seconds, disturbance, frame = best_time(work, repeats, check=options.on_cpu)
+    residual, iterations = float(frame.residual.max()), float(frame.iterations.double().mean())
+    return Run(dt, steps, seconds, frame.u, residual, iterations, disturbance)

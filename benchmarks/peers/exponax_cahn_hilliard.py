@@ -11,7 +11,6 @@ spectral one of the other side. Runs in the peers' environment.
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ import exponax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from clock import best_time
 
 
 def stepper(n: int, gamma: float, dt: float) -> exponax.BaseStepper:
@@ -35,16 +35,6 @@ def in_fourier_space(step: exponax.BaseStepper, n: int, steps: int) -> Callable:
         return exponax.ifft(end, num_spatial_dims=2, num_points=n)
 
     return jax.jit(run)
-
-
-def timed(run: Callable, u0: jax.Array, repeats: int) -> tuple[np.ndarray, float]:
-    u = run(u0).block_until_ready()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        u = run(u0).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return np.asarray(u[0]), min(seconds)
 
 
 def main() -> None:
@@ -63,11 +53,17 @@ def main() -> None:
             "repeat": jax.jit(exponax.repeat(step, steps)),
             "step_fourier": in_fourier_space(step, n, steps),
         }
-        seconds = {}
+        seconds, disturbance = {}, {}
         for name, run in ways.items():
-            u, seconds[name] = timed(run, u0, request["repeats"])
+            run(u0).block_until_ready()
+            seconds[name], disturbance[name], state = best_time(
+                lambda run=run: run(u0).block_until_ready(), request["repeats"]
+            )
+        u = np.asarray(state[0])
         error = float(np.linalg.norm(u - reference) / np.linalg.norm(reference))
-        runs.append({"steps": steps, "error": error, "seconds": seconds})
+        runs.append(
+            {"steps": steps, "error": error, "seconds": seconds, "disturbance": disturbance}
+        )
         if error <= request["bound"]:
             break
     np.save(folder / "reference.npy", reference)

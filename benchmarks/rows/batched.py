@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ def measure(options: Options) -> Row:
         tol=RESIDUAL,
         repeats=options.repeats(3),
     )
+    row.saw(run.disturbance)
     seconds = run.seconds * STEPS / steps
     row.add(f"all trajectories, {STEPS} steps", seconds, "s", least=6.0, aim=1.0)
     row.add("largest residual of any step", run.residual, least=RESIDUAL)
@@ -68,8 +70,9 @@ def _compare(row: Row, system: System, u0: torch.Tensor, seconds: float) -> None
         u = start
         begin = time.perf_counter()
         for _ in range(STEPS_WITH_FSOLVE):
-            v, info, ok, message = fsolve(equation, u, args=(u,), xtol=1e-13, full_output=True)
-            evaluations += int(info["nfev"])
+            answer: Any = fsolve(equation, u, args=(u,), xtol=1e-13, full_output=True)
+            v, info, ok, message = answer
+            evaluations += info["nfev"]
             residual = max(residual, float(np.abs(info["fvec"]).max()))
             if ok != 1 and residual > RESIDUAL:
                 raise RuntimeError(f"fsolve: {message}")

@@ -103,6 +103,7 @@ def _against_peer(row: Row, n: int, target: Target, best: Trial, options: Option
         return
     row.recipe["peer"] = peer["versions"]
     run = peer["runs"][-1]
+    row.saw(*run["disturbance"].values())
     agreement = relative_error(torch.as_tensor(peer["reference"]), target.reference[0])
     for way, seconds in run["seconds"].items():
         row.add(f"{n}²: exponax {way}, {run['steps']} steps: s per unit time", seconds / UNTIL, "s")

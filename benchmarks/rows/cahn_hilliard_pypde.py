@@ -94,6 +94,7 @@ def _peer(
         row.unavailable = f"py-pde: {error}"
         return None, 1e-6
     row.recipe["peer"] = peer["versions"]
+    row.saw(peer["disturbance"])
     error = relative_error(peer["u"], reference[0])
     row.add("py-pde: s per unit time", peer["seconds"] / STRETCH, "s")
     row.add(f"py-pde: error after {STRETCH}", error)
@@ -114,6 +115,7 @@ def _large_steps(
     rollout, rises, last = Rollout(system, u0, LARGE_DT, scheme), 0, system.energy(u0)
     for frame in rollout.frames(steps):
         rises, last = rises + int(frame.energy > last), frame.energy
+    row.saw(run.disturbance)
     label = f"discrete gradient, Δt {LARGE_DT:g}"
     row.add(f"{label}: s per unit time", run.per_unit_time, "s")
     row.add(f"{label}: error after {LONG}", relative_error(run.u, reference))

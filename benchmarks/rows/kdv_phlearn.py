@@ -43,6 +43,7 @@ def measure(options: Options) -> Row:
         for name in ("discrete_gradient", "implicit_midpoint")
     }
     for name, run in ours.items():
+        row.saw(run.disturbance)
         row.add(f"{name}: ms per step", 1e3 * run.per_step, "ms")
         row.add(f"{name}: error at t = {steps * DT:g}", relative_error(run.u, reference))
         row.add(f"{name}: iterations of the hardest step", run.iterations)
@@ -57,6 +58,7 @@ def measure(options: Options) -> Row:
         row.unavailable = f"phlearn: {error}"
         return row
     row.recipe["peer"] = peer["versions"]
+    row.saw(peer["disturbance"])
     row.add("phlearn: ms per step", 1e3 * peer["seconds"] / steps, "ms")
     row.add(f"phlearn: error at t = {steps * DT:g}", relative_error(peer["u"], reference[0]))
     row.add("phlearn: energy drift", peer["drift"])

@@ -51,6 +51,7 @@ def measure(options: Options) -> Row:
         row.add(f"{n}²: ms per step", 1e3 * run.per_step, "ms")
         row.add(f"{n}²: iterations per step", mean)
         row.add(f"{n}²: largest residual", run.residual)
+        row.saw(run.disturbance)
         iterations.append(mean)
         seconds.append(run.per_step)
     work = [n * n * math.log(n * n) for n in sizes]
