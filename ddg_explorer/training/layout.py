@@ -50,6 +50,17 @@ class Layout:
             parts.append(block - block.mean(1, keepdim=True) if name == held else block)
         return torch.cat(parts, 1)
 
+    def values(self) -> Tensor:
+        """The weights themselves, `(size,)`."""
+        parts = []
+        for name, weight in self.weights.items():
+            if name.endswith(QUADRATIC):
+                i, j = torch.triu_indices(*weight.shape)
+                parts.append(weight[i, j])
+            else:
+                parts.append(weight.flatten())
+        return torch.cat(parts)
+
     def floor(self, diagonal: Tensor, relative: float) -> Tensor:
         """What is added to the diagonal of JᵀJ: a fraction of its mean over the network's weights.
 

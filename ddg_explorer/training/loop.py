@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.first_order import Adam
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.scaling import (
@@ -83,7 +84,7 @@ def train(
 
     Deterministic by `seed` on a CPU. Closing the generator cancels; with a `checkpoint`, calling
     `train` again with the same arguments goes on from the last event and ends with the same weights
-    bit by bit.
+    bit by bit. A learned G is normalised after the last step, see `models.gauge`.
 
     Parameters
     ----------
@@ -203,6 +204,8 @@ def _loop(
     for step in range(first, steps):
         loss = run.advance(step) / (1.0 if settings["optimizer"] == "lm" else unit)
         taken = step + 1
+        if taken == steps and isinstance(model, EnergyModel):
+            fix_freedom(model)
         failed = not math.isfinite(loss)
         if not failed and taken % every and taken < steps:
             continue
@@ -223,6 +226,12 @@ def _loop(
         )
         if failed:
             return
+
+
+def fix_freedom(model: EnergyModel) -> None:
+    """Normalise a learned G that is the same in every state (`models.gauge`)."""
+    if model.structure.module is not None and not model.structure.state_dependent:
+        normalise(model)
 
 
 def _resume(

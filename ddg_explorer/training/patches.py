@@ -20,6 +20,16 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 
 Weights = dict[str, Tensor]
+WITH_NEIGHBOURS = (
+    "d_dx",
+    "laplacian",
+    "strain_wave",
+    "learned_kernel",
+    "learned_skew_kernel",
+    "learned_dissipative_kernel",
+    "learned_mobility",
+)
+"""Operators that look one point (or half their width) beyond a site."""
 STAGES = {"dg": 1, "rk2": 2, "leapfrog": 1}
 
 
@@ -42,7 +52,7 @@ def reach(model: Model) -> int:
     operator = dict(model.recipe.structure or {})
     if operator.get("operator") == "spectral":
         raise ValueError("structure operator='spectral': has no finite reach; use Adam")
-    own = 0 if operator["kind"] == "minus_identity" else operator.get("width", 3) // 2
+    own = operator.get("width", 3) // 2 if operator["kind"] in WITH_NEIGHBOURS else 0
     return STAGES[model.scheme] * (2 * radius + own)
 
 

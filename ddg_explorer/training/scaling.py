@@ -23,6 +23,7 @@ from ddg_explorer.models.networks import (
     VectorField,
     orthogonal,
 )
+from ddg_explorer.structure import FreeKernel
 
 QUANTILE, SIZE = 0.999, 2.0
 
@@ -66,8 +67,15 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
     """Start a small whitened network for second-order training.
 
     W₁ ~ 0.8 N(0, 1), b₁ ~ U(±1), W₂ … orthogonal, b₂ … ~ U(±½), w ~ N(0, 1)/√h, c = 1. In 2-D the
-    first layer sees mostly the stencil's centre: there the one above stalls.
+    first layer sees mostly the stencil's centre: there the one above stalls. A free kernel starts as
+    a random average of neighbours minus the centre; from anywhere it can fall into a wrong basin.
     """
+    if isinstance(model, EnergyModel) and isinstance(model.structure.module, FreeKernel):
+        raw = model.structure.module.raw
+        kernel = torch.rand(raw.shape, generator=generator, dtype=torch.float64)
+        centre = tuple(w // 2 for w in raw.shape)
+        kernel[centre] -= kernel.sum()
+        raw.copy_(kernel)
     for part, _ in perceptrons(model):
         first, *middle, last = part.layers
         if model.grid is not None and model.grid.ndim > 1:

@@ -17,6 +17,7 @@ from ddg_explorer.training.stencil_jacobian import StencilJacobian
 DATA = {
     "kdv": kdv(count=2, steps=6),
     "pendulum": pendulum(count=2, steps=6),
+    "wave": trajectories("wave", count=2, steps=3, dt=1e-2, n=16),
     "cahn_hilliard_2d": trajectories("cahn_hilliard_2d", count=1, steps=2, dt=2e-4, n=16),
 }
 
@@ -56,6 +57,33 @@ def test_closed_jacobian_is_the_automatic_one_on_an_ode(activation, skip):
 
 def test_closed_jacobian_is_the_automatic_one_in_two_dimensions():
     assert compare("cahn_hilliard_2d", skip=True) < 1e-11
+
+
+LEARNED = {
+    "learned_kernel": "kdv",
+    "learned_skew_kernel": "kdv",
+    "learned_dissipative_kernel": "cahn_hilliard_2d",
+    "learned_matrix": "pendulum",
+    "learned_skew_matrix": "pendulum",
+    "learned_dissipative_matrix": "pendulum",
+    "learned_friction": "pendulum",
+}
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_closed_jacobian_is_the_automatic_one_for_a_learned_operator(kind):
+    assert compare(LEARNED[kind], skip=True, structure={"kind": kind}) < 1e-11
+
+
+def test_closed_jacobian_is_the_automatic_one_for_a_learned_kernel_in_two_dimensions():
+    assert compare("cahn_hilliard_2d", structure={"kind": "learned_kernel"}) < 1e-11
+
+
+@pytest.mark.parametrize("kind", ["strain_wave", "symplectic", "damped_symplectic"])
+def test_closed_jacobian_is_the_automatic_one_for_several_channels(kind):
+    options = {"friction": 0.3} if kind == "damped_symplectic" else {}
+    structure = {"kind": kind, **options}
+    assert compare("wave", structure=structure) < 1e-11
 
 
 @pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])

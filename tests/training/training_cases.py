@@ -17,6 +17,7 @@ G_OF = {
     "cahn_hilliard": "laplacian",
     "cahn_hilliard_2d": "laplacian",
     "pendulum": "symplectic",
+    "wave": "strain_wave",
 }
 
 
@@ -24,7 +25,8 @@ def trajectories(
     name: str, *, count: int, steps: int, dt: float, seed: int = 0, **options: Any
 ) -> Dataset:
     """True trajectories of a system, made by its own discrete-gradient scheme."""
-    system = SYSTEMS[name]("published", **options)
+    preset = "published" if "published" in SYSTEMS[name].presets else None
+    system = SYSTEMS[name](preset, **options)
     run = simulate(system, system.initial(seed, count), dt=dt, steps=steps)
     assert run.reason == ""
     context = {"system": system.name, "structure": {"kind": G_OF[name]}}
