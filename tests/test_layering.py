@@ -24,7 +24,10 @@ ROOMS = (
     {"solve"},
     {"integrators"},
     {"frames", "rollout", "trajectory", "recording", "simulation"},
-    {"data", "tables", "own_data", "recipes", "training", "diagnostics", "paper"},
+    {
+        *("data", "tables", "own_data", "recipes", "training", "diagnostics", "evaluation"),
+        *("budgets", "fitting", "learned_structure", "compare", "weights", "paper"),
+    },
     {"cli", "commands", "app"},
 )
 # Neighbours that must not know each other all the same: room → what it must not import.

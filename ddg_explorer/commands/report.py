@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,3 +26,18 @@ def _readable(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the same keys under a head of their names, aligned; floats with four digits."""
+    head = list(rows[0])
+    cells = [head, *([_short(row[name]) for name in head] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3e}" if isinstance(value, float) else _readable(value)

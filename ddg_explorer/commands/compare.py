@@ -1,0 +1,109 @@
+"""Compare models with the truth from one held-out initial state.
+
+Takes shipped weights unless checkpoints are given; a model that does not fit the system says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from ddg_explorer.commands.data_options import add_data_options, data_recipe
+from ddg_explorer.commands.report import Report, columns
+from ddg_explorer.compare import Contest, Lane
+from ddg_explorer.io import atomic, checked_path
+from ddg_explorer.models import MODELS, Model, load_model
+from ddg_explorer.recipes import DATA_RECIPES
+from ddg_explorer.weights import find_weights
+
+SHOWN = (
+    *("model", "integrator", "energy_mse", "state_mse", "max_energy_drift"),
+    *("max_own_energy_drift", "diverged_at", "ms_per_step"),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `compare`."""
+    add_data_options(parser)
+    add = parser.add_argument
+    add("--data", choices=DATA_RECIPES, help="held-out states of this data recipe")
+    add("--models", metavar="A,B,…", help="shipped models by name (all that there are)")
+    add(
+        "--checkpoint", action="append", default=[], metavar="F", help="a trained model, repeatable"
+    )
+    add("--activation", default="tanh", metavar="A", help="of the shipped models (tanh)")
+    add("--steps", type=int, metavar="K", help="steps of the rollout (the recipe's)")
+    add("--seed", type=int, default=0, help="which held-out initial state (0)")
+    add("--save", metavar="F", help="write all lanes to a .nc file, or the table to a .json file")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """One lane per model; exit code 1 where none of them could be run."""
+    target = None if args.save is None else checked_path(args.save, (".nc", ".json"))
+    recipe = data_recipe(args, args.data)
+    models, missing = _models(args, recipe.system)
+    contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed)
+    lanes = [*_progress(contest, models), *(_absent(args, contest, name) for name in missing)]
+    figures: dict[str, Any] = {
+        "system": recipe.system,
+        "dt": contest.truth.dt,
+        "steps": contest.truth.frames - 1,
+        "seed": args.seed,
+        "truth": contest.truth_row(),
+        "lanes": [lane.row() for lane in lanes],
+    }
+    if target is not None:
+        with atomic(target) as file:
+            if target.suffix == ".nc":
+                contest.to_xarray(lanes).to_netcdf(file, engine="h5netcdf")
+            else:
+                file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    ran = [lane for lane in lanes if not lane.misfit]
+    text = columns([{name: lane.row()[name] for name in SHOWN} for lane in ran]) if ran else ""
+    notes = [f"{lane.model}: {lane.misfit}" for lane in lanes if lane.misfit]
+    notes += [f"{lane.model}: {lane.figures['reason']}" for lane in ran if lane.figures["reason"]]
+    if not ran:
+        sys.stderr.write(f"ddg-explorer compare: no model was run: {'; '.join(notes)}\n")
+    return Report(figures, "\n".join([text, *notes] if text else notes), int(not ran))
+
+
+def _models(args: argparse.Namespace, system: str) -> tuple[list[tuple[str, Model]], list[str]]:
+    """The models with their files, checkpoints before shipped ones, and names without either."""
+    models = [(path, load_model(path)) for path in args.checkpoint]
+    given = {model.key for _, model in models}
+    names = args.models.split(",") if args.models else [] if models else list(MODELS)
+    missing = []
+    for name in names:
+        if name not in MODELS:
+            raise ValueError(f"models={name!r}: use some of {', '.join(MODELS)}")
+        path = find_weights(system, name, args.activation, data=args.data)
+        if name not in given and path is not None:
+            models.append((str(path), load_model(path)))
+        elif name not in given and args.models:
+            missing.append(name)
+    if not models and not missing:
+        raise ValueError(f"models=None: no {args.activation} weights of {system} are shipped")
+    return models, missing
+
+
+def _absent(args: argparse.Namespace, contest: Contest, name: str) -> Lane:
+    """The lane of a model without weights: it cannot have any, or how to get some."""
+    system = contest.system.name
+    how = f"train one with `ddg-explorer train --system {system} --model {name} --save F`"
+    line = (
+        f"no {args.activation} weights of {system} are shipped: {how} and give it as --checkpoint"
+    )
+    return Lane(name, misfit=contest.unsuited(name) or line)
+
+
+def _progress(contest: Contest, models: list[tuple[str, Model]]) -> list[Lane]:
+    from tqdm import tqdm
+
+    with tqdm(total=len(models), unit="lane", file=sys.stderr, disable=None, leave=False) as bar:
+        lanes = []
+        for lane in contest.run(models):
+            lanes.append(lane)
+            bar.update()
+    return lanes

@@ -1,0 +1,181 @@
+"""Several models and the truth from one held-out initial state, each with its own integrator.
+
+Errors are means over time of the squared difference from the true trajectory, up to where a lane
+diverges; drifts are |H − H₀|/max(|H₀|, H-scale), of the true energy along the lane and of the
+model's own. States `(frames, *state_shape)`, everything nondimensional.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.data import Dataset
+from ddg_explorer.diagnostics import drift
+from ddg_explorer.evaluation import Forecast, drifts, errors, forecast
+from ddg_explorer.models.base import Model
+from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.recipes import TEST_SEED, DataRecipe, make_test
+from ddg_explorer.systems.base import System
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass
+class Lane:
+    """One model's rollout beside the truth.
+
+    Attributes
+    ----------
+    model, source
+        Key of `MODELS`, and the checkpoint it came from ("" for none).
+    misfit
+        Why it was not run, one line; "" where it was.
+    figures
+        integrator, energy_mse, state_mse, max_energy_drift, max_own_energy_drift, diverged_at,
+        ms_per_step, max_residual, reason; None in each of a lane that was not run.
+    found
+        The rollout.
+    """
+
+    model: str
+    source: str = ""
+    misfit: str = ""
+    figures: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(FIGURES))
+    found: Forecast | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Everything but the states, as plain values."""
+        return {
+            "model": self.model,
+            **self.figures,
+            "misfit": self.misfit or None,
+            "checkpoint": self.source or None,
+        }
+
+
+FIGURES = (
+    "integrator",
+    "energy_mse",
+    "state_mse",
+    "max_energy_drift",
+    "max_own_energy_drift",
+    "diverged_at",
+    "ms_per_step",
+    "max_residual",
+    "reason",
+)
+
+
+@dataclass
+class Contest:
+    """A true trajectory that models are compared on.
+
+    Attributes
+    ----------
+    system
+        The true system.
+    truth
+        Its trajectory, one of them.
+    """
+
+    system: System
+    truth: Dataset
+
+    @classmethod
+    def of(
+        cls,
+        recipe: DataRecipe,
+        *,
+        dt: float | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> Contest:
+        """From a held-out initial state of a recipe, without noise; `seed` counts such states."""
+        if seed < 0:
+            raise ValueError(f"seed={seed}: must not be negative")
+        if steps is not None and steps < 1:
+            raise ValueError(f"steps={steps}: must be at least 1")
+        test = replace(recipe.for_test(), noise=0.0, dt=recipe.dt if dt is None else dt)
+        seed += TEST_SEED
+        truth = make_test(test, seed=seed, trajectories=1, steps=steps, cache=False)
+        return cls(test.make_system(), truth)
+
+    def unsuited(self, key: str) -> str:
+        """Why no model of this kind can describe the system, "" where one can."""
+        try:
+            ModelRecipe.fitting(key, self.truth, hidden=1).build()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def run(self, models: Sequence[tuple[str, Model]]) -> Iterator[Lane]:
+        """A lane for every (source, model), one after the other."""
+        for source, model in models:
+            yield self.lane(source, model)
+
+    def lane(self, source: str, model: Model) -> Lane:
+        """The model's rollout with its own integrator, or why it does not fit."""
+        misfit = model.misfit(self.system)
+        if misfit:
+            return Lane(model.key, source, misfit)
+        grid = self.system.grid
+        if grid is not None and grid != model.grid:
+            model = model.on_grid(grid)
+        dt, steps = self.truth.dt, self.truth.frames - 1
+        found = forecast(model, self.truth.u[:, 0], dt, steps)
+        compared = errors(found, self.truth.u, self.system.energy)
+        true, own = drifts(found, self.system.energy, self.system.energy_scale)
+        last = int(found.frames[0]) - 1
+        figures = {
+            "integrator": model.integrators[0],
+            "energy_mse": compared["energy_mse"],
+            "state_mse": compared["state_mse"],
+            "max_energy_drift": true,
+            "max_own_energy_drift": own,
+            "diverged_at": last * dt if last < steps else None,
+            "ms_per_step": found.ms_per_step(),
+            "max_residual": found.residual,
+            "reason": found.reasons[0] if found.reasons else "",
+        }
+        return Lane(model.key, source, "", figures, found)
+
+    def truth_row(self) -> dict[str, Any]:
+        """The true lane's figures."""
+        energy = self.system.energy(self.truth.u[0])
+        return {
+            "integrator": self.truth.recipe["integrator"],
+            "energy_start": float(energy[0]),
+            "energy_end": float(energy[-1]),
+            "max_energy_drift": float(drift(energy, self.system.energy_scale).max()),
+        }
+
+    def to_xarray(self, lanes: Sequence[Lane]) -> xr.Dataset:
+        """Truth and all lanes that ran: u, energy (true H) and own_energy over (lane, time)."""
+        import xarray as xr
+
+        ran = [lane for lane in lanes if lane.found is not None]
+        states = [self.truth.u[0], *(_states(lane) for lane in ran)]
+        u = torch.stack([s.double() for s in states])
+        own = [self.system.energy(self.truth.u[0])]
+        own += [lane.found.own_energy[:, 0].double() for lane in ran if lane.found is not None]
+        base = self.truth.to_xarray()
+        dims = base["u"].dims[1:]
+        variables = {
+            "u": (("lane", *dims), u.numpy(), {"units": "1"}),
+            "energy": (("lane", "time"), self.system.energy(u).numpy(), {"units": "1"}),
+            "own_energy": (("lane", "time"), torch.stack(own).numpy(), {"units": "1"}),
+        }
+        names = ["truth", *(lane.model for lane in ran)]
+        coordinates = {**{str(k): c for k, c in base.coords.items()}, "lane": names}
+        return xr.Dataset(variables, coordinates, base.attrs)
+
+
+def _states(lane: Lane) -> Tensor:
+    assert lane.found is not None
+    return lane.found.u[:, 0]
