@@ -53,7 +53,7 @@ def main() -> int:
         seconds = time.perf_counter() - start
         row.print()
         print(f"    ({seconds:.0f} s)", flush=True)
-        if not options.quick:
+        if row.figures and not options.quick:
             row.save(machine, seconds)
         rows.append(row)
     print(summary(rows))
