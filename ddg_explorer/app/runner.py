@@ -18,7 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+from bokeh.document import Document
 from panel.io.document import unlocked
+from panel.io.state import set_curdoc, state
 
 from ddg_explorer.app.canvas import GRACE, LaneCanvas
 from ddg_explorer.app.simulation import Simulation
@@ -86,7 +88,7 @@ class Runner:
         """Begin the loop; must be called on the event loop, further calls do nothing."""
         if self._task is None and not self._closed:
             self._wake = asyncio.Event()
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task = asyncio.get_running_loop().create_task(self._run(state.curdoc))
 
     def close(self) -> None:
         """End the loop. A turn under way finishes in its thread and is dropped."""
@@ -140,17 +142,22 @@ class Runner:
         work = self.playing or self._dirty or self._reset or self._steps or self._limits
         return bool(work) and all(canvas.credits.available for _, canvas in self._lanes)
 
-    async def _run(self) -> None:
+    async def _run(self, document: Document | None) -> None:
+        """Turns until closed; in the task's own context its session's document is the current one.
+
+        Left to itself the task would see whichever session's callback happens to be running.
+        """
         period, due = 1 / TARGET_FPS, 0.0
-        while not self._closed:
-            await self._await_turn()
-            due = max(due + period, time.perf_counter())
-            try:
-                self._publish(await self._compute(self._take()))
-            except Exception:
-                log.exception("a turn failed")
-                self._fail("internal error: the server's log has the details")
-            await asyncio.sleep(due - time.perf_counter())
+        with set_curdoc(document):
+            while not self._closed:
+                await self._await_turn()
+                due = max(due + period, time.perf_counter())
+                try:
+                    self._publish(await self._compute(self._take()))
+                except Exception:
+                    log.exception("a turn failed")
+                    self._fail("internal error: the server's log has the details")
+                await asyncio.sleep(due - time.perf_counter())
 
     async def _await_turn(self) -> None:
         assert self._wake is not None

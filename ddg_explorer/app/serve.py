@@ -10,7 +10,7 @@ import torch
 
 from ddg_explorer.app.explorer import TITLE, Explorer
 from ddg_explorer.app.runner import pool
-from ddg_explorer.app.session import linked_state
+from ddg_explorer.app.session import linked_state, stay_offline
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Lane, Scene
 from ddg_explorer.app.turns import Turn
@@ -34,6 +34,7 @@ def configure() -> None:
 
 def open_session() -> Any:
     """The page of a new session, in the state its address asks for."""
+    stay_offline(pn.state.curdoc)
     state, notice = linked_state()
     explorer = Explorer(state, notice=notice)
     pn.state.on_session_destroyed(lambda _: explorer.close())

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import panel as pn
 from bokeh.document import Document
 from panel.custom import JSComponent
+from panel.io.resources import LOCAL_DIST
 
 from ddg_explorer.app.state import AppState
 
@@ -65,6 +66,16 @@ def disable_nagle(doc: Document | None) -> None:
             connection._socket.set_nodelay(True)
     except AttributeError:
         log.info("could not set TCP_NODELAY: the server's internals have changed")
+
+
+def stay_offline(doc: Document | None) -> None:
+    """Let a session load its style sheets from this server.
+
+    Panel notes where they are while it renders the page. A session that is made anew by a browser
+    that reconnects has had no page, and its style sheets would be sought on the internet.
+    """
+    if doc is not None:
+        doc.template_variables.setdefault("dist_url", LOCAL_DIST)
 
 
 def notify(line: str) -> None:

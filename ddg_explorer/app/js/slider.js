@@ -2,6 +2,7 @@
 // Values go out as messages at once: Panel's property synchronisation would hold them for 50 ms.
 
 const DIGITS = 4;
+const QUIET = 500; // milliseconds after a person's last move
 
 function show(x, integer) {
   if (integer) return String(Math.round(x));
@@ -25,15 +26,22 @@ export function render({model}) {
   const integer = () => model.scale === "integer";
   const forward = (x) => (model.scale === "log" ? Math.log10(x) : x);
   const inverse = (y) => (model.scale === "log" ? 10 ** y : y);
-  let dragging = false;
+  let touched = -QUIET, timer = 0;
 
   const fraction = (x) => {
     const [a, b] = [forward(model.start), forward(model.end)];
     return Math.min(Math.max((forward(x) - a) / (b - a), 0), 1);
   };
+  // Echoes of earlier values must not pull a slider back that is being moved.
   const place = () => {
+    clearTimeout(timer);
+    const wait = touched + QUIET - performance.now();
+    if (wait > 0) {
+      timer = setTimeout(place, wait);
+      return;
+    }
     if (root.getRootNode().activeElement !== typed) typed.value = show(model.value, integer());
-    if (!dragging) range.value = forward(model.value);
+    range.value = forward(model.value);
     range.style.setProperty("--fill", `${100 * fraction(model.value)}%`);
     range.setAttribute("aria-valuetext", show(model.value, integer()));
   };
@@ -59,12 +67,11 @@ export function render({model}) {
     place();
   };
   const send = (value) => {
+    touched = performance.now();
     range.style.setProperty("--fill", `${100 * fraction(value)}%`);
     range.setAttribute("aria-valuetext", show(value, integer()));
     model.send_msg({value});
   };
-  range.addEventListener("pointerdown", () => { dragging = true; });
-  range.addEventListener("pointerup", () => { dragging = false; });
   range.addEventListener("input", () => {
     const raw = inverse(Number(range.value));
     const value = integer() ? Math.round(raw) : Number(raw.toPrecision(DIGITS));
@@ -89,6 +96,7 @@ export function render({model}) {
   typed.addEventListener("change", commit);
   typed.addEventListener("focus", () => typed.select());
   model.on("value", place);
+  model.on("remove", () => clearTimeout(timer));
   for (const name of ["label", "doc", "start", "end", "scale", "mark", "note", "disabled", "key"]) {
     model.on(name, update);
   }
