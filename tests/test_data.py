@@ -1,0 +1,164 @@
+"""Datasets: pairs, splits, noise, checks, and files that come back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddg_explorer.data import Dataset, context_of, specification_of
+from ddg_explorer.grids import Grid
+from ddg_explorer.models import ModelRecipe
+from ddg_explorer.own_data import read_dataset
+from ddg_explorer.systems import SYSTEMS, System
+
+
+def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def line(trajectories: int = 6, frames: int = 5) -> Dataset:
+    context = {"system": "kdv", "parameters": {"alpha": -6.0}}
+    return Dataset(numbers(trajectories, frames, 1, 8), 0.1, Grid((8,), (2.0,)), context, {"a": 1})
+
+
+def test_pairs_are_neighbouring_frames() -> None:
+    data = line()
+    u, v = data.pairs()
+    assert u.shape == v.shape == (6 * 4, 1, 8)
+    assert torch.equal(u.reshape(6, 4, 1, 8), data.u[:, :4])
+    assert torch.equal(v.reshape(6, 4, 1, 8), data.u[:, 1:])
+    assert (data.state_shape, data.trajectories, data.frames) == ((1, 8), 6, 5)
+
+
+def test_split_is_a_partition_drawn_by_the_seed() -> None:
+    data = line(20)
+    kept, held = data.split(5, seed=1)
+    assert (kept.trajectories, held.trajectories) == (15, 5)
+    both = torch.cat([kept.u, held.u])[:, 0, 0, 0].sort().values
+    assert torch.equal(both, data.u[:, 0, 0, 0].sort().values)
+    again, other = data.split(5, seed=1)[1], data.split(5, seed=2)[1]
+    assert torch.equal(again.u, held.u)
+    assert not torch.equal(other.u, held.u)
+    assert held.grid == data.grid
+    assert held.context == data.context
+    for count in (0, 20, -1):
+        with pytest.raises(ValueError, match=f"held_out={count}"):
+            data.split(count, seed=0)
+
+
+def test_noise_is_relative_to_the_rms_of_each_channel() -> None:
+    u = numbers(40, 30, 2) * torch.tensor([1.0, 100.0], dtype=torch.float64)
+    data = Dataset(u, 0.1)
+    noisy = data.with_noise(0.05, seed=3)
+    spread = (noisy.u - u).std((0, 1)) / u.square().mean((0, 1)).sqrt()
+    assert (spread - 0.05).abs().max() < 0.003
+    assert torch.equal(noisy.u, data.with_noise(0.05, seed=3).u)
+    assert not torch.equal(noisy.u, data.with_noise(0.05, seed=4).u)
+    assert torch.equal(data.with_noise(0.0, seed=3).u, u)
+    assert noisy.recipe["relative_noise"] == 0.05
+    with pytest.raises(ValueError, match="level=-1"):
+        data.with_noise(-1, seed=0)
+
+
+def test_digest_tells_data_apart() -> None:
+    data = line()
+    assert data.digest() == line().digest()
+    flipped = data.u.clone()
+    flipped[0, 0, 0, 0] = math.nextafter(float(flipped[0, 0, 0, 0]), 1e9)
+    others = [replace(data, u=flipped), replace(data, dt=0.2), replace(data, u=data.u.float())]
+    assert len({data.digest(), *(other.digest() for other in others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("u", "dt", "grid", "message"),
+    [
+        (numbers(3, 4), 0.1, None, "trajectories, frames, d"),
+        (numbers(3, 4, 1, 8), 0.1, None, "trajectories, frames, d"),
+        (numbers(3, 4, 8), 0.1, Grid((8,), (1.0,)), r"trajectories, frames, C, \*grid"),
+        (numbers(3, 4, 1, 9), 0.1, Grid((8,), (1.0,)), r"the grid has \(8,\) points"),
+        (numbers(3, 1, 2), 0.1, None, "2 frames or more"),
+        (numbers(0, 3, 2), 0.1, None, "2 frames or more"),
+        (numbers(3, 4, 2).long(), 0.1, None, "dtype torch.int64"),
+        (numbers(3, 4, 2), 0.0, None, "dt=0.0"),
+        (numbers(3, 4, 2), math.inf, None, "dt=inf"),
+    ],
+)
+def test_bad_data_are_refused(u: torch.Tensor, dt: float, grid: Grid | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        Dataset(u, dt, grid)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_located(value: float) -> None:
+    u = numbers(3, 4, 2)
+    u[1, 2, 0] = value
+    with pytest.raises(ValueError, match="trajectory 1, frame 2"):
+        Dataset(u, 0.1)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+@pytest.mark.parametrize("kind", ["ode", "line", "plane", "float32"])
+def test_saved_data_come_back(suffix: str, kind: str, tmp_path: Path) -> None:
+    """States, Δt to the last bit, grid, context and recipe."""
+    data = {
+        "ode": Dataset(numbers(3, 5, 2), 0.05 / 3, None, {"system": "pendulum"}, {"seed": 1}),
+        "line": line(),
+        "plane": Dataset(numbers(2, 3, 1, 4, 6), 1e-4, Grid((4, 6), (1.0, 0.7))),
+        "float32": replace(line(), u=line().u.float()),
+    }[kind]
+    again = read_dataset(data.save(tmp_path / f"data{suffix}"))
+    assert again.u.dtype == data.u.dtype
+    assert again.digest() == data.digest()
+    assert again.dt == data.dt
+    assert again.grid == data.grid
+    assert again.context == data.context
+    if data.recipe:
+        assert again.recipe == data.recipe
+
+
+def test_file_of_data_names_its_dimensions(tmp_path: Path) -> None:
+    import xarray as xr
+
+    path = line().save(tmp_path / "data.nc")
+    with xr.open_dataset(path, engine="h5netcdf") as file:
+        assert file["u"].dims == ("trajectory", "time", "channel", "x")
+        assert file["x"].values[1] == 0.25
+        assert file["time"].values[1] == 0.1
+
+
+def test_context_gives_a_model_its_structure() -> None:
+    """A model of any system's data gets that system's G, and fits the system."""
+    count = 0
+    for name, make in SYSTEMS.items():
+        for preset in make.presets:
+            system = make(preset)
+            context = context_of(system)
+            data = Dataset(system.initial(0, 2)[:, None].repeat_interleave(2, 1), 0.1, system.grid)
+            data = replace(data, context=context)
+            model = ModelRecipe.fitting("dgnet", data, hidden=2).build()
+            assert model.misfit(system) == "", (name, preset)
+            g = numbers(*system.state_shape)
+            difference = model.structure.apply(g) - system.structure.apply(g)
+            assert difference.abs().max() <= 1e-12 * g.abs().max() * 1e5, (name, preset)
+            count += 1
+    assert count > 20
+
+
+def test_unnamed_structures_are_left_to_the_caller() -> None:
+    system = SYSTEMS["kdv"](viscosity=0.1)
+    assert specification_of(system) is None
+    assert "structure" not in context_of(system)
+    own = System(lambda u: u.square().sum(-1), SYSTEMS["pendulum"]().structure, state_shape=(2,))
+    assert context_of(own) == {"system": "custom", "parameters": {}}
+    data = Dataset(numbers(2, 3, 2), 0.1, context=context_of(own))
+    with pytest.raises(ValueError, match="structure=None"):
+        ModelRecipe.fitting("dgnet", data).build()
+    recipe = ModelRecipe.fitting("hnn", data)
+    assert recipe.structure == {"kind": "symplectic"}
+    with pytest.raises(ValueError, match="takes none"):
+        ModelRecipe.fitting("node", data, structure={"kind": "symplectic"})
