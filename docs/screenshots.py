@@ -34,7 +34,7 @@ class Picture:
 
 
 PICTURES = {
-    "explorer": Picture("system=kdv&speed=2&theme=light", 5.2),
+    "explorer": Picture("system=kdv&speed=2&theme=light&exact=1", 5.2),
     "explorer-cahn-hilliard": Picture("system=cahn_hilliard_2d&theme=dark", 0.012),
     "explorer-pendulum": Picture("system=pendulum&preset=friction&theme=light", 40.0),
     "explorer-phone": Picture("system=wave&theme=dark", 6.0, 400, 860),

@@ -87,11 +87,13 @@ def _material(name: str) -> dict[str, Any]:
         },
         "typography": {
             "fontFamily": FONT,
-            "body1": {"fontSize": "0.875rem"},
             "button": {"textTransform": "none", "fontWeight": 600},
             "h3": {"fontSize": "1.05rem", "fontWeight": 600, "letterSpacing": "0.01em"},
         },
         "shape": {"borderRadius": 8},
+        "components": {
+            "MuiFormControlLabel": {"styleOverrides": {"label": {"fontSize": "13px"}}},
+        },
     }
 
 
