@@ -166,7 +166,8 @@ def _read_xarray(path: Path, variable: str | None) -> Raw:
         u = _batch_first(np.asarray(ordered.values), len(batch))
         if not {"component", "channel"} & set(dims):
             u = np.expand_dims(u, 2)
-        axes = {name: np.asarray(dataset[name].values) for name in state if name in AXES}
+        known = [name for name in state if name in AXES and name in dataset.coords]
+        axes = {name: np.asarray(dataset[name].values) for name in known}
         t = np.asarray(dataset["time"].values) if "time" in dataset.coords else None
         return Raw(u, t, axes, dict(dataset.attrs))
 

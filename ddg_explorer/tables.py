@@ -78,9 +78,9 @@ def _numbers(path: Path) -> tuple[list[str], np.ndarray]:
     first = [word.strip(" \"'") for word in lines[0].strip().lstrip("%#").split(delimiter)]
     has_names = not all(_is_number(word) for word in first)
     body = lines[1:] if has_names else lines
-    values = np.loadtxt(body, delimiter=delimiter, comments=None, ndmin=2)
-    if not len(values):
+    if not any(row.strip() for row in body):
         raise ValueError("has no rows of numbers")
+    values = np.loadtxt(body, delimiter=delimiter, comments=None, ndmin=2)
     names = [word for word in first if word] if has_names else []
     return (names if len(names) == values.shape[1] else []), values
 

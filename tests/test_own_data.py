@@ -1,0 +1,314 @@
+"""A person's own data: every layout gives the same Dataset, every fault one clear line."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ddg_explorer import simulate
+from ddg_explorer.data import Dataset
+from ddg_explorer.models import ModelRecipe
+from ddg_explorer.own_data import read_dataset
+from ddg_explorer.systems import SYSTEMS
+
+DT = 0.05
+
+
+def motion(trajectories: int = 3, frames: int = 6, size: int = 2) -> np.ndarray:
+    """Circles of different radii in the phase plane, (trajectory, time, component)."""
+    t = DT * np.arange(frames)[None, :, None]
+    radius = 1 + np.arange(trajectories)[:, None, None]
+    return radius * np.cos(t - np.pi / 2 * np.arange(size))
+
+
+def wave(trajectories: int = 2, frames: int = 5, shape: tuple[int, ...] = (8,)) -> np.ndarray:
+    """(trajectory, time, channel, *grid)."""
+    size = (trajectories, frames, 1, *shape)
+    return np.random.default_rng(0).normal(size=size)
+
+
+def same(data: Dataset, u: np.ndarray, dt: float = DT) -> bool:
+    return np.array_equal(data.u.numpy(), u) and abs(data.dt - dt) < 1e-12 * dt
+
+
+def test_npz_of_an_ode(tmp_path: Path) -> None:
+    path, u = tmp_path / "motion.npz", motion()
+    np.savez(path, u=u, t=DT * np.arange(6))
+    assert same(read_dataset(path), u)
+    np.savez(path, u=u)
+    assert same(read_dataset(path, dt=DT), u)
+    np.savez(path, u=u[0], t=3 + DT * np.arange(6))
+    assert same(read_dataset(path), u[:1])
+    np.savez(path, angles=u, other=np.zeros(3), time=DT * np.arange(6))
+    assert same(read_dataset(path, variable="angles"), u)
+
+
+@pytest.mark.parametrize("shape", [(8,), (4, 6)])
+def test_npz_of_a_field(shape: tuple[int, ...], tmp_path: Path) -> None:
+    """`length` or node coordinates make it a field."""
+    path, u = tmp_path / "field.npz", wave(shape=shape)
+    length = (2.0, 3.0)[: len(shape)]
+    np.savez(path, u=u, t=DT * np.arange(5))
+    data = read_dataset(path, length=length)
+    assert same(data, u)
+    assert data.grid is not None
+    assert (data.grid.shape, data.grid.length) == (shape, length)
+    axes = {
+        f"axis_{name}": 0.1 + x / n * np.arange(n)
+        for name, n, x in zip("xy", shape, length, strict=False)
+    }
+    np.savez(path, u=u[0], t=DT * np.arange(5), **axes)
+    again = read_dataset(path)
+    assert same(again, u[:1])
+    assert again.grid is not None
+    np.testing.assert_allclose(again.grid.length, length, rtol=1e-12)
+
+
+def table(path: Path, header: str, rows: np.ndarray, mark: str = ",") -> Path:
+    lines = [mark.join(f"{x:.17g}" for x in row) for row in rows]
+    path.write_text("\n".join([header, *lines] if header else lines) + "\n")
+    return path
+
+
+def rows_of(u: np.ndarray) -> np.ndarray:
+    """Columns trajectory, time, components."""
+    count, frames, _ = u.shape
+    labels, t = np.repeat(np.arange(count), frames), np.tile(DT * np.arange(frames), count)
+    return np.column_stack([labels, t, u.reshape(count * frames, -1)])
+
+
+def test_table_with_names(tmp_path: Path) -> None:
+    u = motion()
+    path = table(tmp_path / "a.csv", "trajectory,time,q,p", rows_of(u))
+    assert same(read_dataset(path), u)
+    assert same(read_dataset(path, variable=["p"]), u[..., 1:])
+    path = table(tmp_path / "b.csv", "p; t ;q", rows_of(u)[:6, [3, 1, 2]], ";")
+    assert same(read_dataset(path), u[:1, :, ::-1])
+    assert same(read_dataset(path, variable=["q", "p"]), u[:1])
+    path = table(tmp_path / "c.csv", "run,when,q,p", rows_of(u))
+    assert same(read_dataset(path, time="when", trajectory="run"), u)
+
+
+def test_table_without_names(tmp_path: Path) -> None:
+    u = motion()
+    path = table(tmp_path / "a.txt", "", rows_of(u), " ")
+    assert same(read_dataset(path, trajectory=0, time=1), u)
+    path = table(tmp_path / "b.tsv", "", u[0], "\t")
+    assert same(read_dataset(path, dt=DT), u[:1])
+
+
+def test_table_of_a_measured_pendulum(tmp_path: Path) -> None:
+    """The layout of Schmidt and Lipson (2009): a header shorter than the rows, spaces, trial first,
+    derivatives last; times of each trial from where the clock happened to be."""
+    u = motion(2, 9)
+    rows = np.column_stack([rows_of(u), np.zeros((18, 2))])
+    rows[9:, 1] += 7.3
+    path = table(tmp_path / "real_pend.txt", "% t theta omega", rows, " ")
+    data = read_dataset(path, trajectory=0, time=1, variable=[2, 3])
+    np.testing.assert_allclose(data.u.numpy(), u, atol=1e-15)
+    assert data.dt == pytest.approx(DT, rel=1e-9)
+
+
+def test_table_of_a_field(tmp_path: Path) -> None:
+    """With `length` the columns are the points of one channel."""
+    u = wave(1)
+    rows = np.column_stack([DT * np.arange(5), u[0, :, 0]])
+    header = "t," + ",".join(f"u{k}" for k in range(8))
+    data = read_dataset(table(tmp_path / "field.csv", header, rows), length=4.0)
+    assert same(data, u)
+    assert data.grid is not None
+    assert data.grid.spacing == (0.5,)
+
+
+def dataset_of(u: np.ndarray, dims: tuple[str, ...], **coordinates: np.ndarray):
+    import xarray as xr
+
+    return xr.Dataset({"u": (dims, u)}, {k: (k, v) for k, v in coordinates.items()})
+
+
+def test_netcdf_in_any_order(tmp_path: Path) -> None:
+    """Dimensions are known by name, wherever they stand; channel and trajectory may be missing."""
+    u, t, x = wave(), DT * np.arange(5), 0.25 * np.arange(8)
+    path = tmp_path / "field.nc"
+    full = dataset_of(u, ("trajectory", "time", "channel", "x"), time=t, x=x)
+    for order in (("trajectory", "time", "channel", "x"), ("x", "channel", "time", "trajectory")):
+        full.transpose(*order).to_netcdf(path, engine="h5netcdf")
+        data = read_dataset(path)
+        assert same(data, u)
+        assert data.grid is not None
+        assert data.grid.length == (2.0,)
+    bare = dataset_of(u[0, :, 0].T, ("x", "time"), time=t, x=x)
+    bare.to_netcdf(path, engine="h5netcdf")
+    assert same(read_dataset(path), u[:1])
+    plane = wave(shape=(4, 6))
+    dataset_of(plane[:, :, 0], ("batch", "time", "x", "y"), time=t).to_netcdf(
+        path, engine="h5netcdf"
+    )
+    data = read_dataset(path, length=(1.0, 2.0))
+    assert same(data, plane)
+    motions = motion()
+    dataset_of(motions, ("trajectory", "time", "component")).to_netcdf(path, engine="h5netcdf")
+    assert same(read_dataset(path, dt=DT), motions)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+@pytest.mark.parametrize("name", ["pendulum", "kdv", "cahn_hilliard_2d", "wave"])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_recorded_simulations_are_data(
+    suffix: str, name: str, batch: int | None, tmp_path: Path
+) -> None:
+    """`Trajectory.save` files: frames, Δt between frames, grid, and the system they are of."""
+    n = {"kdv": 16, "cahn_hilliard_2d": 12, "wave": 16}.get(name)
+    system = SYSTEMS[name]() if n is None else SYSTEMS[name](n=n)
+    run = simulate(system, system.initial(0, batch), steps=6, save_every=2)
+    data = read_dataset(run.save(tmp_path / f"run{suffix}"))
+    expected = run.u[None] if batch is None else run.u.transpose(0, 1)
+    assert torch.equal(data.u, expected)
+    assert data.dt == pytest.approx(2 * system.dt, rel=1e-12)
+    assert (data.grid and data.grid.shape) == (system.grid and system.grid.shape)
+    assert data.context["system"] == name
+    assert ModelRecipe.fitting("node", data, hidden=2).build().misfit(system) == ""
+
+
+def test_system_tells_grid_and_context(tmp_path: Path) -> None:
+    system = SYSTEMS["kdv"]("published")
+    path = tmp_path / "run.npz"
+    run = simulate(system, system.initial(0, 2), steps=3)
+    np.savez(path, u=run.u.transpose(0, 1).numpy(), t=run.t.numpy())
+    data = read_dataset(path, system=system)
+    assert data.grid == system.grid
+    assert data.context["structure"] == {"kind": "d_dx", "operator": "finite_difference"}
+    with pytest.raises(ValueError, match="40"):
+        read_dataset(path, system=SYSTEMS["kdv"]("published", n=40))
+    with pytest.raises(ValueError, match="needs"):
+        read_dataset(path, system=SYSTEMS["pendulum"]())
+
+
+def test_integers_and_single_precision(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, u=np.arange(12).reshape(2, 3, 2))
+    assert read_dataset(path, dt=1).u.dtype == torch.float64
+    np.savez(path, u=motion().astype(np.float32))
+    assert read_dataset(path, dt=1).u.dtype == torch.float32
+
+
+def spoil(change: Callable[[np.ndarray], object]) -> np.ndarray:
+    u = motion()
+    change(u)
+    return u
+
+
+T = DT * np.arange(6)
+UNEVEN = T + np.array([0, 0, 0, 0.01, 0, 0])
+NAN = spoil(lambda u: u.__setitem__((1, 2, 0), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "line"),
+    [
+        ({"u": motion(), "t": UNEVEN}, {}, "time: steps are uneven, 0.06 after point 2"),
+        ({"u": motion(), "t": T[::-1]}, {}, "time: must be finite and increasing"),
+        ({"u": motion(), "t": T[None]}, {}, "time: must be one column of numbers"),
+        ({"u": motion()}, {}, "has no times: give dt"),
+        ({"u": motion()}, {"dt": -1.0}, "dt=-1.0"),
+        ({"u": NAN, "t": T}, {}, "not finite .* in trajectory 1, frame 2"),
+        ({"u": motion().astype(complex), "t": T}, {}, "dtype complex128: need real"),
+        ({"u": motion() > 0, "t": T}, {}, "dtype bool: need real"),
+        ({"u": np.array(["a"] * 6), "t": T}, {}, "array has shape"),
+        ({"u": np.zeros(5), "t": T}, {}, r"shape \(5,\): needs \(trajectory, time, component\)"),
+        ({"u": motion(), "t": T}, {"length": 1.0}, "every axis needs"),
+        ({"u": wave(), "t": T[:5]}, {"length": (1.0, 1.0)}, "every axis needs"),
+        ({"u": wave(), "t": T[:5]}, {"length": -1.0}, "length=.*positive"),
+        ({"v": motion()}, {}, "has no variable 'u', only v"),
+        ({"u": motion()}, {"variable": ["a", "b"]}, "must be one name"),
+        ({"u": motion()[:, :1], "t": T[:1]}, {}, "at least two points"),
+    ],
+)
+def test_faults_of_arrays(arrays: dict, options: dict, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=line) as error:
+        read_dataset(path, **options)
+    assert "\n" not in str(error.value)
+    assert "data.npz" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "line"),
+    [
+        ("", {}, "is empty"),
+        ("t,q,p\n", {}, "has no rows"),
+        ("t,q,p\n0,1,2\n0.1,1,x\n", {}, "could not convert string 'x'"),
+        ("t,q,p\n0,1,2\n0.1,1\n", {}, "columns"),
+        ("t,q,p\n0,1,2\n0.1,,2\n", {}, "could not convert string ''"),
+        ("t,q,p\n0,1,2\n0.1,nan,2\n", {}, "not finite"),
+        ("t,q,p\n0,1,2\n0.1,1,2\n0.3,1,2\n", {}, "time: steps are uneven"),
+        ("t,q,p\n0,1,2\n0.1,1,2\n", {"variable": ["angle"]}, "has no column 'angle', only t, q, p"),
+        ("0,1,2\n0.1,1,2\n", {"time": 7}, r"column 7: must lie in \[0, 2\]"),
+        ("0,1,2\n0.1,1,2\n", {"time": "t"}, "has no column 't', only unnamed ones"),
+        ("t\n0\n1\n", {}, "has no column for the state"),
+        ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n", {}, "trajectories have 1 to 2 rows"),
+        ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n1,2,1\n", {}, "trajectories have different times"),
+    ],
+)
+def test_faults_of_tables(text: str, options: dict, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=line) as error:
+        read_dataset(path, **options)
+    assert "\n" not in str(error.value)
+    assert "data.csv" in str(error.value)
+
+
+def test_faults_of_netcdf(tmp_path: Path) -> None:
+    path, t = tmp_path / "data.nc", DT * np.arange(5)
+    faults = {
+        "needs time, and knows trajectory": (("run", "when", "channel", "x"), {}),
+        "has no coordinates x, y, z: give length": (("trajectory", "time", "channel", "x"), {}),
+        "x: steps are uneven": (
+            ("trajectory", "time", "channel", "x"),
+            {"x": np.arange(8.0) ** 2},
+        ),
+    }
+    for line, (dims, coordinates) in faults.items():
+        times = {"time": t} if "time" in dims else {}
+        dataset_of(wave(), dims, **times, **coordinates).to_netcdf(path, engine="h5netcdf")
+        with pytest.raises(ValueError, match=line) as error:
+            read_dataset(path)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="has no variable 'v', only u"):
+        read_dataset(path, variable="v")
+
+
+def test_files_that_are_not_data(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such file"):
+        read_dataset(tmp_path / "none.nc")
+    with pytest.raises(ValueError, match="must end in"):
+        read_dataset(tmp_path / "data.mat")
+    for suffix in (".npz", ".nc"):
+        path = tmp_path / f"junk{suffix}"
+        path.write_bytes(b"junk" * 300)
+        with pytest.raises(ValueError, match="junk") as error:
+            read_dataset(path)
+        assert "\n" not in str(error.value)
+
+
+def test_zarr_without_the_package_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.zarr").mkdir()
+    real = builtins.__import__
+
+    def without_zarr(name: str, *args: object, **kwargs: object):
+        if name == "zarr":
+            raise ModuleNotFoundError("No module named 'zarr'")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_zarr)
+    with pytest.raises(ValueError, match="needs the package zarr: pip install zarr"):
+        read_dataset(tmp_path / "data.zarr")
