@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ddg_explorer.commands import compare, listing, serve, simulate, train
+from ddg_explorer.commands import compare, listing, reproduce, serve, simulate, train
 from ddg_explorer.commands.report import Report
 from ddg_explorer.version import __version__
 
@@ -23,6 +23,7 @@ COMMANDS: dict[str, ModuleType] = {
     "simulate": simulate,
     "train": train,
     "compare": compare,
+    "reproduce": reproduce,
     "serve": serve,
 }
 

@@ -1,0 +1,105 @@
+"""Reproduce the published tables, with their training recipe or ours; resumable.
+
+Every training run has a result file of its own: what is there is not run again, and a run that was
+killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from ddg_explorer.budgets import BUDGETS
+from ddg_explorer.commands.interruption import interruptible
+from ddg_explorer.commands.report import Report
+from ddg_explorer.io import atomic, checked_path
+from ddg_explorer.paper import (
+    COMMITTED,
+    PUBLISHED,
+    TESTS,
+    Cell,
+    Study,
+    cells,
+    check_experiment,
+    markdown,
+    summarise,
+    write_json,
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `reproduce`."""
+    add = parser.add_argument
+    add("experiments", nargs="*", metavar="EXPERIMENT", help=f"{', '.join(PUBLISHED)} (all)")
+    add("--seeds", type=int, default=1, metavar="N", help="training runs of each row (1)")
+    add("--budget", default="ours", metavar="B,…", help=f"{' or '.join(BUDGETS)}, or both (ours)")
+    add("--models", metavar="A,B,…", help="models, or model/train for one training scheme (all)")
+    add("--tests", default="test", metavar="T,…", help=f"test sets: {', '.join(TESTS)} (test)")
+    add("--steps", type=int, metavar="K", help="optimiser steps instead of the budget's")
+    add("--results", metavar="DIR", help="folder of the results (in the user's cache)")
+    add("--show", action="store_true", help="show the results that are there, run nothing")
+    add("--save", metavar="F", help="write the tables to a .md or .json file")
+
+
+def run(args: argparse.Namespace) -> Report:
+    """Run what is missing, and show the tables; exit code 130 where it was interrupted."""
+    target = None if args.save is None else checked_path(args.save, (".md", ".json"))
+    names = [check_experiment(name) for name in args.experiments] or list(PUBLISHED)
+    folder = _folder(args)
+    interrupted = not args.show and _run(args, names, folder)
+    tables = summarise(folder, names)
+    text = markdown(tables)
+    if target is not None and target.suffix == ".json":
+        write_json(tables, target)
+    elif target is not None:
+        with atomic(target) as file:
+            file.write_text(text + "\n", encoding="utf-8")
+    return Report(tables, text, 130 if interrupted else 0)
+
+
+def _folder(args: argparse.Namespace) -> Path:
+    """The results: those of the package to show, a folder of one's own to add to."""
+    if args.results is not None:
+        return Path(args.results)
+    return COMMITTED if args.show else _cache() / "results"
+
+
+def _cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("ddg_explorer")
+
+
+def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
+    """Run all cells with a bar each; True where that was interrupted."""
+    tests = args.tests.split(",")
+    for test in tests:
+        if test not in TESTS:
+            raise ValueError(f"tests={test!r}: use some of {', '.join(TESTS)}")
+    budgets = args.budget.split(",")
+    models = None if args.models is None else args.models.split(",")
+    wanted = list(cells(names, models=models, budgets=budgets, seeds=args.seeds, steps=args.steps))
+    command = shlex.join(["ddg-explorer", *sys.argv[1:]])
+    study = Study(folder, _cache() / "training", command)
+    with interruptible() as interrupt:
+        return any(_follow(study, cell, tests, interrupt.is_set) for cell in wanted)
+
+
+def _follow(study: Study, cell: Cell, tests: list[str], stop) -> bool:
+    from tqdm import tqdm
+
+    label = f"{cell.experiment} {cell.model}@{cell.how.name}/{cell.train} seed {cell.seed}"
+    with tqdm(unit="step", file=sys.stderr, disable=None, leave=False) as bar:
+        what = ""
+        for event in study.run(cell, tests):
+            if event.what != what:
+                bar.reset(event.total)
+                what = event.what
+            bar.set_description_str(f"{label}: {event.what}")
+            bar.set_postfix_str(event.note)
+            bar.update(event.done - bar.n)
+            if stop():
+                return True
+    return False

@@ -1,0 +1,204 @@
+"""Run cells of the published tables: train, predict, write the result, skip what is there.
+
+A cell killed at any point goes on from its last training event; its trained model and its state of
+training are kept in a work folder, its result as JSON in the results folder. Every file is complete
+or absent.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ddg_explorer.data import Dataset
+from ddg_explorer.evaluation import advance_forecast, drifts, errors, one_step_error
+from ddg_explorer.fitting import Fit, surroundings
+from ddg_explorer.io import atomic
+from ddg_explorer.models import Model, load_model, read_card
+from ddg_explorer.paper.experiments import INTEGRATOR, TESTS, Cell
+from ddg_explorer.recipes import DataRecipe, make_dataset, make_test, published_energy
+
+
+@dataclass(frozen=True)
+class Event:
+    """Where a cell stands.
+
+    Attributes
+    ----------
+    cell, what
+        The cell, and what is being done: "train", or prediction and test set.
+    done, total
+        Steps of it.
+    note
+        Loss, or why a run failed.
+    """
+
+    cell: Cell
+    what: str
+    done: int
+    total: int
+    note: str = ""
+
+
+@dataclass
+class Study:
+    """Where results and work in progress are kept.
+
+    Attributes
+    ----------
+    results
+        Folder of the results, one JSON file a cell.
+    work
+        Folder of trained models and of training under way.
+    command
+        The command line, for the results.
+    cache
+        Cache of the data sets, as `make_dataset` takes it.
+    data
+        Data sets that were made already, by name.
+    """
+
+    results: Path
+    work: Path
+    command: str
+    cache: bool | Path = True
+    sizes: dict[str, int] = field(default_factory=dict)
+    data: dict[tuple[str, str], Dataset] = field(default_factory=dict)
+
+    def run(self, cell: Cell, tests: Sequence[str] = ("test",)) -> Iterator[Event]:
+        """Train the cell and predict on the test sets, what of it is not there yet."""
+        path = cell.path(self.results)
+        weights = self.work / cell.path(Path()).with_suffix(".safetensors")
+        result = _of_these(read_result(path), weights, cell.predictions, tests)
+        missing = [
+            (prediction, test)
+            for prediction in cell.predictions
+            for test in tests
+            if test not in result.get("predictions", {}).get(prediction, {})
+        ]
+        if not missing:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not result:
+            result = yield from self._train(cell, weights)
+        model = load_model(weights)
+        for prediction, test in missing:
+            figures = yield from self._predict(cell, model, prediction, test)
+            result["predictions"].setdefault(prediction, {})[test] = figures
+            write_json(result, path)
+
+    def _train(self, cell: Cell, weights: Path) -> Iterator[Event]:
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        state = weights.with_suffix(".training.safetensors")
+        options: dict[str, Any] = {} if cell.structure is None else {"structure": cell.structure}
+        fit = Fit(
+            cell.model,
+            self._data(cell, "train"),
+            cell.how,
+            seed=cell.seed,
+            checkpoint=state,
+            scheme=cell.train,
+            **options,
+        )
+        for progress in fit:
+            note = progress.reason or f"loss {progress.loss:.2e}"
+            yield Event(cell, "train", progress.step, progress.steps, note)
+        card = fit.card(self.command, experiment=cell.experiment)
+        fit.model.save(weights, card)
+        state.unlink(missing_ok=True)
+        return {
+            "experiment": cell.experiment,
+            "model": cell.model,
+            "train": cell.train,
+            "network": None if fit.model.recipe is None else fit.model.recipe.to_dict(),
+            **card,
+            "reason": "" if fit.last is None else fit.last.reason,
+            "predictions": {},
+        }
+
+    def _predict(self, cell: Cell, model: Model, prediction: str, test: str) -> Iterator[Event]:
+        data = self._data(cell, test)
+        steps, found = data.frames - 1, None
+        run = advance_forecast(model, data.u[:, 0], data.dt, steps, INTEGRATOR[prediction])
+        for step, last in enumerate(run):
+            found = last
+            yield Event(cell, f"{prediction} on {test}", min(step + 1, steps), steps)
+        assert found is not None
+        return {
+            **measures(model, found, data, cell.recipe),
+            "wall_s": found.wall_s,
+            "reasons": found.reasons,
+            "data": data.digest(),
+            **surroundings(self.command),
+        }
+
+    def _data(self, cell: Cell, test: str) -> Dataset:
+        """The training data or a test set of a cell's experiment, made once."""
+        key = (cell.experiment, test)
+        if key not in self.data:
+            if test == "train":
+                self.data[key] = make_dataset(cell.recipe, cache=self.cache, **self.sizes)
+            else:
+                kind = TESTS[test]
+                sizes = {"trajectories": kind.trajectories, "steps": kind.steps} | self.sizes
+                self.data[key] = make_test(cell.recipe, seed=kind.seed, cache=self.cache, **sizes)
+        return self.data[key]
+
+
+def _of_these(
+    result: dict[str, Any], weights: Path, predictions: Sequence[str], tests: Sequence[str]
+) -> dict[str, Any]:
+    """The result, or {} where it lacks predictions and its own trained model is gone."""
+    known = result.get("predictions", {})
+    if all(test in known.get(prediction, {}) for prediction in predictions for test in tests):
+        return result
+    if not weights.is_file():
+        return {}
+    same = read_card(weights)["card"].get("date") == result.get("date")
+    return result if same else {}
+
+
+def measures(model: Model, found: Any, data: Dataset, recipe: DataRecipe) -> dict[str, Any]:
+    """The published metrics of a forecast; and of the pendulum, the true energy's beside them.
+
+    `energy_mse` is of the energy that the published table compares.
+    """
+    system = recipe.make_system()
+    out: dict[str, Any] = {"one_step": one_step_error(model, data)}
+    out |= errors(found, data.u, lambda u: published_energy(recipe, u))
+    if recipe.system == "pendulum":
+        out["true_energy_mse"] = errors(found, data.u, system.energy)["energy_mse"]
+    true, own = drifts(found, system.energy, system.energy_scale)
+    return out | {"max_energy_drift": true, "max_own_energy_drift": own}
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """A cell's result, {} where there is none; ValueError for a file that is no result."""
+    if not path.is_file():
+        return {}
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["predictions"].keys()
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"results={str(path)!r}: is no result ({error})") from None
+    return result
+
+
+def write_json(values: Any, path: Path) -> None:
+    """Write plain values, atomically; numbers that JSON does not have become null."""
+    with atomic(path) as file:
+        text = json.dumps(plain(values), indent=1, ensure_ascii=False)
+        file.write_text(text + "\n", encoding="utf-8")
+
+
+def plain(value: Any) -> Any:
+    """`value` with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
