@@ -2,13 +2,15 @@
 
     (v − u)/Δt = Ḡ ∇̄H(v, u)
 
-The public names of the library; importing it loads torch and numpy only. States are `(..., d)` for
+The public names of the library; importing it loads torch and numpy only, what has to do with
+learning follows at its first use. States are `(..., d)` for
 an ODE and `(..., C, *grid)` for a field on a periodic grid; everything is nondimensional.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ddg_explorer.discrete import ACTIVATIONS, discrete_grad
 from ddg_explorer.grids import Grid
@@ -23,12 +25,20 @@ from ddg_explorer.version import __version__
 
 if TYPE_CHECKING:
     from ddg_explorer.app import Explorer
+    from ddg_explorer.data import Dataset
+    from ddg_explorer.models import MODELS
+    from ddg_explorer.models import load_model as load
+    from ddg_explorer.own_data import read_dataset
+    from ddg_explorer.recipes import make_dataset
+    from ddg_explorer.training import train
 
 __all__ = [
     "ACTIVATIONS",
     "INTEGRATORS",
+    "MODELS",
     "STRUCTURES",
     "SYSTEMS",
+    "Dataset",
     "Grid",
     "Recording",
     "Rollout",
@@ -38,9 +48,34 @@ __all__ = [
     "__version__",
     "discrete_grad",
     "explore",
+    "load",
     "load_trajectory",
+    "make_dataset",
+    "read_dataset",
     "simulate",
+    "train",
 ]
+
+_LATER = {
+    "Dataset": ("ddg_explorer.data", "Dataset"),
+    "MODELS": ("ddg_explorer.models", "MODELS"),
+    "load": ("ddg_explorer.models", "load_model"),
+    "make_dataset": ("ddg_explorer.recipes", "make_dataset"),
+    "read_dataset": ("ddg_explorer.own_data", "read_dataset"),
+    "train": ("ddg_explorer.training", "train"),
+}
+"""Public name → module and name of what is imported at its first use."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LATER[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True) -> Explorer:

@@ -14,6 +14,7 @@ import ddg_explorer
 PACKAGE = Path(str(ddg_explorer.__file__)).parent
 FOREIGN = {"panel", "holoviews", "bokeh", "param", "panel_material_ui", "colorcet", "IPython"}
 HEAVY = {"xarray", "h5netcdf", "h5py", "pandas", "scipy", "matplotlib", "torchdiffeq", "tqdm"}
+LEARNING = {"ddg_explorer.models", "ddg_explorer.training", "ddg_explorer.recipes", "safetensors"}
 
 # Each room may import itself and the rooms on lines above it.
 ROOMS = (
@@ -73,19 +74,25 @@ def test_importing_the_package_stays_light() -> None:
     """Only torch and numpy come with the package; the rest is imported where it is used."""
     code = (
         "import json, sys, torch; before = set(sys.modules); import ddg_explorer; "
-        "print(json.dumps(sorted({m.partition('.')[0] for m in set(sys.modules) - before})))"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(json.loads(done.stdout))
+    names = set(json.loads(done.stdout))
+    loaded = {name.partition(".")[0] for name in names}
     assert "ddg_explorer" in loaded
     assert not loaded & (FOREIGN | HEAVY)
+    assert not names & LEARNING
     assert done.stderr == ""
 
 
 def test_public_names_are_there() -> None:
     missing = [name for name in ddg_explorer.__all__ if not hasattr(ddg_explorer, name)]
     assert not missing
-    families = (ddg_explorer.SYSTEMS, ddg_explorer.INTEGRATORS, ddg_explorer.STRUCTURES)
+    assert set(ddg_explorer.__all__) <= set(dir(ddg_explorer))
+    families = (
+        *(ddg_explorer.SYSTEMS, ddg_explorer.INTEGRATORS, ddg_explorer.STRUCTURES),
+        *(ddg_explorer.MODELS, ddg_explorer.ACTIVATIONS),
+    )
     assert all(key == key.lower() and key.isidentifier() for keys in families for key in keys)
 
 
