@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from ddg_explorer.commands import compare, listing, reproduce, serve, simulate, train
+from ddg_explorer.commands import compare, inspect, listing, reproduce, serve, simulate, train
 from ddg_explorer.commands.report import Report
 from ddg_explorer.version import __version__
 
@@ -24,6 +24,7 @@ COMMANDS: dict[str, ModuleType] = {
     "train": train,
     "compare": compare,
     "reproduce": reproduce,
+    "inspect": inspect,
     "serve": serve,
 }
 

@@ -1,0 +1,242 @@
+"""What a learned structure operator turned out to be, up to the scale that data leave free.
+
+    G = κ ⋆ (a kernel),   (G g)(u) = M(u) g (a matrix)
+
+H → cH, G → G/c changes no right-hand side, so G is looked at after `models.gauge.normalise`. The
+laws are measured, not assumed: the sum of the kernel relative to its centre (mass), the largest
+value of the symmetric part's symbol relative to the magnitude of its smallest (energy), and the
+difference from the kernel's rotations and reflections (isotropy).
+
+The distance to a known true stencil τ is max|cκ − τ|/max_{j≠0}|τⱼ|, with c such that the centres
+agree, or where τ has no centre the least-squares one.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.grids import Grid
+from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.gauge import normalise
+from ddg_explorer.models.operators import make_operator
+from ddg_explorer.structure import Report, Structure
+from ddg_explorer.systems import SYSTEMS
+
+TOLERANCE = 1e-3
+"""Relative defect that a verdict allows; the published kernel's sum is 1.3e-3 of its centre."""
+
+ROUNDING = 1e-13
+"""Weights below this fraction of the largest are rounding of a transform."""
+
+
+@dataclass(frozen=True)
+class StructureFindings:
+    """G of a model after its scale was fixed.
+
+    Attributes
+    ----------
+    kernel
+        Weights around a site, for a convolution of one channel; else None.
+    matrix
+        G of an ODE, else None.
+    scale
+        c by which H was multiplied and G divided.
+    learned
+        Whether G was learned at all.
+    report
+        All margins, in G's own units.
+    sum_over_centre
+        |Σκ| over the largest |κⱼ|, which is the centre of any dissipative kernel; None without one.
+    anisotropy
+        Largest difference from the eight (in 1-D two) images, relative to the largest weight;
+        None for an ODE.
+    symbol_max_over_abs_min
+        Largest over magnitude of the smallest eigenvalue of ½(G + Gᵀ), signed: ≤ 0 dissipates.
+        None for a G that is skew to the tolerance, where both are noise.
+    distance
+        To the true stencil or matrix of the system it learned, see the module; None where unknown.
+    tolerance
+        Of the verdicts.
+    """
+
+    kernel: Tensor | None
+    matrix: Tensor | None
+    scale: float
+    learned: bool
+    report: Report
+    sum_over_centre: float | None
+    anisotropy: float | None
+    symbol_max_over_abs_min: float | None
+    distance: float | None
+    tolerance: float
+
+    @property
+    def energy_law(self) -> str:
+        """ "conserved", "dissipated" or "can rise"."""
+        if self.report.is_skew:
+            return "conserved"
+        return "dissipated" if self.report.is_dissipative else "can rise"
+
+    def verdicts(self) -> dict[str, Any]:
+        """mass (bool), energy ("conserved", "dissipated", "can rise"), isotropic (bool or None)."""
+        field = self.anisotropy is not None
+        return {
+            "mass": self.report.conserves_mass if field else None,
+            "energy": self.energy_law,
+            "isotropic": self.report.is_isotropic if field else None,
+        }
+
+    def margins(self) -> dict[str, float | None]:
+        """Defects relative to the largest weight, that the verdicts rest on; the energy's is the
+        largest growth, negative where it falls strictly, or for a skew G how far it is from it."""
+        unit = self.report.scale or 1.0
+        field = self.anisotropy is not None
+        skew = self.report.is_skew
+        energy = self.report.skew_defect if skew else self.report.symmetric_max
+        return {
+            "mass": self.report.mass_defect / unit if field else None,
+            "energy": energy / unit,
+            "isotropic": self.anisotropy,
+        }
+
+    def sentences(self) -> list[str]:
+        """The verdicts in words, with their margins; a skew kernel is odd, so never isotropic."""
+        lines = list(self.report.sentences())
+        if self.anisotropy is None:
+            lines = lines[:1]
+        if self.distance is not None:
+            lines.append(f"differs from the true operator by {self.distance:.1e}")
+        return lines
+
+
+def inspect_structure(
+    model: Model, *, at: Tensor | None = None, tolerance: float = TOLERANCE
+) -> StructureFindings:
+    """Look at G of a model; the model itself stays as it is.
+
+    Parameters
+    ----------
+    model
+        Any model with an energy.
+    at
+        One state, for a G that depends on it; None: the state zero.
+    tolerance
+        Relative defect that a verdict allows.
+
+    Raises
+    ------
+    ValueError
+        For a model without G.
+    """
+    if not isinstance(model, EnergyModel):
+        raise ValueError(f"model={model.key!r}: has no structure operator to inspect")
+    if not 0 < tolerance < 1:
+        raise ValueError(f"tolerance={tolerance}: must lie between 0 and 1")
+    if at is None and model.structure.state_dependent:
+        at = torch.zeros(model.state_shape, dtype=model.dtype)
+    structure, scale, learned = _normalised(model, at)
+    report = structure.report(at, shape=model.state_shape, tolerance=tolerance)
+    kernel = matrix = None
+    with torch.no_grad():
+        if model.grid is None:
+            matrix = structure.matrix(model.state_shape, u=at).double()
+        else:
+            kernel = stencil_of(structure, model.grid, model.state_shape)
+    found = kernel if kernel is not None else matrix
+    low = abs(report.symmetric_min)
+    ratio = None if report.is_skew or low == 0 else report.symmetric_max / low
+    return StructureFindings(
+        kernel=kernel,
+        matrix=matrix,
+        scale=scale,
+        learned=learned,
+        report=report,
+        sum_over_centre=None if kernel is None else float(kernel.sum().abs() / kernel.abs().max()),
+        anisotropy=None if report.anisotropy is None else report.anisotropy / (report.scale or 1.0),
+        symbol_max_over_abs_min=ratio,
+        distance=None if found is None else _distance_to_truth(model, found),
+        tolerance=tolerance,
+    )
+
+
+def _normalised(model: EnergyModel, at: Tensor | None) -> tuple[Structure, float, bool]:
+    """G with its scale fixed, c, and whether G was learned."""
+    if model.structure.module is None:
+        return model.structure, 1.0, model.key == "symplectic_form"
+    own = copy.deepcopy(model)
+    return own.structure, normalise(own, at=at), True
+
+
+def stencil_of(structure: Structure, grid: Grid, state_shape: tuple[int, ...]) -> Tensor | None:
+    """Weights around a site, the smallest odd box that holds them all; None for no convolution
+    of one channel, or one without finite reach.
+
+    Weight j multiplies the neighbour at +j, the centre is j = 0.
+    """
+    if structure.state_dependent or state_shape[0] != 1:
+        return None
+    impulse = torch.zeros((1, *grid.shape), dtype=torch.float64)
+    centre = tuple(n // 2 for n in grid.shape)
+    impulse[(0, *centre)] = 1.0
+    # the response at x + j of an impulse at x is the weight of offset −j
+    response = structure.apply(impulse)[0].double()
+    used = torch.nonzero(response.abs() > ROUNDING * response.abs().max())
+    if not len(used):
+        return response.new_zeros((1,) * grid.ndim)
+    half = (used - torch.tensor(centre)).abs().amax(0).tolist()
+    if any(2 * h + 1 >= n for h, n in zip(half, grid.shape, strict=True)):
+        return None
+    cut = tuple(slice(c - h, c + h + 1) for c, h in zip(centre, half, strict=True))
+    return response[cut].flip(list(range(grid.ndim)))
+
+
+def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:
+    """Distance to G of the system in the model's context, None where that is not known."""
+    name, specification = model.context.get("system"), model.context.get("structure")
+    if name not in SYSTEMS or specification is None:
+        return None
+    true_structure = make_operator(
+        specification, model.state_shape, model.grid, torch.Generator(), torch.float64
+    )
+    if model.grid is None:
+        true = true_structure.matrix(model.state_shape)
+    else:
+        true = stencil_of(true_structure, model.grid, model.state_shape)
+        if true is None or specification.get("operator") == "spectral":
+            return None
+        shape = [max(a, b) for a, b in zip(found.shape, true.shape, strict=True)]
+        found, true = padded(found, shape), padded(true, shape)
+    return distance(found, true)
+
+
+def distance(found: Tensor, true: Tensor) -> float:
+    """max|c·found − true| over the largest weight of `true` beside its centre; see the module."""
+    centre = tuple(n // 2 for n in true.shape)
+    kernel = true[centre] != 0 and true.shape == found.shape and _is_centred(true)
+    if kernel and found[centre] != 0:
+        c = true[centre] / found[centre]
+    else:
+        c = (found * true).sum() / found.square().sum()
+    beside = true.clone()
+    if kernel:
+        beside[centre] = 0
+    return float((c * found - true).abs().max() / beside.abs().max())
+
+
+def _is_centred(true: Tensor) -> bool:
+    """Whether the largest weight is the centre of an odd box, as that of a Laplacian is."""
+    odd = all(n % 2 for n in true.shape)
+    return odd and bool(true[tuple(n // 2 for n in true.shape)].abs() == true.abs().max())
+
+
+def padded(kernel: Tensor, shape: list[int]) -> Tensor:
+    """The kernel in the middle of a larger odd box of zeros."""
+    out = kernel.new_zeros(shape)
+    cut = [slice((n - m) // 2, (n + m) // 2) for n, m in zip(shape, kernel.shape, strict=True)]
+    out[tuple(cut)] = kernel
+    return out
