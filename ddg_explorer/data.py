@@ -117,7 +117,7 @@ class Dataset:
             self.u.shape, generator=torch.Generator().manual_seed(seed), dtype=self.u.dtype
         )
         recipe = {**self.recipe, "relative_noise": level, "relative_noise_seed": seed}
-        return replace(self, u=self.u + level * rms * noise, recipe=recipe)
+        return replace(self, u=self.u + level * rms * noise.to(self.u.device), recipe=recipe)
 
     def digest(self) -> str:
         """SHA-256 of states, shape and Δt, first 16 hexadecimal digits."""

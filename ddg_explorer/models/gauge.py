@@ -95,13 +95,13 @@ def normalise(
 def _units(model: EnergyModel) -> Tensor:
     """Unit vectors: of every unknown, or of one node where G is the same at every node."""
     shape = model.state_shape
+    like = next(model.parameters())
     if model.grid is None or model.structure.state_dependent:
         size = math.prod(shape)
-        return torch.eye(size, dtype=model.dtype).reshape(size, *shape)
-    units = torch.zeros((shape[0], *shape), dtype=model.dtype)
-    units[(slice(None), slice(None), *(0,) * model.grid.ndim)] = torch.eye(
-        shape[0], dtype=model.dtype
-    )
+        return torch.eye(size, dtype=like.dtype, device=like.device).reshape(size, *shape)
+    units = torch.zeros((shape[0], *shape), dtype=like.dtype, device=like.device)
+    channels = torch.eye(shape[0], dtype=like.dtype, device=like.device)
+    units[(slice(None), slice(None), *(0,) * model.grid.ndim)] = channels
     return units
 
 

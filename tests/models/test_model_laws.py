@@ -37,7 +37,7 @@ def test_skew_ode_keeps_its_own_energy(activation: str) -> None:
     """Any network, Δt = 0.1, for some of them 1000 steps: drift at rounding."""
     model = energy_model(replace(ODE, activation=activation))
     u0 = states(model, 2, 1)
-    steps = 1000 if activation in ("tanh", "sin", "relu") else 100
+    steps = 1000 if activation in ("tanh", "relu") else 100
     run = simulate(model, u0, dt=0.1, steps=steps)
     assert run.converged.all(), run.reason
     assert (run.u[-1] - run.u[0]).abs().max() > 0.5
@@ -50,7 +50,7 @@ def test_skew_ode_keeps_its_own_energy(activation: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "activation", "steps"),
     [
-        ("d_dx", "tanh", 500),
+        ("d_dx", "tanh", 250),
         ("d_dx", "softplus", 60),
         ("learned_skew_kernel", "sin", 60),
         ("strain_wave", "sigmoid", 60),
