@@ -1,0 +1,94 @@
+"""Text tables: columns by name or number, every fault one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from layouts import DT, motion, same, wave
+
+from ddg_explorer.own_data import read_dataset
+
+
+def table(path: Path, header: str, rows: np.ndarray, mark: str = ",") -> Path:
+    lines = [mark.join(f"{x:.17g}" for x in row) for row in rows]
+    path.write_text("\n".join([header, *lines] if header else lines) + "\n")
+    return path
+
+
+def rows_of(u: np.ndarray) -> np.ndarray:
+    """Columns trajectory, time, components."""
+    count, frames, _ = u.shape
+    labels, t = np.repeat(np.arange(count), frames), np.tile(DT * np.arange(frames), count)
+    return np.column_stack([labels, t, u.reshape(count * frames, -1)])
+
+
+def test_table_with_names(tmp_path: Path) -> None:
+    u = motion()
+    path = table(tmp_path / "a.csv", "trajectory,time,q,p", rows_of(u))
+    assert same(read_dataset(path), u)
+    assert same(read_dataset(path, variable=["p"]), u[..., 1:])
+    path = table(tmp_path / "b.csv", "p; t ;q", rows_of(u)[:6, [3, 1, 2]], ";")
+    assert same(read_dataset(path), u[:1, :, ::-1])
+    assert same(read_dataset(path, variable=["q", "p"]), u[:1])
+    path = table(tmp_path / "c.csv", "run,when,q,p", rows_of(u))
+    assert same(read_dataset(path, time="when", trajectory="run"), u)
+
+
+def test_table_without_names(tmp_path: Path) -> None:
+    u = motion()
+    path = table(tmp_path / "a.txt", "", rows_of(u), " ")
+    assert same(read_dataset(path, trajectory=0, time=1), u)
+    path = table(tmp_path / "b.tsv", "", u[0], "\t")
+    assert same(read_dataset(path, dt=DT), u[:1])
+
+
+def test_table_of_a_measured_pendulum(tmp_path: Path) -> None:
+    """The layout of Schmidt and Lipson (2009): a header shorter than the rows, spaces, trial first,
+    derivatives last; times of each trial from where the clock happened to be."""
+    u = motion(2, 9)
+    rows = np.column_stack([rows_of(u), np.zeros((18, 2))])
+    rows[9:, 1] += 7.3
+    path = table(tmp_path / "real_pend.txt", "% t theta omega", rows, " ")
+    data = read_dataset(path, trajectory=0, time=1, variable=[2, 3])
+    np.testing.assert_allclose(data.u.numpy(), u, atol=1e-15)
+    assert data.dt == pytest.approx(DT, rel=1e-9)
+
+
+def test_table_of_a_field(tmp_path: Path) -> None:
+    """With `length` the columns are the points of one channel."""
+    u = wave(1)
+    rows = np.column_stack([DT * np.arange(5), u[0, :, 0]])
+    header = "t," + ",".join(f"u{k}" for k in range(8))
+    data = read_dataset(table(tmp_path / "field.csv", header, rows), length=4.0)
+    assert same(data, u)
+    assert data.grid is not None
+    assert data.grid.spacing == (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "line"),
+    [
+        ("", {}, "is empty"),
+        ("t,q,p\n", {}, "has no rows"),
+        ("t,q,p\n0,1,2\n0.1,1,x\n", {}, "could not convert string 'x'"),
+        ("t,q,p\n0,1,2\n0.1,1\n", {}, "columns"),
+        ("t,q,p\n0,1,2\n0.1,,2\n", {}, "could not convert string ''"),
+        ("t,q,p\n0,1,2\n0.1,nan,2\n", {}, "not finite"),
+        ("t,q,p\n0,1,2\n0.1,1,2\n0.3,1,2\n", {}, "time: steps are uneven"),
+        ("t,q,p\n0,1,2\n0.1,1,2\n", {"variable": ["angle"]}, "has no column 'angle', only t, q, p"),
+        ("0,1,2\n0.1,1,2\n", {"time": 7}, r"column 7: must lie in \[0, 2\]"),
+        ("0,1,2\n0.1,1,2\n", {"time": "t"}, "has no column 't', only unnamed ones"),
+        ("t\n0\n1\n", {}, "has no column for the state"),
+        ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n", {}, "trajectories have 1 to 2 rows"),
+        ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n1,2,1\n", {}, "trajectories have different times"),
+    ],
+)
+def test_faults_of_tables(text: str, options: dict, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=line) as error:
+        read_dataset(path, **options)
+    assert "\n" not in str(error.value)
+    assert "data.csv" in str(error.value)
