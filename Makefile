@@ -1,4 +1,4 @@
-# make app | test | lint | bench; each sets up its own virtual environment first.
+# make app | test | lint | bench | weights; each sets up its own virtual environment first.
 #
 # PYTHON=python3.12 make test   uses .venv-python3.12 instead of .venv
 
@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 SOURCES := ddg_explorer apps tests benchmarks
 PORT ?= 5006
 
-.PHONY: help app test lint format types unit bench build constraints clean
+.PHONY: help app test lint format types unit bench weights build constraints clean
 
 help:
 	@echo "make app          serve the explorer at http://localhost:$(PORT)/explorer and open it"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint         ruff and pyright only;  make format: let ruff rewrite"
 	@echo "make unit         the tests that need no browser"
 	@echo "make bench        the timed comparisons with other packages"
+	@echo "make weights      train the shipped models that are missing"
 	@echo "make build        source distribution and wheel in dist/"
 	@echo "make constraints  write the versions now installed to constraints.txt"
 
@@ -43,6 +44,9 @@ unit: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+weights: $(VENV)/.dev
+	$(BIN)/python -m ddg_explorer.weights
 
 build: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet build

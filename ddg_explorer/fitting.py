@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,9 +72,11 @@ class Fit:
         self.model.to(device)
         self.options = budget.options(self.model)
         self.last: Progress | None = None
+        self.cpu_s = 0.0
         self.resumed = checkpoint is not None and Path(checkpoint).is_file()
 
     def __iter__(self) -> Iterator[Progress]:
+        start = time.process_time()
         for progress in train(
             self.model,
             self.training,
@@ -82,7 +85,7 @@ class Fit:
             checkpoint=self.checkpoint,
             **self.options,
         ):
-            self.last = progress
+            self.last, self.cpu_s = progress, time.process_time() - start
             yield progress
 
     def card(self, command: str, **more: Any) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class Fit:
             "loss": None if last is None else last.loss,
             "validation_loss": None if last is None else last.validation_loss,
             "wall_s": None if last is None else last.elapsed,
+            "cpu_s": self.cpu_s,
             "resumed": self.resumed,
             **surroundings(command),
             **more,
