@@ -61,6 +61,11 @@ class Layout:
                 parts.append(weight.flatten())
         return torch.cat(parts)
 
+    def penalised(self) -> Tensor:
+        """1 for the network's weights, 0 for the quadratic part and G, `(size,)`."""
+        pairs = zip(self.weights, self._sizes, strict=True)
+        return torch.cat([torch.full((n,), float(not self._linear(k))) for k, n in pairs]).double()
+
     def floor(self, diagonal: Tensor, relative: float) -> Tensor:
         """What is added to the diagonal of JᵀJ: a fraction of its mean over the network's weights.
 

@@ -1,7 +1,9 @@
 """`train()`: a generator of progress events, cancelled by closing it and resumed exactly.
 
 The loss is the mean square of the one-step residual (v − u)/Δt − Φ(v, u, Δt) divided by that of
-(v − u)/Δt over the training data: 1 is a model that predicts no change, nondimensional.
+(v − u)/Δt over the training data: 1 is a model that predicts no change, nondimensional. With
+noise="states" it is the mean square distance to the observations in units of their noise: 1 is a
+model that explains the data.
 """
 
 from __future__ import annotations
@@ -14,26 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.first_order import Adam
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
-from ddg_explorer.training.scaling import (
-    fit_inputs,
-    fit_output,
-    fit_quadratic,
-    initialise_small,
-    perceptrons,
-)
+from ddg_explorer.training.observed import RIDGE, ObservedStates
+from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
+from ddg_explorer.training.smoothing import smooth
 from ddg_explorer.training.snapshots import Snapshot, read_snapshot
 
 OPTIMISERS = ("lm", "adam")
-DEFAULT_STEPS = {"lm": 500, "adam": 10_000}
-SCALING_SITES = 150_000
-"""Sites on which scales are fitted, and losses of held-out data taken: a sample is enough."""
+DEFAULT_STEPS = {"lm": 500, "states": 60, "adam": 10_000}
+Optimiser = LevenbergMarquardt | ObservedStates | Adam
+NOISE = ("none", "smooth", "states")
+SMALL = 1500
+"""Weights up to which second-order training is the default."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ def train(
     weight_decay: float = 0.0,
     schedule: str = "constant",
     scale: bool | None = None,
+    noise: str | None = None,
+    ridge: float = RIDGE,
     validation: Dataset | None = None,
     seed: int = 0,
     report_every: int | None = None,
@@ -96,7 +97,7 @@ def train(
         "lm" (Levenberg–Marquardt, for networks of up to about a thousand weights), "adam", or None:
         lm where the network is that small and the scheme has a finite reach.
     steps
-        Iterations of lm (500), steps of Adam (10,000).
+        Iterations of lm (500; 60 with noise="states"), steps of Adam (10,000).
     rows
         Residuals an iteration of lm, at the start and from two thirds on; they grow geometrically.
         None: 1500 to 20,000, in 2-D to 5000.
@@ -104,6 +105,13 @@ def train(
         Of Adam.
     scale
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
+    noise
+        What is done about noise in the observed states. "none"; "smooth": smooth the trajectories
+        first (`smoothing`); "states": estimate the true states of an ODE with the weights, lm only
+        (`observed`). None: with lm, where the data's recipe says that they are noisy, "states" for
+        an ODE and "smooth" for a field; "none" otherwise.
+    ridge
+        Of "states": weight of the prior |θ|² on the network's weights.
     report_every
         Steps between events; None: about 100 events a run.
     checkpoint
@@ -115,77 +123,80 @@ def train(
         For bad settings, or a checkpoint of another run.
     """
     chosen = optimizer or default_optimizer(model)
-    if chosen not in OPTIMISERS:
-        raise ValueError(f"optimizer={optimizer!r}: use one of {', '.join(OPTIMISERS)}")
+    treatment = noise or default_noise(chosen, data)
+    for name, value, allowed in (
+        ("optimizer", chosen, OPTIMISERS),
+        ("noise", treatment, NOISE),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
     if data.state_shape != model.state_shape:
-        raise ValueError(
-            f"data have states {data.state_shape}: the model's are {model.state_shape}"
-        )
-    total = DEFAULT_STEPS[chosen] if steps is None else steps
-    if total < 1:
+        own = model.state_shape
+        raise ValueError(f"data have states {data.state_shape}: the model's are {own}")
+    if steps is not None and steps < 1:
         raise ValueError(f"steps={steps}: must be at least 1")
     settings = {
         "recipe": None if model.recipe is None else asdict(model.recipe),
         "data": data.digest(),
         "optimizer": chosen,
-        "steps": total,
+        "steps": steps or (DEFAULT_STEPS["states" if treatment == "states" else chosen]),
         "rows": None if rows is None else list(rows),
         "batch": batch,
         "lr": lr,
         "weight_decay": weight_decay,
         "schedule": schedule,
-        "scale": scale,
+        "scale": chosen == "lm" if scale is None else scale,
+        "noise": treatment,
+        "ridge": ridge,
         "seed": seed,
     }
     generator = torch.Generator().manual_seed(seed)
-    if scale if scale is not None else chosen == "lm":
-        prepare(model, data, generator, small=chosen == "lm")
-    run: Any
-    if chosen == "lm":
-        run = LevenbergMarquardt(model, data, generator, steps=total, rows=rows)
-    else:
-        options = {"batch": batch, "lr": lr, "weight_decay": weight_decay, "schedule": schedule}
-        run = Adam(model, data, generator, steps=total, **options)
-    yield from _loop(model, data, validation, run, generator, settings, report_every, checkpoint)
+    seen = smooth(data) if treatment == "smooth" else data
+    if settings["scale"]:
+        prepare(model, seen, generator, small=chosen == "lm")
+    run = _optimiser(model, seen, generator, settings)
+    yield from _loop(model, seen, validation, run, generator, settings, report_every, checkpoint)
 
 
 def default_optimizer(model: Model) -> str:
     """ "lm" for a small float64 network with a finite reach, else "adam"."""
-    small = sum(p.numel() for p in model.parameters()) <= 1500
+    small = sum(p.numel() for p in model.parameters()) <= SMALL
     double = all(p.dtype == torch.float64 for p in model.parameters())
     spectral = model.recipe is not None and (model.recipe.structure or {}).get("operator")
     local = model.scheme != "dopri5" and spectral != "spectral"
     return "lm" if small and double and local else "adam"
 
 
-@torch.no_grad()
-def prepare(model: Model, data: Dataset, generator: torch.Generator, *, small: bool) -> None:
-    """Fit the scales of the network to the data; `small` also draws the weights anew for lm."""
-    weight = next(model.parameters())
-    u, v = data.pairs()
-    count = _pairs(data, SCALING_SITES)
-    rows = torch.randperm(len(u), generator=generator)[:count]
-    u, v = (x[rows].to(weight.device, weight.dtype) for x in (u, v))
-    fit_inputs(model, torch.cat([u, v]))
-    if small:
-        initialise_small(model, generator)
-    # a third of the sites is enough for the few coefficients of the output
-    u, v = u[: max(1, count // 3)], v[: max(1, count // 3)]
-    fit_output(model, v, u, data.dt)
-    if isinstance(model, EnergyModel) and perceptrons(model)[0][0].quadratic is not None:
-        fit_quadratic(model, v, u, data.dt)
+def default_noise(optimizer: str, data: Dataset) -> str:
+    """What `noise=None` means; Adam is left as published."""
+    noisy = data.recipe.get("noise") or data.recipe.get("relative_noise")
+    if optimizer != "lm" or not noisy:
+        return "none"
+    return "states" if data.grid is None else "smooth"
 
 
-def _pairs(data: Dataset, sites: int) -> int:
-    """Pairs that have about so many sites; at least two, for an ODE a third as many."""
-    return max(2, sites // (50 if data.grid is None else data.grid.size))
+def _optimiser(
+    model: Model, data: Dataset, generator: torch.Generator, settings: dict[str, Any]
+) -> Optimiser:
+    steps = settings["steps"]
+    if settings["noise"] == "states":
+        if settings["optimizer"] != "lm":
+            raise ValueError(f"noise='states': needs optimizer='lm', not {settings['optimizer']!r}")
+        return ObservedStates(model, data, steps=steps, ridge=settings["ridge"])
+    if settings["optimizer"] == "lm":
+        rows = settings["rows"]
+        return LevenbergMarquardt(
+            model, data, generator, steps=steps, rows=None if rows is None else tuple(rows)
+        )
+    options = {name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule")}
+    return Adam(model, data, generator, steps=steps, **options)
 
 
 def _loop(
     model: Model,
     data: Dataset,
     validation: Dataset | None,
-    run: LevenbergMarquardt | Adam,
+    run: Optimiser,
     generator: torch.Generator,
     settings: dict[str, Any],
     report_every: int | None,
@@ -202,7 +213,7 @@ def _loop(
             yield Progress(steps, steps, snapshot.loss, held_out, 0.0, 0.0, done=True)
     begin = time.perf_counter()
     for step in range(first, steps):
-        loss = run.advance(step) / (1.0 if settings["optimizer"] == "lm" else unit)
+        loss = run.advance(step) / (unit if settings["optimizer"] == "adam" else 1.0)
         taken = step + 1
         if taken == steps and isinstance(model, EnergyModel):
             fix_freedom(model)
@@ -234,29 +245,8 @@ def fix_freedom(model: EnergyModel) -> None:
         normalise(model)
 
 
-def _resume(
-    snapshot: Snapshot, model: Model, run: LevenbergMarquardt | Adam, generator: torch.Generator
-) -> int:
+def _resume(snapshot: Snapshot, model: Model, run: Optimiser, generator: torch.Generator) -> int:
     model.load_state_dict(snapshot.weights)
     run.restore(snapshot.optimiser)
     generator.set_state(snapshot.generator)
     return snapshot.step
-
-
-def mean_change(data: Dataset) -> float:
-    """Mean square of (v − u)/Δt over the data: the unit of the loss."""
-    u, v = data.pairs()
-    return float(((v - u) / data.dt).square().mean())
-
-
-@torch.no_grad()
-def relative_loss(model: Model, data: Dataset, unit: float) -> float:
-    """The loss on some of the pairs, evenly spread over the data."""
-    weight = next(model.parameters())
-    u, v = data.pairs()
-    every = max(1, len(u) // _pairs(data, SCALING_SITES))
-
-    def prepared(x: Tensor) -> Tensor:
-        return x[::every].to(weight.device, weight.dtype)
-
-    return float(model.residual(prepared(v), prepared(u), data.dt).square().mean()) / unit

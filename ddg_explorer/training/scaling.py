@@ -67,8 +67,9 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
     """Start a small whitened network for second-order training.
 
     W₁ ~ 0.8 N(0, 1), b₁ ~ U(±1), W₂ … orthogonal, b₂ … ~ U(±½), w ~ N(0, 1)/√h, c = 1. In 2-D the
-    first layer sees mostly the stencil's centre: there the one above stalls. A free kernel starts as
-    a random average of neighbours minus the centre; from anywhere it can fall into a wrong basin.
+    first layer sees mostly the stencil's centre: there the one above stalls. A free kernel starts
+    as a random average of neighbours minus the centre; from anywhere it can fall into a wrong
+    basin.
     """
     if isinstance(model, EnergyModel) and isinstance(model.structure.module, FreeKernel):
         raw = model.structure.module.raw

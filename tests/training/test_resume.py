@@ -77,7 +77,7 @@ def test_a_finished_run_gives_its_weights_again(tmp_path):
     first, again = dgnet(data, hidden=4), dgnet(data, hidden=4)
     events = list(train(first, data, checkpoint=file, **OPTIONS["lm"]))
     repeated = list(train(again, data, checkpoint=file, **OPTIONS["lm"]))
-    assert len(repeated) == 1 and repeated[0].done
+    assert [event.done for event in repeated] == [True]
     assert repeated[0].loss == events[-1].loss
     assert same(weights(first), weights(again))
 

@@ -1,0 +1,63 @@
+"""What a training run starts with, and the loss on data it does not see.
+
+Scales are fitted, and losses of held-out data taken, on a sample of the pairs; see `scaling`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.data import Dataset
+from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.training.scaling import (
+    fit_inputs,
+    fit_output,
+    fit_quadratic,
+    initialise_small,
+    perceptrons,
+)
+
+SAMPLE_SITES = 150_000
+
+
+@torch.no_grad()
+def prepare(model: Model, data: Dataset, generator: torch.Generator, *, small: bool) -> None:
+    """Fit the scales of the network to the data; `small` also draws the weights anew for lm."""
+    weight = next(model.parameters())
+    u, v = data.pairs()
+    count = _pairs(data, SAMPLE_SITES)
+    rows = torch.randperm(len(u), generator=generator)[:count]
+    u, v = (x[rows].to(weight.device, weight.dtype) for x in (u, v))
+    fit_inputs(model, torch.cat([u, v]))
+    if small:
+        initialise_small(model, generator)
+    # a third of the sites is enough for the few coefficients of the output
+    u, v = u[: max(1, count // 3)], v[: max(1, count // 3)]
+    fit_output(model, v, u, data.dt)
+    if isinstance(model, EnergyModel) and perceptrons(model)[0][0].quadratic is not None:
+        fit_quadratic(model, v, u, data.dt)
+
+
+def _pairs(data: Dataset, sites: int) -> int:
+    """Pairs that have about so many sites; at least two, for an ODE a third as many."""
+    return max(2, sites // (50 if data.grid is None else data.grid.size))
+
+
+def mean_change(data: Dataset) -> float:
+    """Mean square of (v − u)/Δt over the data: the unit of the loss."""
+    u, v = data.pairs()
+    return float(((v - u) / data.dt).square().mean())
+
+
+@torch.no_grad()
+def relative_loss(model: Model, data: Dataset, unit: float) -> float:
+    """The loss on some of the pairs, evenly spread over the data."""
+    weight = next(model.parameters())
+    u, v = data.pairs()
+    every = max(1, len(u) // _pairs(data, SAMPLE_SITES))
+
+    def prepared(x: Tensor) -> Tensor:
+        return x[::every].to(weight.device, weight.dtype)
+
+    return float(model.residual(prepared(v), prepared(u), data.dt).square().mean()) / unit

@@ -1,0 +1,141 @@
+"""Noisy observations: estimated states, smoothing, and what the defaults choose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training_cases import dgnet, kdv, pendulum
+
+from ddg_explorer import simulate
+from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.training import train
+from ddg_explorer.training.loop import default_noise
+from ddg_explorer.training.observed import ObservedStates, noise_level
+from ddg_explorer.training.prepare import prepare
+from ddg_explorer.training.smoothing import smooth
+
+SIGMA = 0.05
+
+
+def observed(seed=1, **changes):
+    clean = pendulum(count=6, steps=80, dt=0.15, **changes)
+    noise = torch.randn(clean.u.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return clean, replace(clean, u=clean.u + SIGMA * noise, recipe={"noise": SIGMA})
+
+
+def rollout_error(model, truth):
+    run = simulate(model, truth.u[:, 0], dt=truth.dt, steps=truth.frames - 1)
+    assert run.reason == ""
+    return float((run.u.transpose(0, 1) - truth.u).square().mean())
+
+
+def test_the_level_of_the_noise_is_found():
+    clean, noisy = observed()
+    assert (noise_level(noisy) / SIGMA - 1).abs().max() < 0.15
+    assert noise_level(clean).max() < 0.1 * SIGMA
+
+
+def test_estimated_states_roll_out_closer_than_the_one_step_loss():
+    _, noisy = observed()
+    truth, _ = observed(seed=2)
+    errors = {}
+    for treatment in ("none", "states"):
+        model = dgnet(noisy, hidden=8, skip=True)
+        options = {"steps": 50, "rows": (480, 480), "noise": treatment}
+        events = list(train(model, noisy, **options))
+        errors[treatment] = rollout_error(model, truth)
+    # the distance to the observations is their noise, the estimated slope is not
+    assert 0.8 < events[-1].loss < 1.25
+    assert errors["states"] < 0.25 * errors["none"]
+
+
+def test_estimated_states_are_nearer_the_truth_than_the_observed_ones():
+    clean, noisy = observed()
+    model = dgnet(noisy, hidden=8, skip=True)
+    prepare(model, noisy, torch.Generator().manual_seed(0), small=True)
+    run = ObservedStates(model, noisy, steps=50)
+    for step in range(50):
+        run.advance(step)
+    before = (noisy.u - clean.u).square().mean()
+    assert (run.x - clean.u).square().mean() < 0.1 * before
+    # and every step between them holds
+    v, u = run.x[:, 1:].flatten(0, 1), run.x[:, :-1].flatten(0, 1)
+    assert float(model.residual(v, u, noisy.dt).detach().abs().max()) * noisy.dt < 0.02 * SIGMA
+
+
+def test_estimated_states_train_the_baselines_too():
+    _, noisy = observed()
+    model = ModelRecipe.fitting("node", noisy, hidden=8).build()
+    events = list(train(model, noisy, steps=40, noise="states"))
+    assert 0.8 < events[-1].loss < 1.3
+
+
+def test_estimated_states_resume_bitwise(tmp_path):
+    _, noisy = observed()
+    options = {"steps": 8, "report_every": 2, "noise": "states"}
+    whole, resumed = dgnet(noisy, hidden=4), dgnet(noisy, hidden=4)
+    list(train(whole, noisy, **options))
+    file = tmp_path / "run.safetensors"
+    broken = train(dgnet(noisy, hidden=4), noisy, checkpoint=file, **options)
+    next(broken)
+    broken.close()
+    list(train(resumed, noisy, checkpoint=file, **options))
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05])
+def test_smoothing_takes_most_of_the_noise_out_of_a_field(level):
+    clean = kdv(count=6, steps=200)
+    noisy = clean.with_noise(level, 3)
+    smoothed = smooth(noisy)
+
+    def errors(data):
+        slope = data.u.diff(1, 1) - clean.u.diff(1, 1)
+        return (data.u - clean.u).square().mean(), slope.square().mean()
+
+    (before, slope_before), (after, slope_after) = errors(noisy), errors(smoothed)
+    assert after < 0.15 * before
+    assert slope_after < 5e-3 * slope_before
+
+
+def test_smoothing_leaves_a_polynomial_in_time_alone():
+    t = torch.linspace(0, 1, 30).double()
+    data = pendulum()
+    u = torch.stack([t, 1 - 2 * t**2], -1).expand(4, -1, -1)
+    assert (smooth(replace(data, u=u.contiguous())).u - u).abs().max() < 2e-7
+
+
+def test_smoothing_leaves_data_without_noise_nearly_alone():
+    clean = kdv(count=3, steps=100)
+    assert (smooth(clean).u - clean.u).square().mean() < 1e-6 * clean.u.square().mean()
+
+
+def test_defaults_by_recipe():
+    clean, noisy = observed()
+    assert default_noise("lm", clean) == "none"
+    assert default_noise("lm", noisy) == "states"
+    assert default_noise("adam", noisy) == "none"
+    assert default_noise("lm", kdv(count=1, steps=8).with_noise(0.01, 0)) == "smooth"
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"noise": "ignore"}, "noise='ignore'"),
+        ({"noise": "states", "ridge": -1.0}, "ridge=-1.0"),
+        ({"noise": "states", "optimizer": "adam"}, "optimizer='lm'"),
+    ],
+)
+def test_bad_settings_are_named(options, word):
+    _, noisy = observed()
+    with pytest.raises(ValueError, match=word):
+        next(train(dgnet(noisy, hidden=3), noisy, **options))
+
+
+def test_estimated_states_need_an_ode():
+    data = kdv(count=1, steps=8)
+    with pytest.raises(ValueError, match="needs an ODE"):
+        next(train(dgnet(data, hidden=3), data, noise="states"))
