@@ -9,7 +9,7 @@ PYTHON := python3
 VENV ?= .venv
 endif
 BIN := $(VENV)/bin
-SOURCES := ddg_explorer apps tests benchmarks
+SOURCES := ddg_explorer apps tests benchmarks docs
 PORT ?= 5006
 
 .PHONY: help app test lint format types unit bench weights build constraints clean

@@ -128,7 +128,7 @@ class KdV(FieldSystem):
             title="Three solitons meet",
             about=(
                 "Three solitons arranged so that all of them meet at nearly the same place. The "
-                "exact three-soliton solution runs beside the numerical one."
+                "exact three-soliton solution can be laid over the numerical one."
             ),
             dt=0.01,
             initial="solitons",
