@@ -25,6 +25,7 @@ from ddg_explorer.solve import (
     Progress,
     Solution,
     anderson,
+    linearize,
     max_norm,
     measured_symbol,
     newton,
@@ -108,8 +109,7 @@ class MeasuredModes(ModeEquation):
         """M⁻¹ as a symbol over the s·C channels of all modes."""
         nd, s, channels = self.grid.ndim, self.s, u.shape[1]
         if self.rate is None:
-            rhs = self.dynamics.rhs
-            rate = measured_symbol(lambda d: torch.func.jvp(rhs, (u,), (d,))[1], u, nd)
+            rate = measured_symbol(linearize(self.dynamics.rhs, u), u, nd)
             self.rate = rate if symbols.mixes(rate, nd) else rate[None, None]
             self.inverse = None
         if self.inverse is None or self.dt != dt:

@@ -32,7 +32,7 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.fourier import FourierForm, fourier_form
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.scheme import Scheme
-from ddg_explorer.solve import gmres, pcg, symbols
+from ddg_explorer.solve import gmres, linearize, pcg, symbols
 from ddg_explorer.solve.inexact import Direction, Slope
 
 MIN_PIVOT = 0.3
@@ -70,9 +70,9 @@ class SemiImplicit(FixedPoint):
         self.c = None
         self.pointwise = None
 
-    def _nonlinear_slope(self, v: Tensor, u: Tensor, d: Tensor) -> Tensor:
-        """∂N/∂v applied to d; all (B, *state)."""
-        return torch.func.jvp(lambda x: self.scheme.nonlinear(self.dynamics, x, u), (v,), (d,))[1]
+    def _nonlinear_slope(self, v: Tensor, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """d ↦ ∂N/∂v d; all (B, *state)."""
+        return linearize(lambda x: self.scheme.nonlinear(self.dynamics, x, u), v)
 
     def _split(self, u: Tensor, dt: float) -> float:
         """c, kept while the mean of N's slope moves by little; three digits of it are plenty."""
@@ -176,8 +176,8 @@ class SemiImplicit(FixedPoint):
         """Whether ∂N/∂v is diagonal: then a random sign pattern passes through it unchanged."""
         generator = torch.Generator().manual_seed(0)
         signs = torch.randint(0, 2, u.shape, generator=generator).to(u) * 2 - 1
-        plain = self._nonlinear_slope(u, u, torch.ones_like(u))
-        signed = self._nonlinear_slope(u, u, signs) * signs
+        slope = self._nonlinear_slope(u, u)
+        plain, signed = slope(torch.ones_like(u)), slope(signs) * signs
         error, size = (signed - plain).abs().amax(), plain.abs().amax()
         return bool(error <= 1e3 * torch.finfo(u.dtype).eps * size)
 
@@ -186,11 +186,12 @@ class SemiImplicit(FixedPoint):
 
         def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
             w = v.view(u.shape)
-            p = self._nonlinear_slope(w, u, torch.ones_like(w)) if self.pointwise else None
+            bend = self._nonlinear_slope(w, u)
+            p = bend(torch.ones_like(w)) if self.pointwise else None
 
             def apply(d: Tensor) -> Tensor:
                 x = d.view(u.shape)
-                slope = p * x if p is not None else self._nonlinear_slope(w, u, x)
+                slope = p * x if p is not None else bend(x)
                 bent = (slope - half_c * x).reshape(d.shape)
                 return d - self._filter(self.slope_symbol, bent, u.shape)
 
@@ -205,7 +206,7 @@ class SemiImplicit(FixedPoint):
 
         def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
             w = v.view(u.shape)
-            p = self._nonlinear_slope(w, u, torch.ones_like(w))
+            p = self._nonlinear_slope(w, u)(torch.ones_like(w))
             dims = tuple(range(1, p.ndim))
             mean = p.mean(dims, keepdim=True).clamp_min(least)
             b = lift + dt * (mean + self.q / 2)

@@ -31,14 +31,18 @@ RESOLVED = 1e5
 
 
 def jacobian(residual: Residual, v: Tensor) -> Tensor:
-    """Dense ∂F/∂v, (B, n, n), by one batched Jacobian–vector product per unknown."""
-    n = v.shape[-1]
-    basis = torch.eye(n, dtype=v.dtype, device=v.device)
+    """Dense ∂F/∂v, (B, n, n), all rows by one batched backward pass.
 
-    def column(e: Tensor) -> Tensor:
-        return torch.func.jvp(residual, (v,), (e.expand_as(v),))[1]
-
-    return torch.func.vmap(column)(basis).permute(1, 2, 0)
+    Reverse mode, because torch counts its forward-mode levels per process: two threads that take
+    forward derivatives at once disturb each other.
+    """
+    with torch.enable_grad():
+        x = v.detach().requires_grad_()
+        y = residual(x)
+        basis = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device)
+        seeds = basis[:, None].expand(-1, *y.shape)
+        (rows,) = torch.autograd.grad(y, x, seeds, is_grads_batched=True, materialize_grads=True)
+    return rows.permute(1, 0, 2).detach()
 
 
 class Chord:
