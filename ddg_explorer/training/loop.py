@@ -73,6 +73,7 @@ def train(
     lr: float = 1e-3,
     weight_decay: float = 0.0,
     schedule: str = "constant",
+    unroll: int = 1,
     scale: bool | None = None,
     noise: str | None = None,
     ridge: float = RIDGE,
@@ -103,6 +104,9 @@ def train(
         None: 1500 to 20,000, in 2-D to 5000.
     batch, lr, weight_decay, schedule
         Of Adam.
+    unroll
+        Adam only: steps in a row whose errors are trained on, through the implicit equation
+        (`unrolled`); 1 is the one-step residual.
     scale
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
     noise
@@ -145,6 +149,7 @@ def train(
         "lr": lr,
         "weight_decay": weight_decay,
         "schedule": schedule,
+        "unroll": unroll,
         "scale": chosen == "lm" if scale is None else scale,
         "noise": treatment,
         "ridge": ridge,
@@ -179,16 +184,20 @@ def _optimiser(
     model: Model, data: Dataset, generator: torch.Generator, settings: dict[str, Any]
 ) -> Optimiser:
     steps = settings["steps"]
+    if settings["noise"] == "states" and settings["optimizer"] != "lm":
+        raise ValueError("noise='states': needs optimizer='lm'")
+    if settings["unroll"] != 1 and settings["optimizer"] != "adam":
+        raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam'")
     if settings["noise"] == "states":
-        if settings["optimizer"] != "lm":
-            raise ValueError(f"noise='states': needs optimizer='lm', not {settings['optimizer']!r}")
         return ObservedStates(model, data, steps=steps, ridge=settings["ridge"])
     if settings["optimizer"] == "lm":
         rows = settings["rows"]
         return LevenbergMarquardt(
             model, data, generator, steps=steps, rows=None if rows is None else tuple(rows)
         )
-    options = {name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule")}
+    options = {
+        name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule", "unroll")
+    }
     return Adam(model, data, generator, steps=steps, **options)
 
 
