@@ -1,0 +1,253 @@
+"""train, compare, reproduce and inspect from the command line, on tiny budgets."""
+
+import json
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from ddg_explorer import cli
+from ddg_explorer.models import MODELS, load_model, read_card
+from ddg_explorer.paper import COMMITTED, PUBLISHED
+from ddg_explorer.weights import SHIPPED, find_weights
+
+LANE = {
+    *("model", "integrator", "energy_mse", "state_mse", "max_energy_drift"),
+    *("max_own_energy_drift", "diverged_at", "ms_per_step"),
+}
+SMALL = ("--hidden", "6", "--trajectories", "8", "--frames", "40")
+TINY = ("--trajectories", "4", "--frames", "20")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict:
+    assert cli.main([*arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_train_saves_a_model_with_its_card(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "m.safetensors")
+    options = (
+        "--system",
+        "kdv",
+        "--model",
+        "dgnet",
+        "--steps",
+        "20",
+        "--hidden",
+        "4",
+        "--seed",
+        "3",
+    )
+    options = (*options, *TINY)
+    found = call(capsys, "train", *options, "--save", path)
+    assert (found["system"], found["model"], found["steps"]) == ("kdv", "dgnet", 20)
+    assert (found["optimizer"], found["checkpoint"]) == ("lm", path)
+    assert found["validation_loss"] < 0.2
+    assert found["wall_s"] > 0
+    card = read_card(path)["card"]
+    assert card["data"]["digest"] == found["data"]
+    assert card["data"]["recipe"]["preset"] == "published"
+    assert (card["data"]["trajectories"], card["data"]["validation"]) == (3, 1)
+    assert (card["seed"], card["loss"]) == (3, found["loss"])
+    assert {"command", "date", "versions", "machine"} <= card.keys()
+    model = load_model(path)
+    assert model.key == "dgnet"
+    again = call(capsys, "train", *options)
+    assert again["loss"] == found["loss"]
+
+
+def test_train_goes_on_where_it_was(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    state = tmp_path / "run.safetensors"
+    options = ("--system", "pendulum", "--model", "node", "--steps", "8", *TINY)
+    whole = call(capsys, "train", *options, "--resume", str(state))
+    assert state.is_file()
+    resumed = call(capsys, "train", *options, "--resume", str(state), "--test")
+    assert resumed["steps"] is None or resumed["loss"] == whole["loss"]
+    assert resumed["state_mse"] > 0
+
+
+def test_train_takes_models_optimisers_noise_and_own_data(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pendulum = ("--system", "pendulum", "--preset", "friction", *TINY)
+    found = call(
+        capsys,
+        *("train", *pendulum, "--model", "hnnpp", "--structure", "learned_friction"),
+        *("--optimizer", "adam", "--steps", "5", "--hidden", "8", "--activation", "sin"),
+        *("--noise", "0.01", "--dtype", "float32"),
+    )
+    assert (found["optimizer"], found["dtype"], found["steps"]) == ("adam", "float32", 5)
+    # 2 → 8 → 8 → 1 and one friction
+    assert found["parameters"] == 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1 + 1
+
+    path = str(tmp_path / "own.nc")
+    assert cli.main(["simulate", "--system", "mass_spring", "--steps", "30", "--save", path]) == 0
+    capsys.readouterr()
+    own = ("--data", path, "--system", "mass_spring", "--model", "hnn", "--steps", "3")
+    found = call(capsys, "train", *own)
+    assert found["system"] == "mass_spring"
+    assert found["validation_loss"] is None
+
+
+BAD = {
+    "model='x'": ["--system", "kdv", "--model", "x"],
+    "system=None": ["--model", "node"],
+    "system='x'": ["--system", "x", "--model", "node"],
+    "data='x'": ["--data", "x", "--model", "node"],
+    "data='ch'": ["--data", "ch", "--system", "kdv", "--model", "node"],
+    "must end in .safetensors": ["--system", "kdv", "--model", "node", "--save", "x.pt"],
+    "separable": ["--system", "kdv", "--model", "srnn"],
+    "activation='x'": ["--system", "kdv", "--model", "node", "--activation", "x"],
+    "structure kind='x'": ["--system", "kdv", "--model", "dgnet", "--structure", "x"],
+    "steps=0": ["--system", "kdv", "--model", "dgnet", "--steps", "0"],
+    "scheme='dg'": ["--system", "kdv", "--model", "node", "--scheme", "dg"],
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_input_of_train_is_one_line(capsys: pytest.CaptureFixture[str], message: str) -> None:
+    code = cli.main(["train", *BAD[message], "--trajectories", "2", "--frames", "3"])
+    output = capsys.readouterr()
+    assert code == 2
+    assert message in output.err
+    assert output.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A DGNet and a NODE of KdV, briefly trained."""
+    folder = tmp_path_factory.mktemp("models")
+    paths = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        for model, steps in (("dgnet", 30), ("node", 20)):
+            paths[model] = str(folder / f"{model}.safetensors")
+            options = ["--system", "kdv", "--model", model, "--steps", str(steps), *SMALL]
+            assert cli.main(["train", *options, "--save", paths[model]]) == 0
+    return paths
+
+
+def test_compare_tells_laws_apart(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: dict[str, str]
+) -> None:
+    files = [x for path in trained.values() for x in ("--checkpoint", path)]
+    saved = tmp_path / "lanes.nc"
+    options = ("--system", "kdv", "--steps", "40", "--models", "dgnet,srnn,hnn")
+    found = call(capsys, "compare", *options, *files, "--save", str(saved))
+    lanes = {lane["model"]: lane for lane in found["lanes"]}
+    assert list(lanes) == ["dgnet", "node", "srnn", "hnn"]
+    assert all(lane.keys() >= LANE for lane in found["lanes"])
+    dgnet, node = lanes["dgnet"], lanes["node"]
+    assert (dgnet["integrator"], node["integrator"]) == ("discrete_gradient", "midpoint")
+    assert dgnet["max_own_energy_drift"] < 1e-12
+    assert node["max_own_energy_drift"] is None
+    assert dgnet["max_energy_drift"] > 1e-9
+    assert dgnet["state_mse"] < node["state_mse"]
+    assert (dgnet["diverged_at"], dgnet["misfit"]) == (None, None)
+    assert "(q, p)" in lanes["srnn"]["misfit"]
+    assert "canonical" in lanes["hnn"]["misfit"]
+    assert lanes["srnn"]["energy_mse"] is None
+    assert found["truth"]["max_energy_drift"] < 1e-12
+    with xr.open_dataset(saved) as data:
+        assert data["lane"].values.tolist() == ["truth", "dgnet", "node"]
+        error = ((data["u"][1] - data["u"][0]) ** 2).mean()
+        assert float(error) == pytest.approx(dgnet["state_mse"], rel=1e-9)
+    other = call(capsys, "compare", *options, *files, "--seed", "1")
+    assert other["lanes"][0]["state_mse"] != dgnet["state_mse"]
+
+
+def test_compare_says_why_a_model_does_not_fit(
+    capsys: pytest.CaptureFixture[str], trained: dict[str, str]
+) -> None:
+    def misfit(*options: str) -> str:
+        arguments = ["compare", *options, "--checkpoint", trained["dgnet"], "--steps", "2"]
+        assert cli.main([*arguments, "--json"]) == 1
+        output = capsys.readouterr()
+        line = json.loads(output.out)["lanes"][0]["misfit"]
+        assert line in output.err
+        return line
+
+    assert "Δx = 0.2" in misfit("--system", "kdv", "--preset", "soliton")
+    assert "trained on kdv" in misfit(
+        "--system", "cahn_hilliard", "--n", "16", "--length", "3.2", "--dt", "1e-4"
+    )
+    same = ("--preset", "published", "--set", "alpha=-5")
+    assert "alpha = -6" in misfit("--system", "kdv", *same)
+    assert cli.main(["compare", "--system", "wave"]) == 2
+    assert "no tanh weights of wave are shipped" in capsys.readouterr().err
+
+
+def test_a_stencil_runs_on_another_number_of_points(
+    capsys: pytest.CaptureFixture[str], trained: dict[str, str]
+) -> None:
+    wide = ("--preset", "published", "--n", "100", "--length", "20", "--dt", "1e-3")
+    options = ("--system", "kdv", *wide, "--steps", "5", "--checkpoint", trained["dgnet"])
+    lane = call(capsys, "compare", *options)["lanes"][0]
+    assert lane["misfit"] is None
+    assert lane["max_own_energy_drift"] < 1e-12
+
+
+def test_inspect_reports_operator_and_card(
+    capsys: pytest.CaptureFixture[str], trained: dict[str, str]
+) -> None:
+    found = call(capsys, "inspect", trained["dgnet"])
+    assert found["kernel"] == [-2.5, 0.0, 2.5]
+    assert found["matrix"] is None
+    assert found["sum_over_centre"] == 0
+    assert found["verdicts"] == {"mass": True, "energy": "conserved", "isotropic": False}
+    assert found["symbol_max_over_abs_min"] is None
+    assert found["card"]["steps"] == 30
+    node = call(capsys, "inspect", trained["node"])
+    assert node["kernel"] is None
+    assert node["verdicts"] is None
+    assert cli.main(["inspect", trained["dgnet"]]) == 0
+    assert "energy is conserved" in capsys.readouterr().out
+    assert cli.main(["inspect", "missing.safetensors"]) == 2
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_reproduce_shows_the_committed_results(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert COMMITTED.is_dir()
+    table = tmp_path / "table.md"
+    found = call(capsys, "reproduce", "kdv", "ch", "--show", "--save", str(table))
+    assert list(found) == ["kdv", "ch"]
+    for name, rows in found.items():
+        row = rows["dgnet@ours/dg/dg"]
+        assert row.keys() >= {"energy_mse", "state_mse", "published", "wall_s"}
+        assert row["energy_mse"].keys() == {"mean", "median", "stderr", "seeds"}
+        assert row["published"] == PUBLISHED[name]["dgnet/dg/dg"]
+    assert "2.55e-04" in table.read_text(encoding="utf-8")
+
+
+def test_bad_input_of_reproduce_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["xyz"], ["kdv", "--seeds", "0"], ["kdv", "--budget", "x"]):
+        assert cli.main(["reproduce", *arguments]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert cli.main(["reproduce", "kdv", "--tests", "x"]) == 2
+    assert "test, fresh, long" in capsys.readouterr().err
+
+
+def test_the_list_of_models_and_the_table_of_weights(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(capsys, "list")["models"] == list(MODELS)
+    names = [row.name for row in SHIPPED]
+    assert len(set(names)) == len(names)
+    assert {row.model for row in SHIPPED} <= MODELS.keys()
+    assert find_weights("kdv", "dgnet", "nothing") is None
+    made = [row for row in SHIPPED if row.path.is_file()]
+    assert sum(row.path.stat().st_size for row in made) < 10 * 2**20
+    for row in made:
+        model, card = load_model(row.path), read_card(row.path)["card"]
+        assert (model.key, model.context["system"]) == (row.model, row.system)
+        assert card["metrics"]["diverged"] == 0
+        assert card["data"]["recipe"]["noise"] == 0

@@ -1,0 +1,155 @@
+"""The report on a learned G: the talk's kernel, the free scale, operators that are known."""
+
+import pytest
+import torch
+
+from ddg_explorer.data import Dataset
+from ddg_explorer.grids import Grid
+from ddg_explorer.learned_structure import distance, inspect_structure
+from ddg_explorer.models import EnergyModel, ModelRecipe
+from ddg_explorer.recipes import make_dataset
+from ddg_explorer.training import train
+
+TALK = [[2.450, 1.339, 2.448], [1.328, -15.148, 1.326], [2.447, 1.338, 2.452]]
+LAPLACIAN = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]
+GRID = Grid((16, 16), (1.0, 1.0))
+CONTEXT = {
+    "system": "cahn_hilliard_2d",
+    "operator": "finite_difference",
+    "structure": {"kind": "laplacian", "operator": "finite_difference"},
+}
+
+
+def field_model(kernel: list[list[float]], factor: float = 1.0) -> EnergyModel:
+    data = Dataset(torch.zeros(1, 2, 1, 16, 16, dtype=torch.float64), 0.1, GRID, CONTEXT)
+    learned = {"kind": "learned_kernel"}
+    model = ModelRecipe.fitting("dgnet", data, hidden=2, structure=learned).build()
+    assert isinstance(model, EnergyModel)
+    with torch.no_grad():
+        model.get_parameter("operator.raw").copy_(
+            factor * torch.tensor(kernel, dtype=torch.float64)
+        )
+    return model
+
+
+def ode_model(matrix: list[list[float]], structure: dict) -> EnergyModel:
+    context = {"system": "pendulum", "structure": structure}
+    data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1, None, context)
+    model = ModelRecipe.fitting("dgnet", data, hidden=2, structure={"kind": "learned_matrix"})
+    built = model.build()
+    assert isinstance(built, EnergyModel)
+    with torch.no_grad():
+        built.get_parameter("operator.raw").copy_(torch.tensor(matrix, dtype=torch.float64))
+    return built
+
+
+@pytest.mark.parametrize("factor", [1.0, -0.3, 1e-4])
+def test_the_talks_kernel_gives_the_talks_margins(factor: float) -> None:
+    found = inspect_structure(field_model(TALK, factor), tolerance=1e-2)
+    kernel = torch.tensor(TALK, dtype=torch.float64)
+    assert found.learned
+    assert found.sum_over_centre == pytest.approx(0.02 / 15.148, rel=1e-5)
+    assert found.anisotropy == pytest.approx((1.339 - 1.326) / 15.148, rel=1e-6)
+    assert found.symbol_max_over_abs_min is not None
+    assert found.symbol_max_over_abs_min < 0
+    # edges are 0.35 of a quarter of the centre where the 5-point stencil has all of it
+    assert found.distance == pytest.approx(1 - 4 * 1.326 / 15.148, rel=1e-6)
+    assert found.verdicts() == {"mass": True, "energy": "dissipated", "isotropic": True}
+    assert found.kernel is not None
+    assert found.kernel[1, 1] < 0
+    shape = found.kernel / found.kernel[1, 1]
+    torch.testing.assert_close(shape, kernel / kernel[1, 1], rtol=1e-6, atol=1e-6)
+
+
+def test_the_true_operator_is_at_distance_zero_and_the_model_stays_as_it_is() -> None:
+    model = field_model(LAPLACIAN, -7.0)
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    found = inspect_structure(model)
+    assert found.distance == pytest.approx(0, abs=1e-12)
+    assert found.sum_over_centre == pytest.approx(0, abs=1e-12)
+    assert found.symbol_max_over_abs_min == pytest.approx(0, abs=1e-12)
+    assert found.verdicts() == {"mass": True, "energy": "dissipated", "isotropic": True}
+    assert all(torch.equal(before[name], w) for name, w in model.state_dict().items())
+
+
+def test_a_kernel_that_breaks_every_law_is_told() -> None:
+    broken = [[0.0, 1.0, 0.0], [2.0, -1.0, 0.0], [0.0, 1.0, 0.5]]
+    found = inspect_structure(field_model(broken))
+    assert found.verdicts() == {"mass": False, "energy": "can rise", "isotropic": False}
+    margins = found.margins()
+    assert margins["mass"] == pytest.approx(3.5 / 2, rel=1e-6)
+    assert margins["isotropic"] == pytest.approx(2 / 2, rel=1e-6)
+    text = " ".join(found.sentences())
+    assert "can rise" in text
+    assert "mass is not conserved" in text
+
+
+def test_matrices_are_found_symplectic_or_damped() -> None:
+    skew = inspect_structure(ode_model([[0.0, 2.0], [-2.0, 0.0]], {"kind": "symplectic"}))
+    assert skew.energy_law == "conserved"
+    assert skew.distance == pytest.approx(0, abs=1e-12)
+    assert skew.kernel is None
+    assert skew.symbol_max_over_abs_min is None
+    assert skew.verdicts() == {"mass": None, "energy": "conserved", "isotropic": None}
+
+    known = {"kind": "damped_symplectic", "friction": 0.2}
+    damped = inspect_structure(ode_model([[0.0, 3.0], [-3.0, -0.6]], known))
+    assert damped.energy_law == "dissipated"
+    assert damped.distance == pytest.approx(0, abs=1e-12)
+    # eigenvalues of the symmetric part are 0 and −friction
+    assert damped.symbol_max_over_abs_min == pytest.approx(0, abs=1e-12)
+
+    driven = inspect_structure(ode_model([[0.0, 1.0], [-1.0, 0.1]], {"kind": "symplectic"}))
+    assert driven.energy_law == "can rise"
+    assert driven.distance == pytest.approx(0.1, rel=0.05)
+
+
+def test_distance_is_free_of_the_scale() -> None:
+    true = torch.tensor([-1.0, 0.0, 1.0])
+    assert distance(-3 * true, true) == pytest.approx(0, abs=1e-12)
+    tilted = torch.tensor([-1.0, 0.1, 1.0])
+    assert distance(tilted, true) == pytest.approx(0.1, rel=0.01)
+
+
+def test_fixed_operators_are_reported_as_such() -> None:
+    data = Dataset(torch.zeros(1, 2, 1, 16, 16, dtype=torch.float64), 0.1, GRID, CONTEXT)
+    found = inspect_structure(ModelRecipe.fitting("hnnpp", data, hidden=2).build())
+    assert not found.learned
+    assert found.distance == 0
+    assert found.kernel is not None
+    torch.testing.assert_close(found.kernel / 256, torch.tensor(LAPLACIAN, dtype=torch.float64))
+    spectral = {"kind": "laplacian", "operator": "spectral"}
+    wide = ModelRecipe.fitting("hnnpp", data, hidden=2, structure=spectral).build()
+    far = inspect_structure(wide)
+    assert far.kernel is None
+    assert far.verdicts() == {"mass": True, "energy": "dissipated", "isotropic": True}
+
+
+def test_models_without_an_operator_and_bad_tolerances_are_refused() -> None:
+    data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1)
+    with pytest.raises(ValueError, match="no structure operator"):
+        inspect_structure(ModelRecipe.fitting("node", data, hidden=2).build())
+    with pytest.raises(ValueError, match="tolerance=0"):
+        inspect_structure(field_model(TALK), tolerance=0)
+
+
+def test_symplectic_form_is_skew_by_construction() -> None:
+    data = Dataset(torch.zeros(1, 2, 4, dtype=torch.float64), 0.1)
+    found = inspect_structure(ModelRecipe.fitting("symplectic_form", data, hidden=4).build())
+    assert found.energy_law == "conserved"
+    assert found.matrix is not None
+    torch.testing.assert_close(found.matrix, -found.matrix.mT, rtol=0, atol=1e-12)
+
+
+def test_a_free_kernel_trained_on_kdv_is_found_skew() -> None:
+    """∂x from six short trajectories, nothing but a three-wide kernel assumed."""
+    data = make_dataset("kdv", trajectories=6, steps=40, cache=False)
+    learned = {"kind": "learned_kernel"}
+    model = ModelRecipe.fitting("dgnet", data, hidden=6, structure=learned).build()
+    for _ in train(model, data, steps=60, rows=(500, 3000)):
+        pass
+    found = inspect_structure(model)
+    assert found.verdicts() == {"mass": True, "energy": "conserved", "isotropic": False}
+    assert found.distance is not None
+    assert found.distance < 1e-3
+    assert found.margins()["energy"] < 1e-3

@@ -1,0 +1,221 @@
+"""The published tables as data, resumable cells, metrics on forecasts known exactly, summaries."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from ddg_explorer.budgets import SMALL, budget
+from ddg_explorer.data import Dataset
+from ddg_explorer.evaluation import Forecast, drifts, errors, forecast, one_step_error
+from ddg_explorer.models import ModelRecipe
+from ddg_explorer.paper import (
+    COMMITTED,
+    DATA,
+    PUBLISHED,
+    Cell,
+    Study,
+    cells,
+    markdown,
+    summarise,
+)
+from ddg_explorer.paper.summary import over_seeds
+from ddg_explorer.recipes import DATA_RECIPES
+
+SIZES = {"trajectories": 3, "steps": 5}
+
+
+def test_the_published_rows_are_all_there() -> None:
+    assert {name: len(rows) for name, rows in PUBLISHED.items()} == {
+        "kdv": 7,
+        "ch": 7,
+        "spring": 6,
+        "pendulum": 6,
+        "two-body": 6,
+        "real-pendulum": 6,
+    }
+    assert PUBLISHED["kdv"]["dgnet/dg/dg"]["state_mse"] == 2.55e-4
+    assert PUBLISHED["ch"]["dgnet/dg/dg"]["energy_mse"] == 3.40e-7
+    assert DATA.keys() == PUBLISHED.keys()
+    assert set(DATA.values()) <= DATA_RECIPES.keys()
+
+
+def test_cells_are_the_trainings_behind_the_rows() -> None:
+    kdv = list(cells(["kdv"], budgets=["published"]))
+    assert [(c.model, c.train) for c in kdv] == [
+        ("node", "rk2"),
+        ("node", "dopri5"),
+        ("hnnpp", "rk2"),
+        ("hnnpp", "dopri5"),
+        ("dgnet", "dg"),
+    ]
+    assert kdv[-1].predictions == ("rk2", "dopri5", "dg")
+    assert kdv[-1].row("dg") == "dgnet@published/dg/dg"
+    lean = list(cells(["kdv"], seeds=2))
+    assert {c.train for c in lean} == {"rk2", "dg"}
+    assert sorted({c.seed for c in lean}) == [0, 1]
+    only = list(cells(["ch"], models=["node/dopri5"], steps=7))
+    assert [c.row("dopri5") for c in only] == ["node@ours-7-steps/dopri5/dopri5"]
+    for bad in ({"models": ["nodes"]}, {"seeds": 0}, {"budgets": ["mine"]}):
+        with pytest.raises(ValueError, match=str(next(iter(bad)))[:5]):
+            [cell.how for cell in cells(["kdv"], **bad)]
+
+
+def test_the_published_budget_is_the_papers() -> None:
+    pde = budget("published", "kdv", "dgnet")
+    assert pde.training["steps"] == 10_000
+    assert pde.training["batch"] == 200
+    ode = budget("published", "pendulum", "hnn")
+    assert ode.network["dtype"] == "float32"
+    assert ode.training["weight_decay"] == 1e-4
+    assert ode.training["batch"] is None
+
+
+def study(folder: Path) -> Study:
+    return Study(folder / "results", folder / "work", "pytest", cache=False, sizes=SIZES)
+
+
+def test_a_cell_runs_once_and_adds_only_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SMALL, "kdv", 4)
+    cell = Cell("kdv", "dgnet", "dg", "ours", 0, steps=15)
+    kinds = [event.what for event in study(tmp_path).run(cell)]
+    assert list(dict.fromkeys(kinds)) == ["train", "rk2 on test", "dopri5 on test", "dg on test"]
+    path = cell.path(tmp_path / "results")
+    first = json.loads(path.read_text())
+    assert first["predictions"]["dg"]["test"]["max_own_energy_drift"] < 1e-11
+    assert first["steps"] == 15
+    assert first["command"] == "pytest"
+    assert list(study(tmp_path).run(cell)) == []
+    more = [event.what for event in study(tmp_path).run(cell, ["test", "fresh"])]
+    assert list(dict.fromkeys(more)) == ["rk2 on fresh", "dopri5 on fresh", "dg on fresh"]
+    second = json.loads(path.read_text())
+    assert second["date"] == first["date"]
+    assert second["predictions"]["dg"]["test"] == first["predictions"]["dg"]["test"]
+    fresh = second["predictions"]["dg"]["fresh"]
+    assert fresh["data"] != first["predictions"]["dg"]["test"]["data"]
+    rows = summarise(tmp_path / "results", ["kdv"])["kdv"]
+    row = rows["dgnet@ours-15-steps/dg/dg"]
+    assert row["energy_mse"]["seeds"] == [first["predictions"]["dg"]["test"]["energy_mse"]]
+    assert row["published"] == PUBLISHED["kdv"]["dgnet/dg/dg"]
+    assert row["fresh"]["state_mse"]["mean"] == fresh["state_mse"]
+
+
+def test_a_killed_cell_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    cell = Cell("spring", "srnn", "leapfrog", "ours", 0, steps=6)
+    for event in (run := study(tmp_path / "killed").run(cell)):
+        if event.what == "train" and event.done == 3:
+            run.close()
+            break
+    assert not cell.path(tmp_path / "killed" / "results").exists()
+    resumed = [e for e in study(tmp_path / "killed").run(cell) if e.what == "train"]
+    assert [event.done for event in resumed] == [4, 5, 6]
+    list(study(tmp_path / "whole").run(cell))
+    found = [
+        json.loads(cell.path(tmp_path / kind / "results").read_text())["predictions"]
+        for kind in ("killed", "whole")
+    ]
+    one, other = (f["leapfrog"]["test"] for f in found)
+    assert one["state_mse"] == other["state_mse"]
+    assert one["energy_mse"] == other["energy_mse"]
+
+
+def test_the_pendulums_two_energies_are_told_apart(tmp_path: Path) -> None:
+    cell = Cell("pendulum", "hnn", "rk2", "ours", 0, steps=2)
+    list(study(tmp_path).run(cell))
+    figures = json.loads(cell.path(tmp_path / "results").read_text())["predictions"]["rk2"]["test"]
+    assert figures["energy_mse"] != figures["true_energy_mse"]
+    text = markdown(summarise(tmp_path / "results", ["pendulum"]))
+    assert "q² + p²" in text
+    assert "4.04e-01" in text
+
+
+def test_a_file_that_is_no_result_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kdv").mkdir()
+    (tmp_path / "kdv" / "x.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"x\.json.*no result"):
+        summarise(tmp_path, ["kdv"])
+
+
+def known_forecast() -> tuple[Forecast, torch.Tensor]:
+    """Off by 0.1 and by 0.2 everywhere; the second one lost after two of four frames."""
+    truth = torch.arange(16, dtype=torch.float64).reshape(2, 4, 2)
+    u = truth.transpose(0, 1) + torch.tensor([0.1, 0.2], dtype=torch.float64)[:, None]
+    u[2:, 1] = math.nan
+    own = torch.ones(4, 2, dtype=torch.float64)
+    own[1:, 0] = 1.5
+    own[2:, 1] = math.nan
+    return Forecast(u, own, torch.tensor([4, 2]), ["t = 1: lost"], 0.0, 0.6), truth
+
+
+def test_errors_count_up_to_the_last_good_frame() -> None:
+    found, truth = known_forecast()
+    figures = errors(found, truth, lambda u: u.sum(-1))
+    assert figures["diverged"] == 1
+    assert figures["state_mse"] == pytest.approx((4 * 0.01 + 2 * 0.04) / 6)
+    assert figures["energy_mse"] == pytest.approx((4 * 0.04 + 2 * 0.16) / 6)
+    assert figures["state_mse_median"] == pytest.approx(0.01)
+    true, own = drifts(found, lambda u: u.sum(-1), 0.0)
+    assert own == 0.5
+    # H = q + p rises from 1.2 to 13.2 along the first one
+    assert true == pytest.approx(12 / 1.2)
+    assert found.ms_per_step() == pytest.approx(200)
+
+
+def test_a_diverging_trajectory_leaves_the_others_alone() -> None:
+    """u̇ = 50 max(u, 0): explodes from 1, rests at −1."""
+    data = Dataset(torch.zeros(1, 2, 1, dtype=torch.float64), 1.0)
+    recipe = ModelRecipe.fitting("node", data, hidden=1, depth=1, activation="relu")
+    model = recipe.build()
+    with torch.no_grad():
+        model.get_parameter("network.field.layers.0.weight").fill_(1.0)
+        model.get_parameter("network.field.layers.1.weight").fill_(50.0)
+    found = forecast(model, torch.tensor([[1.0], [-1.0]], dtype=torch.float64), 1.0, 5)
+    assert found.frames.tolist() == [2, 6]
+    assert found.diverged.tolist() == [True, False]
+    assert found.u[1, 0] == 1301
+    assert found.u[:, 1].tolist() == [[-1.0]] * 6
+    assert torch.isnan(found.u[2:, 0]).all()
+    assert len(found.reasons) == 1
+    assert found.reasons[0].startswith("t = 1: ")
+    assert drifts(found, lambda u: u[..., 0], 1.0)[1] is None
+
+
+def test_one_step_error_is_the_mean_square_residual() -> None:
+    data = Dataset(torch.tensor([[[0.0], [1.0], [3.0]]], dtype=torch.float64), 0.5)
+    model = ModelRecipe.fitting("node", data, hidden=2).build()
+    with torch.no_grad():
+        model.get_buffer("network.field.scale").zero_()
+    # f = 0: the residual is (v − u)/Δt itself, 2 and 4
+    assert one_step_error(model, data) == pytest.approx((4 + 16) / 2)
+
+
+def test_statistics_over_seeds() -> None:
+    found = over_seeds([{"x": 1.0}, {"x": 2.0}, {"x": 6.0}, {"x": None}], "x")
+    assert found["mean"] == 3
+    assert found["median"] == 2
+    assert found["stderr"] == pytest.approx(math.sqrt(7 / 3))
+    assert found["seeds"] == [1.0, 2.0, 6.0, None]
+    assert over_seeds([{"x": 5.0}], "x")["stderr"] is None
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*/*.json")), ids=lambda p: p.stem)
+def test_committed_results_are_of_todays_recipes(path: Path) -> None:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    recipe = DATA_RECIPES[DATA[path.parent.name]].to_dict()
+    made = {key: result["data"]["recipe"][key] for key in recipe}
+    assert made == recipe
+    assert result["reason"] == ""
+    assert {"command", "date", "versions", "wall_s", "loss"} <= result.keys()
+
+
+@pytest.mark.parametrize("name", ["kdv", "ch"])
+def test_our_dgnet_beats_the_published_one_a_hundred_times(name: str) -> None:
+    row = summarise(COMMITTED, [name])[name]["dgnet@ours/dg/dg"]
+    published = PUBLISHED[name]["dgnet/dg/dg"]
+    for metric in ("energy_mse", "state_mse"):
+        assert max(row[metric]["seeds"]) < published[metric] / 100
+        assert max(row["fresh"][metric]["seeds"]) < published[metric] / 100
