@@ -194,6 +194,21 @@ def test_a_stencil_runs_on_another_number_of_points(
     assert lane["max_own_energy_drift"] < 1e-12
 
 
+def test_simulate_runs_a_model_in_the_systems_place(
+    capsys: pytest.CaptureFixture[str], trained: dict[str, str]
+) -> None:
+    options = ("--system", "kdv", "--preset", "published", "--steps", "20")
+    found = call(capsys, "simulate", *options, "--checkpoint", trained["dgnet"])
+    assert (found["model"], found["integrator"]) == ("dgnet", "discrete_gradient")
+    assert found["max_own_energy_drift"] < 1e-12 < found["max_energy_drift"]
+    node = call(capsys, "simulate", *options, "--checkpoint", trained["node"])
+    assert (node["integrator"], node["max_own_energy_drift"]) == ("midpoint", None)
+    assert node["energy_rises"] == 0
+    other = ["simulate", "--system", "kdv", "--checkpoint", trained["dgnet"]]
+    assert cli.main(other) == 2
+    assert "trained with Δx = 0.2" in capsys.readouterr().err
+
+
 def test_inspect_reports_operator_and_card(
     capsys: pytest.CaptureFixture[str], trained: dict[str, str]
 ) -> None:

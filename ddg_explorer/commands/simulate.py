@@ -1,4 +1,4 @@
-"""Integrate a system and report drifts, residuals and time; optionally save the trajectory."""
+"""Integrate a system, or a trained model of it; report drifts, residuals and time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ddg_explorer.commands.report import Report, table
 from ddg_explorer.diagnostics import Summary
 from ddg_explorer.frames import Frame
 from ddg_explorer.io import TRAJECTORY_SUFFIXES, checked_path, read_state
+from ddg_explorer.models import load_model
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems.base import System
@@ -27,8 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--dt", type=float, metavar="DT", help="time step (the preset's)")
     add("--steps", type=int, default=1000, metavar="K", help="steps to take (1000)")
-    add("--integrator", default="discrete_gradient", metavar="I", help="see `list`")
+    add("--integrator", metavar="I", help="see `list` (discrete_gradient; a model's own)")
     add("--tol", type=float, metavar="T", help="tolerance of the implicit solve")
+    add("--checkpoint", metavar="M", help="run this trained model in the system's place")
     add("--initial", metavar="F", help="start from the last state in a .nc or .npz file")
     add("--save", metavar="F", help="write the trajectory to a .nc (streamed) or .npz file")
     add("--save-every", type=int, default=1, metavar="K", help="steps between frames (1)")
@@ -37,9 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Run, save and summarise; a run that ended early has exit code 1, an interrupted one 130."""
-    system = build_system(args)
-    u0 = _initial(system, args)
-    rollout = Rollout(system, u0, system.dt, args.integrator, tol=args.tol)
+    rollout = _rollout(args)
     summary = Summary(rollout)
     with ExitStack() as stack:
         frames: Iterable[Frame] = rollout.frames(args.steps, args.save_every)
@@ -59,6 +59,30 @@ def run(args: argparse.Namespace) -> Report:
             if recording.path is None:
                 trajectory.save(args.save)
     return _report(args, rollout, summary, wall, interrupted)
+
+
+def _rollout(args: argparse.Namespace) -> Rollout:
+    """Of the system, or of the model in its place with the system's energy beside its own."""
+    if args.checkpoint is None:
+        system = build_system(args)
+        args.integrator = args.integrator or "discrete_gradient"
+        u0 = _initial(system, args)
+        return Rollout(system, u0, system.dt, args.integrator, tol=args.tol)
+    model = load_model(args.checkpoint)
+    dtype = str(model.dtype).removeprefix("torch.")
+    if args.dtype not in (None, dtype):
+        raise ValueError(f"dtype={args.dtype!r}: the model's weights are {dtype}")
+    args.dtype = dtype
+    system = build_system(args)
+    misfit = model.misfit(system)
+    if misfit:
+        raise ValueError(f"checkpoint={args.checkpoint!r}: {misfit}")
+    if system.grid is not None and system.grid != model.grid:
+        model = model.on_grid(system.grid)
+    model = model.to(args.device)
+    args.integrator = args.integrator or model.integrators[0]
+    u0 = _initial(system, args)
+    return Rollout(model, u0, system.dt, args.integrator, tol=args.tol, truth=system)
 
 
 def _initial(system: System, args: argparse.Namespace) -> Tensor:
@@ -99,7 +123,8 @@ def _report(
     grid = rollout.dynamics.grid
     figures = {
         "system": args.system,
-        "preset": getattr(rollout.dynamics, "preset", None),
+        "model": getattr(rollout.dynamics, "key", None),
+        "preset": getattr(rollout.truth or rollout.dynamics, "preset", None),
         "n": None if grid is None else list(grid.shape),
         "integrator": args.integrator,
         "dt": rollout.dt,
