@@ -12,6 +12,8 @@ from ddg_explorer.paper.runs import read_result
 
 METRICS = ("one_step", "energy_mse", "state_mse")
 """The published ones; everything else that is measured is summarised beside them."""
+MEANINGLESS = 1e6
+"""Errors beyond it, of rollouts that diverged, are told as that and not as a number."""
 NOTES = {
     "pendulum": "The published pendulum energy is q² + p²; the true H is in the last column.",
     "real-pendulum": "The measured data are not shipped: a synthetic damped pendulum with noise "
@@ -113,10 +115,12 @@ def _cells(key: str, row: Mapping[str, Any], extra: bool) -> list[str]:
     who, train, predict = key.split("/")
     model, _, budget = who.partition("@")
     cells = [model, train, predict, budget, str(len(row["seed_numbers"])), _number(row["wall_s"])]
+    lost = sum(x or 0 for x in row.get("diverged", {}).get("seeds", []))
     for metric in METRICS:
         mean = row.get(metric, {}).get("mean")
-        cells += [_number(mean), _number((row["published"] or {}).get(metric))]
-    lost = sum(x or 0 for x in row.get("diverged", {}).get("seeds", []))
+        gone = lost and metric != "one_step" and (mean is None or mean > MEANINGLESS)
+        cells += ["diverged" if gone else _number(mean)]
+        cells += [_number((row["published"] or {}).get(metric))]
     if lost:
         cells[2] += f" ({lost} rollouts diverged)"
     return cells + ([_number(row.get("true_energy_mse", {}).get("mean"))] if extra else [])
