@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from ddg_explorer.training.loop import OPTIMISERS, Progress, train
+from ddg_explorer.training.defaults import OPTIMISERS
+from ddg_explorer.training.loop import Progress, train
 
 __all__ = ["OPTIMISERS", "Progress", "train"]

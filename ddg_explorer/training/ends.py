@@ -8,12 +8,14 @@ it only ever multiplies weights.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddg_explorer.discrete import ACTIVATIONS, secant
+from ddg_explorer.models.networks import Perceptron
 
 TANHC = (
     1.0,
@@ -26,6 +28,11 @@ TANHC = (
     -929569 / 638512875,
 )
 """Taylor coefficients of tanh(d)/d in d²."""
+
+
+def dense_layers(part: Perceptron) -> list[nn.Linear]:
+    """The layers of a perceptron, the output's last."""
+    return [layer for layer in part.layers if isinstance(layer, nn.Linear)]
 
 
 @dataclass
@@ -45,12 +52,18 @@ def layer_ends(activation: str, a: Tensor, c: Tensor) -> Ends:
     """σ and its secant slope at pre-activations a (end u) and c (end v)."""
     if activation == "tanh":
         return _tanh_ends(a, c)
-    sigma, ones = ACTIVATIONS[activation], torch.ones_like(a)
-    t, dt = torch.func.jvp(sigma, (a,), (ones,))
-    tau, dtau = torch.func.jvp(sigma, (c,), (ones,))
-    slope, slope_a = torch.func.jvp(lambda x: secant(activation, x, c), (a,), (ones,))
-    _, slope_c = torch.func.jvp(lambda x: secant(activation, a, x), (c,), (ones,))
+    sigma = ACTIVATIONS[activation]
+    t, dt = _derivative(sigma, a)
+    tau, dtau = _derivative(sigma, c)
+    slope, slope_a = _derivative(lambda x: secant(activation, x, c), a)
+    _, slope_c = _derivative(lambda x: secant(activation, a, x), c)
     return Ends(t, tau, dt, dtau, slope, slope_a, slope_c)
+
+
+def _derivative(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """f and f′ of an elementwise f."""
+    out = torch.func.jvp(f, (x,), (torch.ones_like(x),))
+    return out[0], out[1]
 
 
 def _tanh_ends(a: Tensor, c: Tensor) -> Ends:

@@ -19,7 +19,7 @@ from torch import Tensor
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.networks import EnergyNetwork, Perceptron
-from ddg_explorer.training.ends import layer_ends
+from ddg_explorer.training.ends import dense_layers, layer_ends
 
 CHUNK_SITES = 1250
 """Sites a chunk, at 200 hidden units: a dozen arrays of that size fit into a few MiB."""
@@ -51,7 +51,7 @@ class FusedLoss:
         operator = model.operator
         self.learned = [] if operator is None else list(operator.parameters())
         sites = 1 if model.grid is None else model.grid.size
-        weight = self.part.layers[0].weight
+        weight = dense_layers(self.part)[0].weight
         # a GPU has no such cache, and wants few large operations
         self.count = 10**9 if weight.is_cuda else max(1, CHUNK_SITES * 200 // (len(weight) * sites))
 
@@ -67,7 +67,7 @@ class FusedLoss:
         return total / u.numel()
 
     def _chunk(self, v: Tensor, u: Tensor, factor: float) -> Tensor:
-        one, two, three = self.part.layers
+        one, two, three = dense_layers(self.part)
         w = three.weight[0] * self.part.scale
         x = (self.gather(u) - self.part.mean) @ self.part.whiten
         xi = (self.gather(v) - self.part.mean) @ self.part.whiten

@@ -16,6 +16,7 @@ Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, SIAM J. App
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -206,7 +207,7 @@ class AutomaticJacobian:
 Residuals = StencilJacobian | AutomaticJacobian
 
 
-def closed_form_applies(model: Model) -> bool:
+def closed_form_applies(model: Model) -> TypeGuard[EnergyModel]:
     """Whether `StencilJacobian` covers the model: DGNet, depth 2, a G that `Coupling` covers."""
     if not isinstance(model, DGNet) or not isinstance(model.network, EnergyNetwork):
         return False

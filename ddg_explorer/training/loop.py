@@ -20,6 +20,13 @@ import torch
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.gauge import normalise
+from ddg_explorer.training.defaults import (
+    DEFAULT_STEPS,
+    NOISE,
+    OPTIMISERS,
+    default_noise,
+    default_optimizer,
+)
 from ddg_explorer.training.first_order import Adam
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.observed import RIDGE, ObservedStates
@@ -27,12 +34,7 @@ from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.smoothing import smooth
 from ddg_explorer.training.snapshots import Snapshot, read_snapshot
 
-OPTIMISERS = ("lm", "adam")
-DEFAULT_STEPS = {"lm": 500, "states": 60, "adam": 10_000}
 Optimiser = LevenbergMarquardt | ObservedStates | Adam
-NOISE = ("none", "smooth", "states")
-SMALL = 1500
-"""Weights up to which second-order training is the default."""
 
 
 @dataclass(frozen=True)
@@ -161,23 +163,6 @@ def train(
         prepare(model, seen, generator, small=chosen == "lm")
     run = _optimiser(model, seen, generator, settings)
     yield from _loop(model, seen, validation, run, generator, settings, report_every, checkpoint)
-
-
-def default_optimizer(model: Model) -> str:
-    """ "lm" for a small float64 network with a finite reach, else "adam"."""
-    small = sum(p.numel() for p in model.parameters()) <= SMALL
-    double = all(p.dtype == torch.float64 for p in model.parameters())
-    spectral = model.recipe is not None and (model.recipe.structure or {}).get("operator")
-    local = model.scheme != "dopri5" and spectral != "spectral"
-    return "lm" if small and double and local else "adam"
-
-
-def default_noise(optimizer: str, data: Dataset) -> str:
-    """What `noise=None` means; Adam is left as published."""
-    noisy = data.recipe.get("noise") or data.recipe.get("relative_noise")
-    if optimizer != "lm" or not noisy:
-        return "none"
-    return "states" if data.grid is None else "smooth"
 
 
 def _optimiser(

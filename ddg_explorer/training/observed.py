@@ -98,8 +98,11 @@ class ObservedStates:
         weights = {k: p for k, p in model.named_parameters() if p.requires_grad}
         self.layout = Layout(weights)
         self.ridge = ridge * self.layout.penalised()
-        kind = StencilJacobian if closed_form_applies(model) else AutomaticJacobian
-        self.residuals = kind(model, data.dt, 1.0)
+        self.residuals = (
+            StencilJacobian(model, data.dt, 1.0)
+            if closed_form_applies(model)
+            else AutomaticJacobian(model, data.dt, 1.0)
+        )
         ends = torch.func.jacfwd(self._step_defect, argnums=(1, 2))
         self._ends = torch.func.vmap(ends, (None, 0, 0))
 

@@ -24,6 +24,7 @@ from ddg_explorer.models.networks import (
     orthogonal,
 )
 from ddg_explorer.structure import FreeKernel
+from ddg_explorer.training.ends import dense_layers
 
 QUANTILE, SIZE = 0.999, 2.0
 
@@ -78,14 +79,14 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
         kernel[centre] -= kernel.sum()
         raw.copy_(kernel)
     for part, _ in perceptrons(model):
-        first, *middle, last = part.layers
+        first, *middle, last = dense_layers(part)
         if model.grid is not None and model.grid.ndim > 1:
             first.weight.copy_(_centred(model, part, generator))
         else:
             first.weight.copy_(0.8 * _normal(first.weight, generator))
         first.bias.copy_(_uniform(first.bias, 1.0, generator))
         for layer in middle:
-            layer.weight.copy_(orthogonal(*layer.weight.shape, generator))
+            layer.weight.copy_(orthogonal(layer.out_features, layer.in_features, generator))
             layer.bias.copy_(_uniform(layer.bias, 0.5, generator))
         last.weight.copy_(_normal(last.weight, generator) / math.sqrt(last.in_features))
         last.bias.zero_()
@@ -97,7 +98,7 @@ def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tens
 
     On values whose 99.9 % quantile is 1.5, as if they were not whitened.
     """
-    first = part.layers[0].weight
+    first = dense_layers(part)[0].weight
     channels = model.state_shape[0]
     raw = _normal(first, generator).unflatten(1, (channels, -1))
     middle = raw.shape[-1] // 2
@@ -113,18 +114,16 @@ def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tens
 def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
     """Scale the output so that the slope Φ has the RMS of (v − u)/Δt on these pairs.
 
-    A network beside a quadratic part, which is fitted next and then explains most, gets a third.
+    A quadratic part is left out: it is fitted next.
     """
     parts = [part for part, _ in perceptrons(model)]
-    share = 1.0
     for part in parts:
         if part.quadratic is not None:
             part.quadratic.zero_()
-            share = 0.3
     target = ((v - u) / dt).square().mean().sqrt()
     slope = model.slope(v, u, dt).square().mean().sqrt()
     for part in parts:
-        part.scale.mul_(share * target / slope)
+        part.scale.mul_(target / slope)
 
 
 def fit_quadratic(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.networks import EnergyNetwork, Perceptron
 from ddg_explorer.training.coupling import Coupling
-from ddg_explorer.training.ends import Ends, layer_ends
+from ddg_explorer.training.ends import Ends, dense_layers, layer_ends
 
 NAME = "network.density."
 
@@ -69,7 +69,7 @@ class StencilJacobian:
         return ((self._target(v, u) - phi) / self.scale).flatten()
 
     def _forward(self, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor, tuple[Ends, Ends]]:
-        one, two, _ = self.part.layers
+        one, two, _ = dense_layers(self.part)
         x, xi = self._features(u), self._features(v)
         first = layer_ends(self.part.activation, one(x), one(xi))
         second = layer_ends(self.part.activation, two(first.t), two(first.tau))
@@ -78,7 +78,7 @@ class StencilJacobian:
     def _gradient(self, x: Tensor, xi: Tensor, layers: tuple[Ends, Ends]) -> Tensor:
         """s, `(n, energy sites, features)`."""
         first, second = layers
-        w1, w2, w3 = (layer.weight for layer in self.part.layers)
+        w1, w2, w3 = (layer.weight for layer in dense_layers(self.part))
         s = (((second.slope * (w3[0] * self.part.scale)) @ w2) * first.slope) @ w1
         if self.part.quadratic is not None:
             s = s + ((x + xi) / 4) @ (self.part.quadratic + self.part.quadratic.mT)
@@ -124,7 +124,7 @@ class StencilJacobian:
     ) -> dict[str, Tensor]:
         """Jacobian of one component's φ, `(n, sites, …)`, for its coupling k."""
         first, second = layers
-        w1, w2, w3 = (layer.weight for layer in self.part.layers)
+        w1, w2, w3 = (layer.weight for layer in dense_layers(self.part))
         w = w3[0] * self.part.scale
         p = k @ w1.mT
         sigma_w = second.slope * w

