@@ -38,10 +38,14 @@ class CollocationStep(Step):
 
 @dataclass(frozen=True, slots=True)
 class Substep:
-    """What one solve led to; every tensor has shape (B,) but `value` and `modes`."""
+    """What one solve led to; every tensor has shape (B,) but `value`, `modes` and `missed`.
+
+    `missed` is what the polynomial of the step before missed of the modes, None without one.
+    """
 
     value: Tensor
     modes: Tensor
+    missed: Tensor | None
     residual: Tensor
     iterations: Tensor
     converged: Tensor
@@ -84,6 +88,7 @@ def gathered(members: list[Substep]) -> Substep:
     return Substep(
         value=join("value"),
         modes=join("modes"),
+        missed=None,
         residual=join("residual"),
         iterations=join("iterations"),
         converged=join("converged"),
