@@ -98,10 +98,12 @@ class ETDRK4Stepper(Stepper):
         """exp(z), exp(z/2), and what multiplies N̂: Q φ₁(z/2)/2 and f₁ … f₃, each times Δt Ĝ."""
         if self.dt == dt:
             return
-        nd, dtype = self.grid.ndim, self.linear.dtype
+        nd = self.grid.ndim
+        # complex, so that no product with û converts them
+        dtype = torch.promote_types(self.linear.dtype, torch.complex64)
         mixing = symbols.mixes(self.linear, nd)
         # weights are computed in double precision and rounded once
-        z = dt * self.linear.to(torch.complex128 if dtype.is_complex else torch.float64)
+        z = dt * self.linear.to(torch.complex128 if self.linear.is_complex() else torch.float64)
         g = dt * self.g.to(torch.complex128 if self.g.is_complex() else torch.float64)
 
         def phi(x: Tensor) -> tuple[Tensor, ...]:
@@ -126,23 +128,29 @@ class ETDRK4Stepper(Stepper):
         self.dynamics.batch_shape(u)
         u = u.detach().reshape(-1, *self.dynamics.state_shape)
 
-        def times(symbol: Tensor, x: Tensor) -> Tensor:
-            return symbols.apply(symbol, x, nd)
-
         def nonlinear(u_hat: Tensor) -> Tensor:
             return grid.rfft(self.dynamics.nonlinear_gradient(grid.irfft(u_hat)))
 
         # transformed anew every step: carried along, a non-Hermitian mode would grow
         u_hat = grid.rfft(u)
         n_u = grid.rfft(self.dynamics.nonlinear_gradient(u))
-        half = times(self.exp_half, u_hat)
-        a = half + times(self.stage, n_u)
+        half = symbols.apply(self.exp_half, u_hat, nd)
+        a = self._plus(half, self.stage, n_u)
         n_a = nonlinear(a)
-        n_b = nonlinear(half + times(self.stage, n_a))
-        n_c = nonlinear(times(self.exp_half, a) + times(self.stage, 2 * n_b - n_u))
-        v_hat = times(self.exp, u_hat) + times(self.first, n_u)
-        v_hat = v_hat + times(self.middle, n_a + n_b) + times(self.last, n_c)
+        n_b = nonlinear(self._plus(half, self.stage, n_a))
+        c = symbols.apply(self.exp_half, a, nd)
+        n_c = nonlinear(self._plus(c, self.stage, 2 * n_b - n_u))
+        v_hat = self._plus(symbols.apply(self.exp, u_hat, nd), self.first, n_u)
+        v_hat = self._plus(v_hat, self.middle, n_a.add_(n_b))
+        v_hat = self._plus(v_hat, self.last, n_c)
         return explicit_result(self.dynamics, grid.irfft(v_hat).view(shape), 4)
+
+    def _plus(self, x: Tensor, symbol: Tensor, y: Tensor) -> Tensor:
+        """x + Sy, in one pass where channels do not mix."""
+        nd = self.grid.ndim
+        if symbols.mixes(symbol, nd):
+            return x + symbols.apply(symbol, y, nd)
+        return torch.addcmul(x, symbol, y)
 
 
 class ETDRK4(Integrator):
