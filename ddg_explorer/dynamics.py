@@ -9,6 +9,8 @@ before is a batch. Energies carry the cell volume, `energy(u)` has the batch's s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -106,6 +108,18 @@ class Dynamics:
         q = self.quadratic_symbol()
         g = self.discrete_gradient(v, u)
         return g if q is None else g - self.apply_symbol(q, (u + v) / 2)
+
+    def split_discrete_gradient(self, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ N(v, u) − c (v − u)/2 with N = `nonlinear_discrete_gradient`, for one u.
+
+        Systems may give it in closed form: what depends on u only is computed once a step.
+        """
+        start = (c / 2) * u
+
+        def term(v: Tensor) -> Tensor:
+            return torch.add(self.nonlinear_discrete_gradient(v, u) + start, v, alpha=-c / 2)
+
+        return term
 
     @property
     def separable(self) -> bool:

@@ -172,6 +172,43 @@ def test_patience_stops_a_slow_iteration_early():
     assert not progress.converged.any()
 
 
+def test_a_steady_iteration_is_observed_rarely_and_ends_no_later():
+    """The pace of an earlier solve lets iterations pass unobserved; the solution is the same."""
+    b = randn(1, 12)
+
+    class Watched(Progress):
+        looks = 0
+
+        def record(self, update: torch.Tensor, unobserved: int = 0) -> bool:
+            self.looks += 1
+            return super().record(update, unobserved)
+
+    def solve(pace: float | None) -> tuple[torch.Tensor, int, int]:
+        progress = Watched(torch.ones(1, dtype=F64), 1e-12, 2, pace)
+        x, f = anderson(lambda x: b + 0.1 * torch.sin(x), b, progress)
+        assert progress.converged.all()
+        assert max_norm(f).max() <= 1e-13
+        torch.testing.assert_close(f, b + 0.1 * torch.sin(x) - x, rtol=0, atol=1e-15)
+        return x, int(progress.iterations[0]), progress.looks
+
+    plain, count, looks = solve(None)
+    assert looks == count
+    for pace in (0.02, 0.1, 0.15):
+        x, leaping, looks = solve(pace)
+        torch.testing.assert_close(x, plain, rtol=0, atol=1e-14)
+        assert looks <= 5 < count
+        assert leaping <= count + 3
+
+
+def test_a_leap_that_does_not_contract_is_taken_back():
+    """x ← x³/4 + 1/2 runs away from x = 2; the pace of a better start must not lose the solve."""
+    progress = Progress(torch.ones(1, dtype=F64), 1e-12, 1, 0.1)
+    start = torch.full((1, 1), 2.0, dtype=F64)
+    x, _ = anderson(lambda x: 0.25 * x**3 + 0.5, start, progress, max_iterations=60)
+    assert progress.converged.all()
+    torch.testing.assert_close(x, 0.25 * x**3 + 0.5, rtol=0, atol=1e-12)
+
+
 # -- Krylov -------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ J. Nonlinear Sci. 6 (1996) 449, doi 10.1007/BF02440162.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
@@ -37,3 +39,6 @@ class DiscreteGradient(OneStep):
 
     def nonlinear(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
         return dynamics.nonlinear_discrete_gradient(v, u)
+
+    def split(self, dynamics: Dynamics, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
+        return dynamics.split_discrete_gradient(u, c)

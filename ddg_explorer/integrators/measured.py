@@ -59,14 +59,14 @@ class Measured(FixedPoint):
     def _measure(self, u: Tensor, guess: Tensor) -> Tensor:
         """Symbol of ∂(Ḡ ḡ)/∂v at the guess."""
         assert self.grid is not None
-        nd, v = self.grid.ndim, guess.view(u.shape)
+        nd = self.grid.ndim
 
         def term(x: Tensor) -> Tensor:
             if self.g is None:
                 return self.scheme.slope(self.dynamics, x, u, 0.0)
             return self.scheme.gradient(self.dynamics, x, u)
 
-        symbol = symbols.measured_symbol(linearize(term, v), u, nd)
+        symbol = symbols.measured_symbol(linearize(term, guess), u, nd)
         return symbol if self.g is None else symbols.product(self.g.to(symbol), symbol, nd)
 
     def _prepare(self, u: Tensor, guess: Tensor, dt: float) -> None:
@@ -93,8 +93,7 @@ class Measured(FixedPoint):
         return residual
 
     def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        flat = torch.Size((u.shape[0], u[0].numel()))
-        guess = guess_state(self.predictor, u.view(flat), self.dt == dt)
+        guess = guess_state(self.predictor, u, self.dt == dt)
         self._prepare(u, guess, dt)
         self.dt = dt
         residual = self._residual(u, dt)

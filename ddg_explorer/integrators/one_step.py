@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -75,6 +76,15 @@ class OneStep(Integrator):
     def nonlinear(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
         """ḡ(v, u) − Q(u + v)/2."""
 
+    def split(self, dynamics: Dynamics, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ N(v, u) − c (v − u)/2 with N = `nonlinear`; evaluated in every iteration."""
+        start = (c / 2) * u
+
+        def term(v: Tensor) -> Tensor:
+            return torch.add(self.nonlinear(dynamics, v, u) + start, v, alpha=-c / 2)
+
+        return term
+
     def stepper(self, dynamics: Dynamics) -> Stepper:
         return OneStepStepper(dynamics, self)
 
@@ -113,7 +123,7 @@ class OneStepStepper(Stepper):
         batch = self.dynamics.batch_shape(u)
         state = self.dynamics.state_shape
         u = u.detach().reshape(-1, *state).contiguous()
-        scale = max_norm(u.view(u.shape[0], -1)).clamp_min_(1.0)
+        scale = max_norm(u).clamp_min_(1.0)
         solve = self._newton if self.form is None else self.form.solve
         found = solve(u, dt, scale)
         return Step(

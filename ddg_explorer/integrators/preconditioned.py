@@ -46,19 +46,20 @@ class FixedPoint(ABC):
         self.predictor = Predictor()
         self._slow_dt: float | None = None
         self._newton_steps = 0
+        self._pace: float | None = None
 
     def reset(self) -> None:
         """Forget everything measured at earlier states."""
-        self._slow_dt = None
+        self._slow_dt = self._pace = None
         self.predictor.reset()
 
     @abstractmethod
     def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        """g for the step from u, (B, *state), and a guess of its fixed point; both on (B, n)."""
+        """g for the step from u and a guess of its fixed point, all on (B, *state)."""
 
     @abstractmethod
     def defect(self, f: Tensor, u: Tensor) -> Tensor:
-        """F(v), (B, n), from f = g(v) − v at the Δt of the last `start`."""
+        """F(v) from f = g(v) − v, in the shape of f, at the Δt of the last `start`."""
 
     @abstractmethod
     def newton(self, u: Tensor, dt: float) -> tuple[Direction, Slope | None]:
@@ -70,29 +71,37 @@ class FixedPoint(ABC):
 
     @abstractmethod
     def observe(self, v: Tensor, iterations: int) -> None:
-        """Take note of a step's solution, (B, n), and of the iterations it took."""
+        """Take note of a step's solution and of the iterations it took."""
 
     def solve(self, u: Tensor, dt: float, scale: Tensor) -> Solution:
         """Solve F(v) = 0 for the step from u, (B, *state)."""
         solver, limit = self.scheme.solver, self.scheme.max_iterations
-        progress = Progress(scale, self.scheme.tolerance(u.dtype), self.polish)
+        progress = Progress(scale, self.scheme.tolerance(u.dtype), self.polish, self._pace)
         g, v = self.start(u, dt)
-        f = torch.zeros_like(v)
+        f = v  # at least one of the two methods below sets it
         hard = self._slow_dt == dt and self._newton_steps < RETRY
         if solver != "krylov" and not (solver == "auto" and hard):
-            depth = DEPTH if v.shape[1] <= LARGE else DEPTH_LARGE
+            depth = DEPTH if v[0].numel() <= LARGE else DEPTH_LARGE
             patience = self.patience if solver == "auto" else None
             v, f = anderson(g, v, progress, depth=depth, max_iterations=limit, patience=patience)
             self._slow_dt = None
+            self._pace = None if progress.accelerated else progress.pace
         if solver != "picard" and not progress.converged.all():
             if self._slow_dt != dt:
                 self._slow_dt, self._newton_steps = dt, 0
             self._newton_steps += 1
             progress.reopen()
             direction, slope = self.newton(u, dt)
-            limit = min(limit, NEWTON_LIMIT)
-            v, f = newton_krylov(g, v, progress, direction, slope=slope, max_iterations=limit)
-        self.observe(v, int(progress.iterations.max()))
-        if not progress.converged.all():
+            v, f = newton_krylov(
+                lambda x: g(x.view(u.shape)).flatten(1),
+                v.flatten(1),
+                progress,
+                direction,
+                slope=slope,
+                max_iterations=min(limit, NEWTON_LIMIT),
+            )
+        self.observe(v, progress.most_iterations)
+        found = progress.solution(v, max_norm(self.defect(f, u)), "the implicit solve")
+        if found.reason:
             self.predictor.reset()
-        return progress.solution(v, max_norm(self.defect(f, u)), "the implicit solve")
+        return found

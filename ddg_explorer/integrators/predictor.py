@@ -17,7 +17,8 @@ from torch import Tensor
 MAX_ORDER = 7
 LARGE = 1 << 18
 """Beyond this many numbers a member, fewer are kept."""
-CHOOSE_EVERY = 8
+CHOOSE_EVERY = 16
+"""Members after which the order is chosen anew, once the history is full."""
 
 
 class Predictor:
@@ -30,7 +31,7 @@ class Predictor:
         self.history: Tensor | None = None
         self.count = 0
         self.slot = -1
-        self.order = 0
+        self.order = self._age = 0
         self._weights: dict[tuple[int, int], Tensor] = {}
 
     def _differences(self, x: Tensor) -> list[float]:
@@ -73,7 +74,8 @@ class Predictor:
         self.history[self.slot] = flat
         young = self.count < size
         self.count = min(self.count + 1, size)
-        if self.count > 1 and (young or self.slot % CHOOSE_EVERY == 0):
+        self._age += 1
+        if self.count > 1 and (young or self._age % CHOOSE_EVERY == 0):
             errors = self._differences(flat)
             best = min(range(len(errors)), key=errors.__getitem__)
             self.order = best if math.isfinite(errors[best]) else 0

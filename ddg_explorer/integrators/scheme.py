@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -30,4 +31,8 @@ class Scheme(Protocol):
 
     def nonlinear(self, dynamics: Dynamics, v: Tensor, u: Tensor) -> Tensor:
         """ḡ(v, u) − Q(u + v)/2."""
+        ...
+
+    def split(self, dynamics: Dynamics, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ N(v, u) − c (v − u)/2 with N = `nonlinear`."""
         ...

@@ -39,6 +39,7 @@ MIN_PIVOT = 0.3
 KRYLOV_LIMIT = 80
 KEEP = 0.03
 SLOW_STEP = 12
+SLOW_AGE = 5
 LOOK_EVERY = 20
 
 
@@ -57,7 +58,7 @@ class SemiImplicit(FixedPoint):
         self.key: tuple[float, float] | None = None
         self.c: float | None = None
         self._age = 0
-        self.term = self.shift = self.g
+        self.term = self.g
 
     @classmethod
     def of(cls, dynamics: Dynamics, scheme: Scheme) -> SemiImplicit | None:
@@ -91,9 +92,9 @@ class SemiImplicit(FixedPoint):
 
     def observe(self, v: Tensor, iterations: int) -> None:
         # F[N(v, u) − c (v − u)/2]: the stiff waves, which no polynomial follows, have left it
-        self.predictor.push(self.term + self.shift)
+        self.predictor.push(self.term)
         # a slow step is worth a look at the slope, a fast one is cheaper than the look
-        self._age = 0 if iterations > SLOW_STEP else self._age - 1
+        self._age -= SLOW_AGE if iterations > SLOW_STEP else 1
 
     def _prepare(self, u: Tensor, dt: float) -> None:
         if self.c is None or self._age <= 0 or self.key is None or self.key[0] != dt:
@@ -110,7 +111,6 @@ class SemiImplicit(FixedPoint):
         self.inverse = inverse = symbols.inverse(self.m, nd)
         self.slope_symbol = symbols.product(inverse, dt * self.g, nd)
         self.base_symbol = symbols.product(self.slope_symbol, self.q, nd)
-        self.base_symbol = self.base_symbol + (self.c / 2) * self.slope_symbol
         self.key = (dt, self.c)
 
     def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
@@ -120,13 +120,11 @@ class SemiImplicit(FixedPoint):
         self._prepare(u, dt)
         if self.c != c_old:
             self.predictor.reset()
-        nd, shape, axes, size = self.ndim, u.shape, self.grid.axes, self.grid.shape
-        u_hat = self.grid.rfft(u)
+        nd, slope, size = self.ndim, self.slope_symbol, self.grid.shape
+        forward, backward, axes = torch.fft.rfftn, torch.fft.irfftn, self.grid.axes
+        u_hat = forward(u, dim=axes)
         base = symbols.apply(self.base_symbol, u_hat, nd)
-        nonlinear, dynamics, slope = self.scheme.nonlinear, self.dynamics, self.slope_symbol
-        half_c = -(self.c or 0.0) / 2
-        flat = (shape[0], u[0].numel())
-        u_flat = u.view(flat)
+        split = self.scheme.split(self.dynamics, u, self.c or 0.0)
         mixing = symbols.mixes(slope, nd)
 
         def advance(w_hat: Tensor) -> Tensor:
@@ -134,18 +132,15 @@ class SemiImplicit(FixedPoint):
                 step_hat = base + symbols.apply(slope, w_hat, nd)
             else:
                 step_hat = torch.addcmul(base, slope, w_hat)
-            return u_flat + torch.fft.irfftn(step_hat, s=size, dim=axes).view(flat)
+            return u + backward(step_hat, s=size, dim=axes)
 
-        def g(x: Tensor) -> Tensor:
-            v = x.view(shape)
-            w = torch.add(nonlinear(dynamics, v, u), v, alpha=half_c)
-            self.term = torch.fft.rfftn(w, dim=axes)
+        def g(v: Tensor) -> Tensor:
+            self.term = forward(split(v), dim=axes)
             return advance(self.term)
 
-        self.shift = -half_c * u_hat
         if not self.predictor.fits(u_hat):
-            return g, u_flat
-        return g, advance(self.predictor.predict(u_hat) - self.shift)
+            return g, u
+        return g, advance(self.predictor.predict(u_hat))
 
     def _filter(self, symbol: Tensor, x: Tensor, shape: torch.Size) -> Tensor:
         """The symbol applied to real data (B, n)."""

@@ -6,7 +6,7 @@ with the last `depth` differences Δg, Δf. With g(x) = x − M⁻¹F(x) this so
 Jacobian, about as fast as GMRES with the preconditioner M. Where the plain iteration contracts
 fast, it is taken as it is: mixing would cost more than it saves.
 
-Shapes: x and g(x) are (B, n).
+Shapes: x and g(x) are (B, …).
 
 Source: D. G. Anderson, J. ACM 12 (1965) 547, doi 10.1145/321296.321305; H. F. Walker and P. Ni,
 SIAM J. Numer. Anal. 49 (2011) 1715, doi 10.1137/10078356X.
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddg_explorer.solve.progress import Progress, max_norm
+from ddg_explorer.solve.progress import Progress, max_norm, rows
 
 FAST_RATE = 0.25
 TRIAL = 8
@@ -34,16 +34,17 @@ class _Mixer:
     def __init__(self, depth: int, x: Tensor) -> None:
         self.depth = depth
         self.count = 0
-        self.dg = x.new_empty(x.shape[0], depth, x.shape[1])
+        self.dg = x.new_empty(x.shape[0], depth, x[0].numel())
         self.df = torch.empty_like(self.dg)
         self.gram = np.zeros((x.shape[0], depth, depth))
         self.ridge = 10 * torch.finfo(x.dtype).eps
 
     def mix(self, g: Tensor, f: Tensor, g_old: Tensor, f_old: Tensor) -> Tensor:
         """The accelerated iterate after g(x), f from x and the iterate before it."""
-        slot = self.count % self.depth
-        torch.sub(g, g_old, out=self.dg[:, slot])
-        newest = torch.sub(f, f_old, out=self.df[:, slot])
+        slot, shape = self.count % self.depth, g.shape
+        g, f = g.flatten(1), f.flatten(1)
+        torch.sub(g, g_old.flatten(1), out=self.dg[:, slot])
+        newest = torch.sub(f, f_old.flatten(1), out=self.df[:, slot])
         self.count += 1
         k = min(self.count, self.depth)
         df, dg = self.df[:, :k], self.dg[:, :k]
@@ -51,7 +52,7 @@ class _Mixer:
         host = products.cpu().double().numpy()
         self.gram[:, slot, :k] = self.gram[:, :k, slot] = host[..., 0]
         theta = torch.from_numpy(self._solve(k, host[..., 1])).to(g)
-        return torch.baddbmm(g.unsqueeze(1), theta.unsqueeze(1), dg, alpha=-1).squeeze(1)
+        return torch.baddbmm(g.unsqueeze(1), theta.unsqueeze(1), dg, alpha=-1).view(shape)
 
     def _solve(self, k: int, rhs: np.ndarray) -> np.ndarray:
         """Least squares by the normal equations, scaled: the differences span decades."""
@@ -73,14 +74,17 @@ class _Best:
 
     def __init__(self, x: Tensor) -> None:
         self.x = self.f = x
-        self.size = np.zeros(0)
+        self.size: np.ndarray | None = None
 
     def take(self, x: Tensor, f: Tensor, size: np.ndarray) -> None:
-        better = size < self.size if self.size.size else np.ones_like(size, bool)
+        if self.size is None:
+            self.x, self.f, self.size = x, f, size.copy()
+            return
+        better = size < self.size
         if better.all():
             self.x, self.f, self.size = x, f, size.copy()
         elif better.any():
-            mask = torch.from_numpy(better).to(x.device)[:, None]
+            mask = rows(better, x)
             self.x, self.f = torch.where(mask, x, self.x), torch.where(mask, f, self.f)
             self.size = np.where(better, size, self.size)
 
@@ -104,10 +108,11 @@ def anderson(
     max_iterations: int = 100,
     patience: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Solve x = g(x) from the guess `x`, shape (B, n).
+    """Solve x = g(x) from the guess `x`, shape (B, …).
 
-    `progress` carries scale, tolerance and polishing, and tells afterwards what converged; `depth`
-    ≥ 1 differences are kept. With `patience` the iteration stops early, trajectories left active,
+    `progress` carries scale, tolerance and polishing, and tells afterwards what converged; where it
+    knows that the plain iteration contracts fast, f is not looked at in between. `depth` ≥ 1
+    differences are kept. With `patience` the iteration stops early, trajectories left active,
     where its speed says that it would take more iterations than that.
 
     Returns x and f = g(x) − x there: converged trajectories frozen at the iterate that met the
@@ -115,11 +120,17 @@ def anderson(
     """
     mixer: _Mixer | None = None
     g_old = f_old = None
-    best, first = _Best(x), math.inf
-    for count in range(1, max_iterations + 1):
+    best, first, count = _Best(x), math.inf, 0
+    while count < max_iterations:
+        leap = min(progress.leap(), max_iterations - count - 1)
+        for _ in range(leap):
+            x = fixed_map(x)
         g = fixed_map(x)
         f = g - x
-        progress.record(max_norm(f))
+        count += 1 + leap
+        if not progress.record(max_norm(f), leap):
+            x = best.x + best.f
+            continue
         best.take(x, f, progress.size)
         first = float(progress.size.max()) if count == 1 else first
         if not progress.running or _too_slow(progress, first, count, patience):
@@ -127,6 +138,7 @@ def anderson(
         x = g
         if g_old is not None and f_old is not None and (mixer or progress.slowest > FAST_RATE):
             mixer = mixer or _Mixer(depth, x)
+            progress.accelerated = True
             x = mixer.mix(g, f, g_old, f_old)
         g_old, f_old = g, f
     return best.x, best.f

@@ -16,7 +16,7 @@ it roughens u until it blows up.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -194,7 +194,14 @@ class KdV(FieldSystem):
 
     def nonlinear_discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
         """−α/6 (u² + uv + v²)."""
-        return (-self.values["alpha"] / 6) * (u.square() + v * (u + v))
+        return (-self.values["alpha"] / 6) * torch.addcmul(u.square(), v, u + v)
+
+    def split_discrete_gradient(self, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
+        """v ↦ a v² + (a u − c/2) v + a u² + (c/2) u with a = −α/6."""
+        a = -self.values["alpha"] / 6
+        scaled = a * u
+        linear, constant = scaled - c / 2, u * (scaled + c / 2)
+        return lambda v: torch.addcmul(constant, v, torch.add(linear, v, alpha=a))
 
     @property
     def energy_scale(self) -> float:

@@ -27,6 +27,16 @@ def test_all_solvers_find_the_same_step():
         assert (other - runs[0]).abs().max() < 1e-11
 
 
+@pytest.mark.parametrize("name", ["kdv", "cahn_hilliard"])
+def test_what_the_picard_iteration_evaluates_is_the_split_nonlinear_part(name: str):
+    system = SYSTEMS[name]("published")
+    u, v = system.initial(seed=0, batch=2).unbind(0)
+    for c in (0.0, -1.3):
+        expected = system.nonlinear_discrete_gradient(v, u) - c * (v - u) / 2
+        found = system.split_discrete_gradient(u, c)(v)
+        assert (found - expected).abs().max() < 1e-15 * (1 + 10 * expected.abs().max())
+
+
 def test_picard_hands_over_to_newton_where_it_contracts_badly():
     system = SYSTEMS["cahn_hilliard_2d"](n=32, gamma=5e-4)
     u = system.initial(seed=0)
