@@ -21,10 +21,11 @@ HELD_OUT = 0.1
 SMALL = {"kdv": 16, "cahn_hilliard": 20, "cahn_hilliard_2d": 16}
 """Hidden width of a field's small network; others have 16."""
 STEPS = {"kdv": 540, "cahn_hilliard": 500}
-"""Levenberg–Marquardt iterations of a DGNet; others take `LM_STEPS`."""
+"""Levenberg–Marquardt iterations for a field; others take `LM_STEPS`. For an ODE `train` chooses:
+noise asks for another method."""
 LM_STEPS = 300
 QUADRATIC = ("cahn_hilliard", "cahn_hilliard_2d")
-"""Systems whose small energy network gets a quadratic form beside it."""
+"""Systems whose small energy network gets a quadratic form beside it; an SRNN's parts do always."""
 ODE_ROWS = (1000, 5000)
 """Residuals an iteration for an ODE: the whole of the published sets at the end."""
 FIRST_ORDER = {
@@ -71,24 +72,29 @@ class Budget:
             return self if optimizer is None else replace(self, otherwise=None)
         return replace(self, training={"optimizer": optimizer}, otherwise=None)
 
+    def with_options(self, **options: Any) -> Budget:
+        """The same with more options of `train`; those that are None are left as they are."""
+        given = {name: value for name, value in options.items() if value is not None}
+        otherwise = None if self.otherwise is None else {**self.otherwise, **given}
+        return replace(self, training={**self.training, **given}, otherwise=otherwise)
+
     def with_steps(self, steps: int | None) -> Budget:
         """The same with another number of steps, which its name then tells."""
         if steps is None or steps == self.training.get("steps"):
             return self
-        training = {**self.training, "steps": steps}
-        otherwise = None if self.otherwise is None else {**self.otherwise, "steps": steps}
-        name = f"{self.name}-{steps}-steps"
-        return replace(self, name=name, training=training, otherwise=otherwise)
+        return replace(self.with_options(steps=steps), name=f"{self.name}-{steps}-steps")
 
 
 def ours(system: str, model: str) -> Budget:
     """The best recipe known here for a model of a system."""
-    network: dict[str, Any] = {"hidden": SMALL.get(system, 16)}
-    if system in QUADRATIC and model not in ("node", "srnn"):
+    network: dict[str, Any] = {"hidden": 8 if model == "srnn" else SMALL.get(system, 16)}
+    if model == "srnn" or (system in QUADRATIC and model != "node"):
         network["skip"] = True
-    training: dict[str, Any] = {"optimizer": "lm", "steps": STEPS.get(system, LM_STEPS)}
+    training: dict[str, Any] = {"optimizer": "lm"}
     if system in ODES:
         training["rows"] = ODE_ROWS
+    else:
+        training["steps"] = STEPS.get(system, LM_STEPS)
     return Budget("ours", network, training, FIRST_ORDER)
 
 

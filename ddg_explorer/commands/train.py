@@ -22,7 +22,7 @@ from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
 from ddg_explorer.models import MODELS, Model
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
-from ddg_explorer.training import OPTIMISERS
+from ddg_explorer.training.loop import NOISE, OPTIMISERS
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, metavar="K", help="steps of each trajectory of the data")
     add("--data-seed", type=int, default=0, metavar="N", help="of the data's initial states (0)")
     add("--noise", type=float, default=0.0, metavar="X", help="noise to add, in units of the RMS")
+    what = "against noise in the data: none, smooth or states (by the data)"
+    add("--denoise", choices=NOISE, help=what)
     _add_model_options(parser)
     add("--optimizer", choices=OPTIMISERS, help="the best for the model unless given")
     add("--steps", type=int, metavar="K", help="iterations of the optimiser")
@@ -92,7 +94,8 @@ def run(args: argparse.Namespace) -> Report:
 def _budget(args: argparse.Namespace, system: str) -> Budget:
     """The budget with the optimiser and steps of the command line."""
     chosen = budget(args.budget, system, args.model)
-    return chosen.with_optimizer(args.optimizer).with_steps(args.steps)
+    chosen = chosen.with_optimizer(args.optimizer).with_steps(args.steps)
+    return chosen.with_options(noise=args.denoise)
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
