@@ -1,40 +1,39 @@
 """Collocation steps of fields whose G and quadratic energy have Fourier symbols.
 
-    a ← (1 − Δt G(Q + c) X)⁻¹ Δt G [Q e₀ u + ∫ Pⱼ N(u(σ)) dσ − c X a]
+    a ← A⁻¹ Δt G [(Q + c) e₀ u + ∫ Pⱼ (N(u(σ)) − c u(σ)) dσ],   A = 1 − Δt G(Q + c) X
 
 with ∇H = Qu + N(u): a Picard iteration in which the quadratic energy is implicit, exactly, and the
-constant c stands for the slope of N (u³ is split as u³ − c u). X is diagonal in other coordinates,
-a = T w, where the inverse is a number for each wave and eigenvalue, 1/(1 − λz), z = Δt Ĝ(Q̂ + c);
-a pair of conjugate λ makes its two coordinates one complex field. An iteration takes one complex
-transform and its inverse for every two modes and no Jacobian. Anderson mixing accelerates it.
+constant c stands for the slope of N (u³ is split as u³ − c u). A is an s×s matrix per mode;
+det A and adj A are polynomials in z = Δt Ĝ(Q̂ + c), so its inverse costs little for any Δt. Anderson
+mixing accelerates it. An iteration takes s pairs of transforms and no Jacobian.
 
 û is transformed anew from the real state in every step: Fourier data carried along would let a
 non-Hermitian mode grow. Shapes: u (B, C, *grid), modes (B, s·n).
-
-Source: J. C. Butcher, BIT 16 (1976) 237, doi 10.1007/BF01932265 (diagonal form of implicit stages).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
-from ddg_explorer.integrators.collocation_parts import Part, parts
 from ddg_explorer.integrators.fourier import FourierForm
 from ddg_explorer.solve import Progress, Solution, anderson, max_norm, symbols
 
 DEPTH = 3
 """Differences mixed."""
+SMALL = 6000
+"""Up to this many unknowns a mixed iteration costs two plain ones or more."""
 FAST = 0.5
-"""Plain iterations are mixed only where they converge more slowly: mixing costs half of one."""
+"""Rate of convergence down to which plain iterations are then preferred."""
 KEPT = 6
 """Sets of symbols kept: step sizes in use at one time."""
 LARGEST_GROWTH = 1.0
-"""c is raised until no mode grows by more than this: z ≤ 1 keeps 1 − λz away from zero."""
+"""c is raised until no mode grows by more than this: z ≤ 1 keeps det A away from its zeros."""
 SPLIT_EVERY = 6
 SPLIT_SLACK = 0.1
 
@@ -43,10 +42,9 @@ def _picard(
     g: Callable[[Tensor], Tensor], x: Tensor, progress: Progress, limit: int
 ) -> tuple[Tensor, Tensor]:
     """Iterate x ← g(x) while that is fast: the last x and g(x) − x."""
-    f = torch.empty_like(x)
     while True:
         new = g(x)
-        torch.sub(new, x, out=f)
+        f = new - x
         progress.record(max_norm(f))
         count = int(progress.iterations.max())
         if not progress.running or count >= limit or (count > 1 and progress.slowest > FAST):
@@ -54,15 +52,12 @@ def _picard(
         x = new
 
 
-def _modes(found: list[Part], w: list[list[Tensor]], like: Tensor) -> Tensor:
-    """a = T w in the shape of `like`, (B, s·n)."""
-    matrices = [matrix for part in found for matrix in part.to_modes]
-    coordinates = [one for group in w for one in group]
-    a = torch.mm(matrices[0], coordinates[0])
-    for matrix, one in zip(matrices[1:], coordinates[1:], strict=True):
-        a.addmm_(matrix, one)
-    b = like.shape[0]
-    return a.view(len(a), b, -1).transpose(0, 1).reshape(like.shape)
+class StepSymbols(NamedTuple):
+    """What one (Δt, c) needs: z, A⁻¹ΔtĜ and the first column of A⁻¹z."""
+
+    z: Tensor
+    inverse: Tensor
+    first: Tensor
 
 
 class FourierModes(ModeEquation):
@@ -70,7 +65,6 @@ class FourierModes(ModeEquation):
 
     def __init__(self, dynamics: Dynamics, form: FourierForm, s: int, k: int) -> None:
         super().__init__(dynamics, s, k)
-        self.form = form
         self.grid, self.g, self.q = form
         self.ndim = self.grid.ndim
         self.mixing = symbols.mixes(self.g, self.ndim) or symbols.mixes(self.q, self.ndim)
@@ -78,63 +72,72 @@ class FourierModes(ModeEquation):
         self.reset()
 
     def reset(self) -> None:
-        self.c = 0.0
+        self.c: float | None = None
         self.age = 0
-        self.kept: dict[float, list[Part]] = {}
-        self.work: Tensor | None = None
+        self.kept: dict[float, StepSymbols] = {}
 
     def solve(self, u: Tensor, guess: Tensor, dt: float, scale: Tensor, effort: Effort) -> Solution:
-        found = self._parts(u, dt)
+        kept = self._symbols(u, dt)
         progress = Progress(scale, effort.tol, effort.polish)
-        g, limit = self._fixed_map(u, found), effort.max_iterations
-        a, f = _picard(g, guess, progress, limit)
+        g, limit = self._fixed_map(u, kept), effort.max_iterations
+        a, f = guess, guess
+        if guess.shape[1] <= SMALL:
+            a, f = _picard(g, guess, progress, limit)
         left = limit - int(progress.iterations.max())
         if progress.running and left > 0:
             a, f = anderson(g, a, progress, depth=DEPTH, max_iterations=left)
-        return progress.solution(a, max_norm(self._defect(f, u, found)), "collocation")
+        return progress.solution(a, max_norm(self._defect(f, u, kept.z)), "collocation")
 
-    def _fixed_map(self, u: Tensor, found: list[Part]) -> Callable[[Tensor], Tensor]:
-        t, nonlinear, shape = self.table(u), self.dynamics.nonlinear_gradient, u.shape
-        row, weights = u.view(1, -1), t.evaluate[:, 1:].contiguous()
-        project = t.from_modes @ t.project
-        shift = -self.c * (t.from_modes @ t.integral)
-        starts = [part.from_state(u) for part in found]
-        stages, moments = self._buffers(u)
+    def _fixed_map(self, u: Tensor, kept: StepSymbols) -> Callable[[Tensor], Tensor]:
+        t, nonlinear = self.table(u), self.dynamics.nonlinear_gradient
+        axes, size = self.grid.axes, self.grid.shape
+        b, s, shape = u.shape[0], self.s, u.shape
+        rows = u.new_empty(1 + s, u.numel())
+        rows[0] = u.view(-1)
+        modes = rows[1:].view(s, b, -1)
+        shift = (-(self.c or 0.0)) * t.moments
+        base = self._contract_first(kept.first, self.grid.rfft(u))
 
         def g(x: Tensor) -> Tensor:
-            a = self._rows(x)
-            torch.addmm(row, weights, a, out=stages)
+            modes.copy_(x.view(b, s, -1).transpose(0, 1))
+            stages = torch.mm(t.evaluate, rows)
             forces = nonlinear(stages.view(t.k, *shape)).view(t.k, -1)
-            torch.mm(project, forces, out=moments).addmm_(shift, a)
-            pairs = zip(found, starts, strict=True)
-            return _modes(found, [part.image(moments, start) for part, start in pairs], x)
+            moments = torch.mm(shift, rows).addmm_(t.project, forces)
+            spectrum = torch.fft.rfftn(moments.view(s, *shape), dim=axes)
+            image = self._contract(kept.inverse, spectrum).add_(base)
+            new = torch.fft.irfftn(image, s=size, dim=axes)
+            return new.view(s, b, -1).transpose(0, 1).reshape(b, -1)
 
         return g
 
-    def _buffers(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Kept from step to step: the system takes back large blocks that are freed."""
-        kept, rows = self.work, self.k + self.s
-        if kept is None or kept.shape != (rows, u.numel()) or kept.dtype != u.dtype:
-            kept = self.work = u.new_empty(rows, u.numel())
-        return kept[: self.k], kept[self.k :]
+    def _contract(self, inverse: Tensor, spectrum: Tensor) -> Tensor:
+        """Σ_l Sⱼ_l x_l per mode; x and the result are (s, B, C, *half)."""
+        if self.mixing:
+            return (inverse * spectrum[:, :, None]).sum((1, 4))
+        return (inverse * spectrum).sum(1)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        """Modes as rows, (s, B·n)."""
-        return x.view(x.shape[0], self.s, -1).transpose(0, 1).reshape(self.s, -1)
+    def _contract_first(self, first: Tensor, u_hat: Tensor) -> Tensor:
+        """(A⁻¹z)ⱼ₀ û, (s, B, C, *half)."""
+        if self.mixing:
+            return (first * u_hat[:, None]).sum(3)
+        return first * u_hat
 
-    def _defect(self, f: Tensor, u: Tensor, found: list[Part]) -> Tensor:
-        """F(a) = −(1 − Δt G(Q + c) X) f from f = g(a) − a, (B, s·n)."""
-        w = self.table(u).from_modes @ self._rows(f)
-        return _modes(found, [part.apply(part.defect, w, u.shape) for part in found], f)
+    def _defect(self, f: Tensor, u: Tensor, z: Tensor) -> Tensor:
+        """F(a) = −A f from f = g(a) − a, (B, s·n)."""
+        b, s = u.shape[0], self.s
+        lifted = self.table(u).integral @ f.view(b, s, -1)
+        spectrum = self.grid.rfft(lifted.view(b * s, *u.shape[1:]))
+        image = self.grid.irfft(symbols.apply(z, spectrum, self.ndim))
+        return image.reshape(f.shape) - f
 
-    def _parts(self, u: Tensor, dt: float) -> list[Part]:
-        if self.age % SPLIT_EVERY == 0:
+    def _symbols(self, u: Tensor, dt: float) -> StepSymbols:
+        if self.c is None or self.age % SPLIT_EVERY == 0:
             self._split(u, dt)
         self.age += 1
         if dt not in self.kept:
             if len(self.kept) >= KEPT:
                 self.kept.pop(next(iter(self.kept)))
-            self.kept[dt] = parts(self.form, self.table(u), dt, self.c)
+            self.kept[dt] = self._mixed(u, dt) if self.mixing else self._scalar(u, dt)
         return self.kept[dt]
 
     def _split(self, u: Tensor, dt: float) -> None:
@@ -154,6 +157,42 @@ class FourierModes(ModeEquation):
             rate = abs(dt) * self.g.abs()
             room = torch.where(rate > 0, -self.q - LARGEST_GROWTH / rate, -torch.inf)
             c = max(c, float(room.max()))
-        if not self.kept or abs(c - self.c) > slack:
+        if self.c is None or abs(c - self.c) > slack:
             self.c = c
             self.kept.clear()
+
+    def _scalar(self, u: Tensor, dt: float) -> StepSymbols:
+        """Symbols of half shape, from the polynomials det A and adj A."""
+        t = self.table(u)
+        step = dt * self.g
+        z = step * (self.q + (self.c or 0.0))
+        powers = [torch.ones_like(z)]
+        for _ in range(self.s):
+            powers.append(powers[-1] * z)
+        det = torch.stack([d * p for d, p in zip(t.determinant, powers, strict=True)]).sum(0)
+        terms = [
+            n.view(self.s, self.s, *(1,) * self.ndim) * (p / det)
+            for n, p in zip(t.adjugates, powers[:-1], strict=True)
+        ]
+        inverse = torch.stack(terms).sum(0)
+        # one broadcast dimension each for batch and channel; complex, so that nothing is converted
+        # in the iteration
+        inverse = inverse[:, :, None, None].to(torch.promote_types(z.dtype, torch.complex64))
+        return StepSymbols(z, (inverse * step).contiguous(), (inverse[:, 0] * z).contiguous())
+
+    def _mixed(self, u: Tensor, dt: float) -> StepSymbols:
+        """Symbols of (C, C, *half) blocks where channels mix, by an sC×sC inverse per mode."""
+        nd, s, c = self.ndim, self.s, u.shape[1]
+        dtype = torch.promote_types(self.g.dtype, self.q.dtype)
+        dtype = torch.promote_types(dtype, torch.complex64)
+        eye = torch.eye(c, dtype=dtype, device=u.device)[(..., *(None,) * nd)]
+        step = dt * (self.g if symbols.mixes(self.g, nd) else self.g * eye).to(dtype)
+        q = (self.q if symbols.mixes(self.q, nd) else self.q * eye) + (self.c or 0.0) * eye
+        z = symbols.product(step, q, nd)
+        block = torch.einsum("ij,cd...->...icjd", self.table(u).integral.to(dtype), z)
+        size = (*block.shape[:nd], s * c, s * c)
+        one = torch.eye(s * c, dtype=dtype, device=u.device)
+        inverse = torch.linalg.inv(one - block.reshape(size)).view(block.shape)
+        full = torch.einsum("...icjd,de...->ijce...", inverse, step.expand_as(z))
+        first = torch.einsum("...icd,de...->ice...", inverse[..., 0, :], z)
+        return StepSymbols(z, full[:, :, None].contiguous(), first[:, None].contiguous())

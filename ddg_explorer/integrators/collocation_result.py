@@ -38,14 +38,10 @@ class CollocationStep(Step):
 
 @dataclass(frozen=True, slots=True)
 class Substep:
-    """What one solve led to; every tensor has shape (B,) but `value`, `modes` and `missed`.
-
-    `missed` is what the polynomial of the step before missed of the modes, None without one.
-    """
+    """What one solve led to; every tensor has shape (B,) but `value` and `modes`."""
 
     value: Tensor
     modes: Tensor
-    missed: Tensor | None
     residual: Tensor
     iterations: Tensor
     converged: Tensor
@@ -88,7 +84,6 @@ def gathered(members: list[Substep]) -> Substep:
     return Substep(
         value=join("value"),
         modes=join("modes"),
-        missed=None,
         residual=join("residual"),
         iterations=join("iterations"),
         converged=join("converged"),

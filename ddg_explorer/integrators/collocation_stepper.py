@@ -26,14 +26,12 @@ from ddg_explorer.integrators.collocation_law import (
 from ddg_explorer.integrators.collocation_modes import Effort
 from ddg_explorer.integrators.collocation_result import CollocationStep, Substep, gathered
 from ddg_explorer.integrators.collocation_tableau import extrapolation, nodes_for_degree
-from ddg_explorer.solve import Solution, max_norm
+from ddg_explorer.solve import Solution
 
 POLISH_ITERATIONS = {True: 3, False: 1}
 """Iterations after the tolerance is met; more for skew G, where what they leave adds up."""
 POLISHABLE = 1e-7
 """Largest scaled residual at which one number may restore the energy law."""
-HELPS = 0.7
-"""What an extrapolation missed corrects the next one where that would have helped by this."""
 HALVINGS = 25
 """Failed or rejected substeps in a row before the step is given up."""
 
@@ -70,8 +68,6 @@ class CollocationStepper(Stepper):
     def _forget(self) -> None:
         self.end: Tensor | None = None
         self.modes: Tensor | None = None
-        self.missed: Tensor | None = None
-        self.corrects = False
         self.modes_dt = 0.0
         self.extrapolation: tuple[float, Tensor] | None = None
         self.h: float | None = None
@@ -139,10 +135,7 @@ class CollocationStepper(Stepper):
             remaining -= size
 
     def _keep(self, found: Substep, dt: float) -> None:
-        before, now, same = self.missed, found.missed, dt == self.modes_dt
-        self.modes, self.modes_dt, self.missed, self.corrects = found.modes, dt, now, False
-        if same and before is not None and now is not None:
-            self.corrects = bool((now - before).norm() < HELPS * now.norm())
+        self.modes, self.modes_dt = found.modes, dt
 
     def _first_substep(self, u: Tensor, dt: float) -> float:
         """A fiftieth of the time in which u would change by its own size."""
@@ -150,53 +143,42 @@ class CollocationStepper(Stepper):
         fastest = float(rate.max())
         return min(dt, 0.02 / fastest) if 0 < fastest < math.inf else dt
 
-    def _extrapolate(self, u: Tensor, dt: float) -> Tensor | None:
-        """Modes of the last polynomial on the next substep; None where there is none."""
+    def _predict(self, u: Tensor, dt: float) -> tuple[Tensor, bool]:
+        """Modes of the last polynomial on the next substep; zero where there is none."""
+        b, n = u.shape[0], u[0].numel()
         if self.modes is None:
-            return None
+            return u.new_zeros(b, self.s * n), False
         ratio = dt / self.modes_dt
         if self.extrapolation is None or self.extrapolation[0] != ratio:
             self.extrapolation = ratio, torch.as_tensor(extrapolation(self.s, ratio)).to(u)
-        modes = self.modes.view(u.shape[0], self.s, -1)
-        return (self.extrapolation[1] @ modes).view(u.shape[0], -1)
-
-    def _guess(self, u: Tensor, expected: Tensor | None, dt: float) -> Tensor:
-        """What was extrapolated and, between equal substeps, what that missed the last time."""
-        if expected is None:
-            return u.new_zeros(u.shape[0], self.s * u[0].numel())
-        if self.corrects and self.missed is not None and dt == self.modes_dt:
-            return expected + self.missed
-        return expected
+        return (self.extrapolation[1] @ self.modes.view(b, self.s, n)).view(b, -1), True
 
     def _attempt(self, u: Tensor, dt: float) -> Substep:
         b = u.shape[0]
-        largest = max_norm(u.view(b, -1))
+        largest = u.abs().flatten(1).amax(1)
         self.size = largest if self.size is None else torch.maximum(self.size, largest)
         scale = largest.clamp_min(1.0)
+        guess, predicted = self._predict(u, dt)
         polish = 0 if self.options.scalar_polish else POLISH_ITERATIONS[self.equation.skew]
         tol = self.options.tolerance(u.dtype)
         effort = Effort(tol, polish, self.options.max_iterations)
-        expected = self._extrapolate(u, dt)
-        guess = self._guess(u, expected, dt)
         found = self.equation.solve(u, guess, dt, scale, effort)
-        if expected is not None and not self.options.adaptive and not bool(found.converged.all()):
+        if predicted and not self.options.adaptive and not bool(found.converged.all()):
             # far extrapolation of a stiff transient can be worse than no guess
-            expected = None
-            again = self.equation.solve(u, torch.zeros_like(guess), dt, scale, effort)
+            guess, predicted = torch.zeros_like(guess), False
+            again = self.equation.solve(u, guess, dt, scale, effort)
             found = replace(again, iterations=again.iterations + found.iterations)
-        missed = None if expected is None else found.value - expected
-        last = found.value.view(b, self.s, -1)[:, -1] if missed is None else missed
-        relative = max_norm(last) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
+        missed = found.value - guess if predicted else found.value.view(b, self.s, -1)[:, -1]
+        relative = missed.abs().amax(1) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
         found, value, defect = self._check_law(u, dt, scale, effort, found)
         return Substep(
             value,
             found.value,
-            missed,
             found.residual,
             found.iterations,
             found.converged,
             found.reason,
-            error_estimate(self.s, relative, missed is not None),
+            error_estimate(self.s, relative, predicted),
             defect,
         )
 

@@ -20,7 +20,6 @@ from numpy.polynomial import legendre
 from torch import Tensor
 
 Array = np.ndarray
-ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,10 @@ class Tableau:
         (s, k): f(cᵢ) → ∫ Pⱼ f.
     integral
         (s, s): X.
-    eigenvalues
-        λ of X with Im λ ≥ 0; a real one first, where s is odd.
-    to_modes, from_modes
-        (s, s), inverse to each other: X T = T Λ in real coordinates, a = T w. A complex λ has the
-        two coordinates Re w, Im w, on which X acts as w ↦ λw.
+    moments
+        (s, 1 + s): (u, a) → ∫ Pⱼ u(σ) dσ, exactly.
+    determinant, adjugates
+        det(1 − zX) = Σ zᵐ dₘ and adj(1 − zX) = Σ zᵐ Nₘ: s + 1 numbers and s matrices.
     gauss_evaluate, gauss_values, gauss_project
         At the s Gauss nodes: (u, a) → u(cᵢ), modes → values, and values → modes (its inverse).
     """
@@ -49,9 +47,9 @@ class Tableau:
     evaluate: Tensor
     project: Tensor
     integral: Tensor
-    eigenvalues: tuple[complex, ...]
-    to_modes: Tensor
-    from_modes: Tensor
+    moments: Tensor
+    determinant: tuple[float, ...]
+    adjugates: tuple[Tensor, ...]
     gauss_evaluate: Tensor
     gauss_values: Tensor
     gauss_project: Tensor
@@ -89,20 +87,16 @@ def _integral(s: int) -> Array:
     return x
 
 
-def _diagonalised(x: Array) -> tuple[tuple[complex, ...], Array]:
-    """Eigenvalues λ of X with Im λ ≥ 0, and T."""
-    values, vectors = np.linalg.eig(x.astype(complex))
-    eigenvalues, columns = [], []
-    for i in np.argsort(np.imag(values)):
-        value, v = complex(values[i]), vectors[:, i] * (abs(vectors[0, i]) / vectors[0, i])
-        if abs(value.imag) < ROUNDING:
-            eigenvalues.append(complex(value.real))
-            columns.append(v.real)
-        elif value.imag > 0:
-            eigenvalues.append(value)
-            # a = v w + its conjugate
-            columns += [2 * v.real, -2 * v.imag]
-    return tuple(eigenvalues), np.stack(columns, 1)
+def _resolvent(x: Array) -> tuple[list[float], list[Array]]:
+    """Coefficients of det(1 − zX) and adj(1 − zX) by the recurrence of Faddeev and LeVerrier."""
+    s = len(x)
+    determinant, adjugates, n = [1.0], [], np.eye(s)
+    for m in range(1, s + 1):
+        adjugates.append(n)
+        product = x @ n
+        determinant.append(-float(np.trace(product)) / m)
+        n = product + determinant[-1] * np.eye(s)
+    return determinant, adjugates
 
 
 def tableau(s: int, k: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tableau:
@@ -117,16 +111,17 @@ def tableau(s: int, k: int, dtype: torch.dtype, device: torch.device | str = "cp
     nodes, weights = gauss(k)
     few, few_weights = gauss(s)
     x = _integral(s)
-    eigenvalues, t = _diagonalised(x)
+    determinant, adjugates = _resolvent(x)
+    first = np.eye(s)[:, :1]
     return Tableau(
         s=s,
         k=k,
         evaluate=tensor(evaluation(nodes)),
         project=tensor(modes_at(s, nodes) * weights),
         integral=tensor(x),
-        eigenvalues=eigenvalues,
-        to_modes=tensor(t),
-        from_modes=tensor(np.linalg.inv(t)),
+        moments=tensor(np.concatenate([first, x], 1)),
+        determinant=tuple(determinant),
+        adjugates=tuple(tensor(n) for n in adjugates),
         gauss_evaluate=tensor(evaluation(few)),
         gauss_values=tensor(modes_at(s, few).T),
         gauss_project=tensor(modes_at(s, few) * few_weights),
