@@ -146,7 +146,7 @@ def test_a_free_kernel_trained_on_kdv_is_found_skew() -> None:
     data = make_dataset("kdv", trajectories=6, steps=40, cache=False)
     learned = {"kind": "learned_kernel"}
     model = ModelRecipe.fitting("dgnet", data, hidden=6, structure=learned).build()
-    for _ in train(model, data, steps=60, rows=(500, 3000)):
+    for _ in train(model, data, steps=120, rows=(500, 3000)):
         pass
     found = inspect_structure(model)
     assert found.verdicts() == {"mass": True, "energy": "conserved", "isotropic": False}
