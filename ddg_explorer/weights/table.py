@@ -84,7 +84,11 @@ class Shipped:
     @property
     def budget(self) -> Budget:
         """Network and training."""
-        return ours(self.system, self.model).with_steps(self.steps)
+        found = ours(self.system, self.model).with_steps(self.steps)
+        if self.data == "spring" and self.model != "node":
+            # tested up to 1.4 times the largest radius trained on, where a bare tanh network bends
+            return replace(found, network={**found.network, "skip": True})
+        return found
 
 
 def _table() -> Iterator[Shipped]:
