@@ -99,12 +99,6 @@ class MassSpring(MechanicalSystem):
         q, p = u[..., 0], u[..., 1]
         return p.square() / (2 * self.values["mass"]) + (self.values["stiffness"] / 2) * q.square()
 
-    def gradient(self, u: Tensor) -> Tensor:
-        """(kq, p/m)."""
-        return torch.cat(
-            [self.potential_gradient(u[..., :1]), self.kinetic_gradient(u[..., 1:])], -1
-        )
-
     def kinetic_gradient(self, p: Tensor) -> Tensor:
         """p/m."""
         return p / self.values["mass"]

@@ -68,6 +68,12 @@ class MechanicalSystem(PresetSystem):
     def separable(self) -> bool:
         return self.structure_key == "symplectic"
 
+    def gradient(self, u: Tensor) -> Tensor:
+        """(∇V(q), ∇T(p))."""
+        half = self.dimension
+        parts = [self.potential_gradient(u[..., :half]), self.kinetic_gradient(u[..., half:])]
+        return torch.cat(parts, -1)
+
     def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
         """(∇̄V(q′, q), ∇T((p′ + p)/2)), T quadratic; equal to the automatic one to rounding."""
         half = self.dimension

@@ -105,12 +105,6 @@ class Pendulum(MechanicalSystem):
         kinetic = p.square() / (2 * self.values["mass"])
         return kinetic + self.values["gravity"] * (1 - torch.cos(q))
 
-    def gradient(self, u: Tensor) -> Tensor:
-        """(g sin q, p/m)."""
-        return torch.cat(
-            [self.potential_gradient(u[..., :1]), self.kinetic_gradient(u[..., 1:])], -1
-        )
-
     def kinetic_gradient(self, p: Tensor) -> Tensor:
         """p/m."""
         return p / self.values["mass"]

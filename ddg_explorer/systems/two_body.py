@@ -100,10 +100,6 @@ class TwoBody(MechanicalSystem):
         distance = (apart.square().sum(-1) + self.values["softening"] ** 2).sqrt()
         return u[..., 4:].square().sum(-1) / 2 - self.values["gravity"] / distance
 
-    def gradient(self, u: Tensor) -> Tensor:
-        """(G(q₁ − q₂)/ρ³, G(q₂ − q₁)/ρ³, p₁, p₂)."""
-        return torch.cat([self.potential_gradient(u[..., :4]), u[..., 4:]], -1)
-
     def kinetic_gradient(self, p: Tensor) -> Tensor:
         """p."""
         return p
