@@ -61,9 +61,12 @@ def layer_ends(activation: str, a: Tensor, c: Tensor) -> Ends:
 
 
 def _derivative(f: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    """f and f′ of an elementwise f."""
-    out = torch.func.jvp(f, (x,), (torch.ones_like(x),))
-    return out[0], out[1]
+    """f and f′ of an elementwise f; in reverse mode, which threads do not share."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        y = f(x)
+        (derivative,) = torch.autograd.grad(y.sum(), x)
+    return y.detach(), derivative
 
 
 def _tanh_ends(a: Tensor, c: Tensor) -> Ends:
