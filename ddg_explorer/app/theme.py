@@ -8,7 +8,7 @@ sequential one that starts at the background otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import colorcet
@@ -47,11 +47,36 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+MODEL_ORDER = ("truth", "dgnet", "hnnpp", "node", "hnn", "srnn", "symplectic_form")
+"""Every kind of lane; a model has the colour and the dash of its place wherever it is drawn."""
+
 LANE_COLOURS: Mapping[str, tuple[str, ...]] = {
-    "light": ("#0b6aa8", "#d55e00", "#007a5a", "#a8518a", "#8a6d00", "#4a5568"),
-    "dark": ("#62b5e8", "#ff9a4d", "#3fc79a", "#e39ac8", "#e0c341", "#b4bfcc"),
+    "light": ("#1c2430", "#0b6aa8", "#d55e00", "#007a5a", "#a8518a", "#8a6d00", "#4a5568"),
+    "dark": ("#e7ebf0", "#62b5e8", "#ff9a4d", "#3fc79a", "#e39ac8", "#e0c341", "#b4bfcc"),
 }
-LANE_DASHES = ("solid", "dashed", "dotdash", "dotted", "dashdot", [8, 3, 2, 3, 2, 3])
+LANE_DASHES: tuple[Any, ...] = (
+    "solid",
+    [8, 3],
+    [8, 3, 2, 3],
+    [3, 3],
+    [12, 3, 3, 3],
+    [5, 2],
+    [2, 2],
+)
+
+
+def lane_places(models: Sequence[str]) -> list[int]:
+    """Place of every lane in `LANE_COLOURS` and `LANE_DASHES`.
+
+    A model's first lane has its own place, further ones take those that nobody uses.
+    """
+    free = [i for i, model in enumerate(MODEL_ORDER) if model not in models][::-1]
+    places: list[int] = []
+    for model in models:
+        own = MODEL_ORDER.index(model)
+        places.append(own if own not in places else free.pop())
+    return places
+
 
 _TABLES = {
     ("diverging", "light"): "CET_D9",
