@@ -48,6 +48,31 @@ class Ends:
     slope_c: Tensor
 
 
+@dataclass
+class Point:
+    """One hidden layer at one end: values, first and second derivatives."""
+
+    t: Tensor
+    d1: Tensor
+    d2: Tensor
+
+
+def layer_point(activation: str, a: Tensor) -> Point:
+    """σ, σ′ and σ″ at pre-activations a."""
+    if activation == "tanh":
+        t = torch.tanh(a)
+        d1 = 1 - t * t
+        return Point(t, d1, -2 * t * d1)
+    with torch.enable_grad():
+        a = a.detach().requires_grad_()
+        t = ACTIVATIONS[activation](a)
+        (d1,) = torch.autograd.grad(t.sum(), a, create_graph=True)
+        # the derivative of a piecewise linear one depends on nothing
+        curved = d1.requires_grad
+        d2 = torch.autograd.grad(d1.sum(), a)[0] if curved else torch.zeros_like(a)
+    return Point(t.detach(), d1.detach(), d2)
+
+
 def layer_ends(activation: str, a: Tensor, c: Tensor) -> Ends:
     """σ and its secant slope at pre-activations a (end u) and c (end v)."""
     if activation == "tanh":

@@ -16,20 +16,16 @@ Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, SIAM J. App
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
-from ddg_explorer.models.dgnet import DGNet
-from ddg_explorer.models.networks import EnergyNetwork
 from ddg_explorer.structure import FreeKernel
-from ddg_explorer.training.coupling import couples
+from ddg_explorer.training.jacobians import AutomaticJacobian, jacobian
 from ddg_explorer.training.layout import Layout
-from ddg_explorer.training.patches import Weights, Windows, centre_residual, reach
-from ddg_explorer.training.stencil_jacobian import StencilJacobian
+from ddg_explorer.training.patches import Windows, reach
 
 FIRST_DAMPING = 1e-2
 FLOOR = 1e-6
@@ -101,15 +97,10 @@ class LevenbergMarquardt:
         self.held = "operator.raw" if free_kernel(model) and conserves_mean(data) else None
         u, v = data.u[:, :-1], data.u[:, 1:]
         self.scale = float(((v - u) / data.dt).square().mean().sqrt())
-        self.residuals, width = self._choose(model, data)
-        self.windows = Windows(data, reach(model), width)
-
-    def _choose(self, model: Model, data: Dataset) -> tuple[Residuals, int]:
-        """The closed form where it applies, else the automatic one, one site at a time."""
-        if closed_form_applies(model):
-            dimensions = 0 if data.grid is None else data.grid.ndim
-            return StencilJacobian(model, data.dt, self.scale), WINDOWS[dimensions]
-        return AutomaticJacobian(model, data.dt, self.scale), 1
+        radius = reach(model)
+        self.residuals = jacobian(model, data.dt, self.scale)
+        single = isinstance(self.residuals, AutomaticJacobian)
+        self.windows = Windows(data, radius, 1 if single else WINDOWS[dimensions])
 
     def advance(self, step: int) -> float:
         """Iteration number `step`, counted from 0, on a batch that grows: the loss before it."""
@@ -174,44 +165,6 @@ class LevenbergMarquardt:
     def _loss(self, chunks: list[tuple[Tensor, Tensor]]) -> float:
         parts = [self.residuals.residual(v, u) for v, u in chunks]
         return float(torch.cat(parts).square().mean())
-
-
-class AutomaticJacobian:
-    """Residuals and Jacobian of any model at single sites, by automatic differentiation."""
-
-    def __init__(self, model: Model, dt: float, scale: float) -> None:
-        self.model, self.scale = model, scale
-        residual = centre_residual(model, dt)
-
-        def scaled(weights: Weights, fixed: Weights, v: Tensor, u: Tensor) -> Tensor:
-            return residual({**weights, **fixed}, v, u) / scale
-
-        axes = (None, None, 0, 0)
-        self._residual = torch.func.vmap(scaled, axes)
-        self._jacobian = torch.func.vmap(torch.func.jacrev(scaled), axes)
-
-    def _state(self) -> tuple[Weights, Weights]:
-        weights = {name: w.detach() for name, w in self.model.named_parameters()}
-        return weights, dict(self.model.named_buffers())
-
-    def __call__(self, v: Tensor, u: Tensor) -> tuple[Tensor, Weights]:
-        """Scaled residuals `(rows,)` and the Jacobian's blocks by weight name, `(rows, …)`."""
-        blocks = self._jacobian(*self._state(), v, u)
-        return self.residual(v, u), {name: b.flatten(0, 1) for name, b in blocks.items()}
-
-    def residual(self, v: Tensor, u: Tensor) -> Tensor:
-        """Scaled residuals alone."""
-        return self._residual(*self._state(), v, u).flatten()
-
-
-Residuals = StencilJacobian | AutomaticJacobian
-
-
-def closed_form_applies(model: Model) -> TypeGuard[EnergyModel]:
-    """Whether `StencilJacobian` covers the model: DGNet, depth 2, a G that `Coupling` covers."""
-    if not isinstance(model, DGNet) or not isinstance(model.network, EnergyNetwork):
-        return False
-    return couples(model) and len(model.network.density.layers) == 3
 
 
 def free_kernel(model: Model) -> bool:

@@ -27,14 +27,10 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
+from ddg_explorer.training.jacobians import jacobian
 from ddg_explorer.training.layout import Layout
-from ddg_explorer.training.levenberg_marquardt import (
-    FIRST_DAMPING,
-    AutomaticJacobian,
-    closed_form_applies,
-)
+from ddg_explorer.training.levenberg_marquardt import FIRST_DAMPING
 from ddg_explorer.training.patches import STAGES
-from ddg_explorer.training.stencil_jacobian import StencilJacobian
 
 ORDER = 6
 """Order of the differences in time that hold the noise and hardly anything of a smooth state."""
@@ -98,11 +94,7 @@ class ObservedStates:
         weights = {k: p for k, p in model.named_parameters() if p.requires_grad}
         self.layout = Layout(weights)
         self.ridge = ridge * self.layout.penalised()
-        self.residuals = (
-            StencilJacobian(model, data.dt, 1.0)
-            if closed_form_applies(model)
-            else AutomaticJacobian(model, data.dt, 1.0)
-        )
+        self.residuals = jacobian(model, data.dt, 1.0)
         ends = torch.func.jacfwd(self._step_defect, argnums=(1, 2))
         self._ends = torch.func.vmap(ends, (None, 0, 0))
 

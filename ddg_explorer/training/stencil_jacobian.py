@@ -28,6 +28,7 @@ from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.networks import EnergyNetwork, Perceptron
 from ddg_explorer.training.coupling import Coupling
 from ddg_explorer.training.ends import Ends, dense_layers, layer_ends
+from ddg_explorer.training.windows_geometry import by_site, crop, picks, stencils
 
 NAME = "network.density."
 
@@ -86,38 +87,17 @@ class StencilJacobian:
 
     def _features(self, u: Tensor) -> Tensor:
         """Whitened stencils of all energy sites of the windows, `(n, sites, features)`."""
-        axes = u.ndim - 2
-        if self.model.grid is None:
-            return ((u - self.part.mean) @ self.part.whiten)[:, None]
-        for axis in range(2, u.ndim):
-            u = u.unfold(axis, 2 * self.coupling.radius + 1, 1)
-        stencils = u.movedim(1, 1 + axes).flatten(1 + axes).flatten(1, axes)
-        return (stencils - self.part.mean) @ self.part.whiten
+        return (stencils(u, self.coupling.radius) - self.part.mean) @ self.part.whiten
 
     def _places(self, u: Tensor) -> Tensor:
         """Energy site of every residual site and offset, `(sites, offsets)`."""
-        if self.model.grid is None:
-            return torch.zeros(1, 1, dtype=torch.long)
-        spread = self.coupling.spread
         energy_sites = [n - 2 * self.coupling.radius for n in u.shape[2:]]
-        grid = torch.arange(int(torch.tensor(energy_sites).prod())).reshape(energy_sites)
-        picks = []
-        for o in self.coupling.offsets:
-            part = grid
-            for axis, (n, shift) in enumerate(zip(energy_sites, o, strict=True)):
-                part = part.narrow(axis, spread + shift, n - 2 * spread)
-            picks.append(part.flatten())
-        return torch.stack(picks, -1)
+        inner = [n - 2 * self.coupling.spread for n in energy_sites]
+        return picks(energy_sites, inner, self.coupling.offsets)
 
     def _target(self, v: Tensor, u: Tensor) -> Tensor:
         """(v − u)/Δt at the residual sites, `(n, sites, components)`."""
-        rate = (v - u) / self.dt
-        if self.model.grid is None:
-            return rate[:, None]
-        margin = self.coupling.radius + self.coupling.spread
-        for axis in range(2, rate.ndim):
-            rate = rate.narrow(axis, margin, rate.shape[axis] - 2 * margin)
-        return rate.flatten(2).mT
+        return by_site(crop(v - u, self.coupling.radius + self.coupling.spread)) / self.dt
 
     def _rows(
         self, x: Tensor, xi: Tensor, layers: tuple[Ends, Ends], k: Tensor, index: Tensor

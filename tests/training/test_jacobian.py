@@ -10,34 +10,34 @@ from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.models.recipe import ModelRecipe
-from ddg_explorer.training.levenberg_marquardt import AutomaticJacobian, closed_form_applies
+from ddg_explorer.training.jacobians import AutomaticJacobian, closed_jacobian, jacobian
 from ddg_explorer.training.patches import Windows, centre_residual, reach
-from ddg_explorer.training.stencil_jacobian import StencilJacobian
 
 DATA = {
     "kdv": kdv(count=2, steps=6),
     "pendulum": pendulum(count=2, steps=6),
     "wave": trajectories("wave", count=2, steps=3, dt=1e-2, n=16),
     "cahn_hilliard_2d": trajectories("cahn_hilliard_2d", count=1, steps=2, dt=2e-4, n=16),
+    "two_body": trajectories("two_body", count=2, steps=3, dt=0.05),
 }
 
 
-def compare(name, *, sites=1, **options):
+def compare(name, *, model="dgnet", **options):
     """Largest relative difference of closed and automatic residuals and Jacobian columns."""
     data = DATA[name]
-    model = shaken(dgnet(data, hidden=5, **options))
-    assert closed_form_applies(model)
-    radius = reach(model)
+    net = shaken(ModelRecipe.fitting(model, data, hidden=5, **options).build())
     draw = torch.Generator().manual_seed(1)
-    v, u = Windows(data, radius).draw(7, draw)
-    closed, automatic = StencilJacobian(model, data.dt, 2.0), AutomaticJacobian(model, data.dt, 2.0)
+    v, u = Windows(data, reach(net)).draw(7, draw)
+    closed, automatic = closed_jacobian(net, data.dt, 2.0), AutomaticJacobian(net, data.dt, 2.0)
+    assert closed is not None
     with torch.no_grad():
         r, blocks = closed(v, u)
         s, expected = automatic(v, u)
         alone = closed.residual(v, u)
-    assert set(blocks) == set(expected) == {n for n, _ in model.named_parameters()}
+    assert set(blocks) == set(expected) == {n for n, _ in net.named_parameters()}
     gaps = [(r - s).abs().max() / s.abs().max(), (alone - s).abs().max() / s.abs().max()]
     for key, block in blocks.items():
+        assert block.shape == expected[key].shape
         size = expected[key].abs().max().clamp_min(1e-3)
         gaps.append((block - expected[key]).abs().max() / size)
     return float(torch.stack(gaps).max())
@@ -87,6 +87,54 @@ def test_closed_jacobian_is_the_automatic_one_for_several_channels(kind):
     assert compare("wave", structure=structure) < 1e-11
 
 
+BASELINES = {
+    "node, field": ("node", "kdv", {}),
+    "node, narrow": ("node", "kdv", {"width": 3}),
+    "node, channels": ("node", "wave", {}),
+    "node, plane": ("node", "cahn_hilliard_2d", {"width": 3}),
+    "node, ode": ("node", "pendulum", {}),
+    "hnnpp, field": ("hnnpp", "kdv", {"skip": True}),
+    "hnnpp, channels": ("hnnpp", "wave", {}),
+    "hnnpp, plane": ("hnnpp", "cahn_hilliard_2d", {"skip": True}),
+    "hnnpp, kernel": ("hnnpp", "kdv", {"structure": {"kind": "learned_skew_kernel"}}),
+    "hnnpp, free plane": (
+        "hnnpp",
+        "cahn_hilliard_2d",
+        {"structure": {"kind": "learned_kernel"}},
+    ),
+    "hnnpp, matrix": ("hnnpp", "pendulum", {"structure": {"kind": "learned_matrix"}}),
+    "hnnpp, friction": ("hnnpp", "pendulum", {"structure": {"kind": "learned_friction"}}),
+    "hnn, ode": ("hnn", "pendulum", {"skip": True}),
+    "srnn": ("srnn", "pendulum", {}),
+    "srnn, skip": ("srnn", "pendulum", {"skip": True}),
+    "srnn, two bodies": ("srnn", "two_body", {"skip": True}),
+}
+
+
+@pytest.mark.parametrize("case", BASELINES)
+def test_closed_jacobian_of_a_baseline_is_the_automatic_one(case):
+    model, name, options = BASELINES[case]
+    assert compare(name, model=model, **options) < 1e-11
+
+
+@pytest.mark.parametrize("model", ["node", "hnnpp", "srnn"])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_closed_jacobian_of_a_baseline_takes_every_activation(activation, model):
+    assert compare("pendulum", model=model, activation=activation) < 1e-11
+
+
+def test_what_no_closed_form_covers_is_differentiated_automatically():
+    for name, model, options in (
+        ("pendulum", "symplectic_form", {}),
+        ("pendulum", "hnnpp", {"depth": 3}),
+        ("pendulum", "dgnet", {"structure": {"kind": "learned_state_matrix"}}),
+        ("wave", "hnnpp", {"structure": {"kind": "learned_friction"}}),
+    ):
+        data = DATA[name]
+        net = ModelRecipe.fitting(model, data, hidden=5, **options).build()
+        assert isinstance(jacobian(net, data.dt, 1.0), AutomaticJacobian)
+
+
 @pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])
 @pytest.mark.parametrize("name", ["kdv", "cahn_hilliard_2d"])
 def test_residual_of_a_patch_is_that_of_the_whole_grid(name, model):
@@ -105,15 +153,19 @@ def test_residual_of_a_patch_is_that_of_the_whole_grid(name, model):
     assert abs(here[0] - whole[place]) < 1e-11 * whole.abs().max()
 
 
-def test_windows_give_the_rows_of_single_sites():
+@pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])
+def test_windows_give_the_rows_of_single_sites(model):
     data = DATA["cahn_hilliard_2d"]
-    model = shaken(dgnet(data, skip=True))
-    closed = StencilJacobian(model, data.dt, 1.0)
-    v, u = Windows(data, 3, width=4).draw(2, torch.Generator().manual_seed(0))
+    skip = {} if model == "node" else {"skip": True}
+    net = shaken(ModelRecipe.fitting(model, data, hidden=5, **skip).build())
+    closed = closed_jacobian(net, data.dt, 1.0)
+    size = 2 * reach(net) + 1
+    v, u = Windows(data, reach(net), width=4).draw(2, torch.Generator().manual_seed(0))
     with torch.no_grad():
         r, blocks = closed(v, u)
         row = 16 + 4 * 1 + 2  # window 1, residual site (1, 2)
-        single, one = closed(v[1:, :, 1:8, 2:9], u[1:, :, 1:8, 2:9])
+        patch = slice(1, None), slice(None), slice(1, 1 + size), slice(2, 2 + size)
+        single, one = closed(v[patch], u[patch])
     assert r.shape == (32,)
     assert abs(single[0] - r[row]) < 1e-12 * r.abs().max()
     for name, block in blocks.items():

@@ -18,6 +18,7 @@ G_OF = {
     "cahn_hilliard_2d": "laplacian",
     "pendulum": "symplectic",
     "wave": "strain_wave",
+    "two_body": "symplectic",
 }
 
 

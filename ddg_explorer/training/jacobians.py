@@ -1,0 +1,78 @@
+"""Residuals at sampled sites and their Jacobian, in closed form where one is known.
+
+Closed forms cover networks of depth 2 trained with dg, rk2 or leapfrog and a G that is the same in
+every state; all else is differentiated automatically, one site at a time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.dgnet import DGNet
+from ddg_explorer.models.hnn import SRNN
+from ddg_explorer.models.networks import EnergyNetwork
+from ddg_explorer.training.coupling import couples
+from ddg_explorer.training.leapfrog_jacobian import LeapfrogJacobian
+from ddg_explorer.training.midpoint_jacobian import MidpointJacobian
+from ddg_explorer.training.patches import Weights, centre_residual
+from ddg_explorer.training.scaling import perceptrons
+from ddg_explorer.training.stencil_jacobian import StencilJacobian
+
+
+class AutomaticJacobian:
+    """Residuals and Jacobian of any model at single sites, by automatic differentiation."""
+
+    def __init__(self, model: Model, dt: float, scale: float) -> None:
+        self.model, self.scale = model, scale
+        residual = centre_residual(model, dt)
+
+        def scaled(weights: Weights, fixed: Weights, v: Tensor, u: Tensor) -> Tensor:
+            return residual({**weights, **fixed}, v, u) / scale
+
+        axes = (None, None, 0, 0)
+        self._residual = torch.func.vmap(scaled, axes)
+        self._jacobian = torch.func.vmap(torch.func.jacrev(scaled), axes)
+
+    def _state(self) -> tuple[Weights, Weights]:
+        weights = {name: w.detach() for name, w in self.model.named_parameters()}
+        return weights, dict(self.model.named_buffers())
+
+    def __call__(self, v: Tensor, u: Tensor) -> tuple[Tensor, Weights]:
+        """Scaled residuals `(rows,)` and the Jacobian's blocks by weight name, `(rows, …)`."""
+        blocks = self._jacobian(*self._state(), v, u)
+        return self.residual(v, u), {name: b.flatten(0, 1) for name, b in blocks.items()}
+
+    def residual(self, v: Tensor, u: Tensor) -> Tensor:
+        """Scaled residuals alone."""
+        return self._residual(*self._state(), v, u).flatten()
+
+
+ClosedJacobian = StencilJacobian | MidpointJacobian | LeapfrogJacobian
+Residuals = ClosedJacobian | AutomaticJacobian
+
+
+def closed_jacobian(model: Model, dt: float, scale: float) -> ClosedJacobian | None:
+    """The closed form that covers the model, None where there is none.
+
+    Parameters
+    ----------
+    dt, scale
+        Δt of the data, and the RMS of du/dt by which residuals are divided.
+    """
+    if any(len(part.layers) != 3 for part, _ in perceptrons(model)):
+        return None
+    if isinstance(model, SRNN):
+        return LeapfrogJacobian(model, dt, scale)
+    if isinstance(model, EnergyModel):
+        if not isinstance(model.network, EnergyNetwork) or not couples(model):
+            return None
+        if isinstance(model, DGNet):
+            return StencilJacobian(model, dt, scale)
+    return MidpointJacobian(model, dt, scale) if model.scheme == "rk2" else None
+
+
+def jacobian(model: Model, dt: float, scale: float) -> Residuals:
+    """The closed form where there is one, else the automatic one."""
+    return closed_jacobian(model, dt, scale) or AutomaticJacobian(model, dt, scale)
