@@ -55,6 +55,8 @@ class Rollout:
         Tolerance of an integrator given by name; see `Integrator.tolerance`.
     truth
         The true system, where `dynamics` is a model of it: `Frame.energy` is its energy.
+    growth
+        The rollout stops where max|u| exceeds this many times max(1, max|u₀|).
 
     Raises
     ------
@@ -72,11 +74,12 @@ class Rollout:
         *,
         tol: float | None = None,
         truth: Dynamics | None = None,
+        growth: float = GROWTH_LIMIT,
     ) -> None:
         self.truth = truth
         self._dynamics = dynamics
         self._u0 = checked_state(dynamics, u0).clone()
-        self._bound = GROWTH_LIMIT * max(1.0, float(self._u0.abs().max()))
+        self._bound = growth * max(1.0, float(self._u0.abs().max()))
         self._dt = checked_dt(dt)
         self._tol = tol
         self._integrator = resolve_integrator(integrator, tol)

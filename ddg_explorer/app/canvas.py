@@ -39,6 +39,12 @@ class LaneCanvas(JSComponent):
     subtitle = param.String("")
     device = param.String("cpu")
     status = param.String("", doc="One readable line shown over the picture; empty for none.")
+    misfit = param.String("", doc="Why nobody runs in this lane; empty where somebody does.")
+    scheme = param.String("", doc="Key of the lane's integrator.")
+    schemes = param.List([], doc="[key, label] of the integrators that can be chosen.")
+    compact = param.Boolean(False, doc="Fewer read-outs, for several lanes side by side.")
+    removable = param.Boolean(False)
+    trainable = param.Boolean(False, doc="Whether a lane that does not fit offers training.")
     spec = param.Dict({"kind": ""}, doc="`Picture.spec`.")
     table = param.Bytes(b"", doc="256 RGBA colours.")
     palette = param.Dict({})
@@ -51,6 +57,7 @@ class LaneCanvas(JSComponent):
         super().__init__(**{"sizing_mode": "stretch_width", **params})
         self.credits = Credits()
         self.on_limits: Callable[[Any], None] | None = None
+        self.on_choice: Callable[[str, Any], None] | None = None
         self.on_wake: Callable[[bool], None] | None = None
         self.on_msg(self._receive)
 
@@ -62,13 +69,14 @@ class LaneCanvas(JSComponent):
         """Tell the browser that no more frames come for now."""
         self._send_msg({"rest": True})
 
-    def restyle(self, dark: bool, scale: str, index: int = 0) -> None:
-        """Colours of the theme for lane number `index`."""
+    def restyle(self, dark: bool, scale: str, place: int = 0) -> None:
+        """Colours of the theme for a lane with this place among `LANE_COLOURS`."""
         colours = LANE_COLOURS[mode(dark)]
+        others = [colour for i, colour in enumerate(colours[1:], 1) if i != place]
         self.param.update(
             palette=dict(PALETTES[mode(dark)]),
             table=colour_table(scale, dark),
-            colours=[*colours[index:], *colours[:index]],
+            colours=[colours[place], *others],
         )
 
     def _receive(self, event: Any) -> None:
@@ -84,6 +92,9 @@ class LaneCanvas(JSComponent):
         if "limits" in message and self.on_limits:
             limits = message["limits"]
             self.on_limits(limits if limits == "auto" else tuple(map(float, limits)))
+        for key in ("integrator", "remove", "train"):
+            if key in message and self.on_choice:
+                self.on_choice(key, message[key])
         if self.on_wake:
             self.on_wake(fresh)
 

@@ -16,10 +16,12 @@ import panel_material_ui as pmui
 from ddg_explorer.app import texts
 from ddg_explorer.app.layout import section
 from ddg_explorer.app.parameters import ParameterControls
-from ddg_explorer.app.state import POINTS, SEEDS, STEP_SIZES, TOLERANCES, Scene, Store
+from ddg_explorer.app.state import POINTS, SEEDS, STEP_SIZES, TOLERANCES, Scene
+from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.turns import Setup
 from ddg_explorer.app.widgets import Choice, NumberSlider
+from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import DEFAULT_TOL
 from ddg_explorer.systems import SYSTEMS
@@ -52,6 +54,7 @@ class Controls:
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self._badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
         self._promise = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
+        self._honesty = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.exact = pmui.Switch(
             label="Show the exact solution",
             size="small",
@@ -79,6 +82,7 @@ class Controls:
                 self._badges,
             ),
             section("Time stepping", self.dt, self.integrator.widget, self._promise, self.tol),
+            section("Learned models", self.activation.widget, self._honesty),
             physics,
             section("Grid and initial state", self._grid, self.seed, self.dtype.widget, self.reset),
         ]
@@ -93,6 +97,11 @@ class Controls:
         self.integrator = Choice("Integrator", schemes, self._setter("integrator"))
         self.operator = Choice("Derivatives", texts.OPERATORS, self._setter("operator"))
         self.dtype = Choice("Number format", texts.DTYPES, self._setter("dtype"))
+        self.activation = Choice(
+            "Activation of the DGNets",
+            {name: name for name in ACTIVATIONS},
+            self._setter("activation"),
+        )
 
     def _make_sliders(self) -> None:
         self.dt = self._slider(
@@ -186,6 +195,7 @@ class Controls:
         unsuited = [key for key in INTEGRATORS if key not in setup.schemes]
         self.integrator.show(scene.integrator, disabled_options=unsuited)
         self.dtype.show(scene.dtype)
+        self.activation.show(scene.activation)
         self._grid.visible = system.grid is not None
         if system.operator is not None:
             self.operator.show(system.operator)
@@ -205,7 +215,7 @@ class Controls:
             value=scene.tol or DEFAULT_TOL[system.dtype],
             disabled=not INTEGRATORS[scene.integrator].implicit,
         )
-        self.seed.value = scene.seed
+        self.seed.value = scene.chosen_seed
         if system.grid is not None:
             self.n.value = system.grid.shape[0]
 
@@ -219,6 +229,7 @@ class Controls:
         self._badges.object = texts.badges(system.structure, has_mass=system.grid is not None)
         preserves = INTEGRATORS[setup.scene.integrator].preserves
         self._promise.object = texts.paragraph(f"Keeps {preserves}.", small=True)
+        self._honesty.object = texts.paragraph(texts.held_out(setup.scene), small=True)
 
 
 def _formula(line: str) -> pn.pane.LaTeX:

@@ -1,6 +1,6 @@
 """The explorer: the views of one session put together, the same class served and in a notebook.
 
-    store (what is wanted) → runner (what runs) → outcomes → canvas, plots, controls
+    store (what is wanted) → runner (what runs) → outcomes → race, controls
 
 Views write to the store or drive the runner, and never talk to each other. Nothing here is shared
 between sessions.
@@ -20,15 +20,16 @@ from panel.viewable import Viewer
 from ddg_explorer.app import session, theme
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.controls import Controls
+from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.lanebar import LaneBar
 from ddg_explorer.app.layout import card
-from ddg_explorer.app.pictures import picture
-from ddg_explorer.app.plots import RunningPlots
+from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
-from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import AppState, Scene, Store
+from ddg_explorer.app.simulation import first_setup
+from ddg_explorer.app.state import AppState, Lane
+from ddg_explorer.app.store import Store
 from ddg_explorer.app.transport import Transport
-from ddg_explorer.app.turns import Outcome, Setup, build, describe
-from ddg_explorer.integrators import INTEGRATORS
+from ddg_explorer.app.turns import Outcome
 
 TITLE = "Energy explorer"
 NARROW = 600
@@ -66,27 +67,26 @@ class Explorer(Viewer):
     ) -> None:
         super().__init__(**params)
         self.store = Store(state)
-        scene, lanes = self.store.state.scene, self.store.state.lanes
-        setup = _first_setup(scene)
+        setup = first_setup(self.store.state.scene)
         self._dark = bool(self.store.state.view.dark)
         self._notice = notice
         self._page: pmui.Page | None = None
         self._setup = setup
-        self.canvases = [LaneCanvas(lane=lane.model, title="True system") for lane in lanes]
-        self.plots = [RunningPlots(self._dark) for _ in lanes]
+        self.shelf = Shelf()
+        self.race = Race(self.store, self.shelf, None, session.notify)
         self.runner = Runner(
-            [(Simulation(lane), c) for lane, c in zip(lanes, self.canvases, strict=True)],
-            scene,
+            self.store.state,
             on_outcomes=self._on_outcomes,
             on_playing=self._on_playing,
             on_ready=self._on_ready,
         )
         self.controls = Controls(self.store, setup, session.notify)
+        self.lanebar = LaneBar(self.store, self.shelf, session.notify)
         self.transport = Transport(self.store, self.runner)
         self.browser = session.Browser(self._on_width)
-        self._show(setup)
+        self._set_lanes(self.store.state.lanes)
+        self.race.show_truth(setup)
         self._restyle()
-        self.runner.want(scene, self.store.state.view)
         self.store.subscribe(self._on_state)
         self.runner.play(play)
 
@@ -142,19 +142,15 @@ class Explorer(Viewer):
             align_items="center",
             gap="12px 16px",
         )
-        lanes = pn.FlexBox(
-            *(card(canvas, styles={"flex": "1 1 360px"}) for canvas in self.canvases),
-            sizing_mode="stretch_width",
-            gap="16px",
-            styles={"flex": "3 1 420px"},
-        )
-        plots = pn.Column(
-            *(c for plots in self.plots for c in plots.cards.values()),
-            styles={"flex": "2 1 340px", "gap": "16px"},
-        )
-        body = pn.FlexBox(lanes, plots, sizing_mode="stretch_width", gap="16px")
         return pn.Column(
-            card(bar), body, sizing_mode="stretch_width", styles={"padding": "16px", "gap": "16px"}
+            card(
+                pn.Column(
+                    bar, self.lanebar.view, sizing_mode="stretch_width", styles={"gap": "12px"}
+                )
+            ),
+            self.race.view,
+            sizing_mode="stretch_width",
+            styles={"padding": "16px", "gap": "16px"},
         )
 
     def _on_ready(self) -> None:
@@ -181,40 +177,40 @@ class Explorer(Viewer):
         self.transport.show(playing)
 
     def _on_state(self, old: AppState, new: AppState) -> None:
-        self.runner.want(new.scene, new.view)
+        if new.lanes != old.lanes:
+            if _kinds(new.lanes) == _kinds(old.lanes):
+                self.race.set_integrators(new.lanes)
+            else:
+                self._set_lanes(new.lanes)
+        if new.view.show != old.view.show:
+            self.race.show_mode()
+        self.runner.want(new)
+        self._show_bars()
         self.browser.write(new.to_flat())
 
-    def _on_outcomes(self, outcomes: Sequence[Outcome]) -> None:
-        for canvas, plots, outcome in zip(self.canvases, self.plots, outcomes, strict=True):
-            if outcome.setup is not None:
-                self._show(outcome.setup)
-            if outcome.error:
+    def _set_lanes(self, lanes: Sequence[Lane]) -> None:
+        self.runner.set_lanes(self.race.set_lanes(lanes))
+        self.race.restyle(self._dark)
+        self._show_bars()
+
+    def _on_outcomes(self, outcomes: Sequence[tuple[LaneCanvas, Outcome]]) -> None:
+        flush = not self.runner.playing
+        for canvas, outcome in outcomes:
+            setup = self.race.push(canvas, outcome, flush=flush)
+            first = canvas.lane == theme.MODEL_ORDER[0]
+            if setup is not None and first:
+                self._setup = setup
+                self.controls.show(setup)
+                self._show_bars()
+            if outcome.error and first:
                 session.notify(outcome.error)
                 self.store.put_scene(self._setup.scene)
                 self.controls.show(self._setup)
-            if outcome.stopped != canvas.status:
-                canvas.status = outcome.stopped
-                if outcome.stopped:
-                    session.notify(outcome.stopped)
-            plots.push(outcome.sample, outcome.header.epoch, flush=not self.runner.playing)
 
-    def _show(self, setup: Setup) -> None:
-        """Bring titles, pictures and controls to a scene that holds."""
-        rescaled = setup.picture.scale != self._setup.picture.scale
-        self._setup = setup
-        system = setup.system
-        for canvas, lane in zip(self.canvases, self.store.state.lanes, strict=True):
-            scheme = INTEGRATORS[lane.integrator or setup.scene.integrator]
-            canvas.param.update(
-                subtitle=f"{system.title} · {scheme.title}",
-                device=str(system.device),
-                spec=setup.picture.spec,
-            )
-        self.controls.show(setup)
-        if rescaled:
-            self._restyle()
-        for plots in self.plots:
-            plots.restyle(self._dark, has_mass=system.grid is not None)
+    def _show_bars(self) -> None:
+        state = self.store.state
+        self.lanebar.show(state, field=self._setup.system.grid is not None)
+        self.transport.show_speed(state.speed)
 
     def _set_dark(self, dark: bool) -> None:
         if dark != self._dark:
@@ -225,13 +221,10 @@ class Explorer(Viewer):
                 self._restyle()
 
     def _restyle(self) -> None:
-        has_mass = self._setup.system.grid is not None
-        for index, (canvas, plots) in enumerate(zip(self.canvases, self.plots, strict=True)):
-            canvas.restyle(self._dark, self._setup.picture.scale, index)
-            plots.restyle(self._dark, has_mass=has_mass)
+        self.race.restyle(self._dark)
         self.controls.restyle(self._dark)
 
 
-def _first_setup(scene: Scene) -> Setup:
-    system = build(scene)
-    return describe(scene, system, picture(system, system.initial(scene.seed)), restarted=True)
+def _kinds(lanes: Sequence[Lane]) -> list[tuple[str, str]]:
+    """What tells lanes apart that have to begin anew from those with another integrator only."""
+    return [(lane.model, lane.source) for lane in lanes]

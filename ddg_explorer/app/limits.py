@@ -40,11 +40,12 @@ def grown(
 
 
 class Limits:
-    """The limits of one lane; `value` is (low, high)."""
+    """Limits of what is shown: `value` is (low, high), `seen` the range of the newest data."""
 
     def __init__(self, start: tuple[float, float], signed: bool) -> None:
         self.value = start
         self.signed = signed
+        self.seen = start
         self._pinned = False
 
     def pin(self, low: float, high: float) -> None:
@@ -59,5 +60,7 @@ class Limits:
 
     def follow(self, span: tuple[float, float]) -> None:
         """Widen if the data have left the limits and nobody has pinned them."""
-        if not self._pinned and math.isfinite(span[0]) and math.isfinite(span[1]):
-            self.value = grown(self.value, span, self.signed)
+        if math.isfinite(span[0]) and math.isfinite(span[1]):
+            self.seen = span
+            if not self._pinned:
+                self.value = grown(self.value, span, self.signed)

@@ -12,7 +12,8 @@ from typing import Any
 import panel as pn
 
 from ddg_explorer.app import texts
-from ddg_explorer.app.state import Scene, Store
+from ddg_explorer.app.state import Scene
+from ddg_explorer.app.store import Store
 from ddg_explorer.app.widgets import Choice, NumberSlider
 from ddg_explorer.systems.base import Parameter
 from ddg_explorer.systems.builtin import PresetSystem

@@ -1,15 +1,17 @@
-"""Running plots of one lane: energy, relative drifts and residual, mass. Bokeh, about 6 Hz.
+"""Running plots of all lanes: energies, drifts, mass, distance from the truth. Bokeh, about 6 Hz.
 
-One `ColumnDataSource`, so a lane costs one message a time. The drift of the energy is
-|H − H₀|/max(|H₀|, H-scale), that of the mass |M − M₀|/∫|u₀|; both, and the residual, are drawn on a
-log axis of fixed range whose floor lies below the last bit of a float64. The other axes widen in
-strides instead of following every sample, so nothing jumps while it plays.
+One `ColumnDataSource` a lane, so a lane costs one message a time. Drifts are those of
+`app.measures`, of the true H along every lane and, apart from it, of each model's own H. Log axes
+have a fixed range whose floor lies below the last bit of a float64; linear ones widen in strides
+instead of following every sample, and only with lanes that stay near the truth, so nothing jumps
+while it plays and a lane that diverges hides nobody.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import panel as pn
@@ -18,7 +20,7 @@ from bokeh.plotting import figure
 
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.limits import grown
-from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
+from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, lane_places, mode
 from ddg_explorer.app.turns import Sample
 
 FLOOR = 1e-17
@@ -29,125 +31,206 @@ SAMPLE_PERIOD = 1 / 24
 HEIGHT = 152
 RELATIVE_SPAN = 0.04
 """Least height of the energy and mass axes, relative to their scale: rounding looks flat."""
+REACH = 1.0
+"""Energies and masses farther than this many scales from the start do not widen the axes."""
 
-COLUMNS = ("t", "energy", "drift", "mass", "mass_drift", "residual")
+COLUMNS = ("t", "energy", "drift", "own_drift", "mass", "mass_drift", "residual", "error")
+LOGARITHMIC = ("drift", "own_drift", "mass_drift", "error")
+TITLES = {
+    "energy": "Energy H",
+    "drift": "Relative change of H",
+    "own_drift": "Relative change of each model’s own H",
+    "mass": "Mass ∫u",
+    "error": "Distance from the truth, relative",
+}
+"""Figure → heading."""
 
 
 class RunningPlots:
-    """Three figures over one source; `push` takes a sample a turn and streams now and then."""
+    """Figures over one source a lane; `push` takes a sample a turn and streams now and then.
 
-    def __init__(self, dark: bool) -> None:
-        self.source = ColumnDataSource({name: [] for name in COLUMNS})
-        self._pending: list[Sample] = []
-        self._sampled = self._streamed = 0.0
+    Parameters
+    ----------
+    models
+        Key of each lane's model, "truth" first.
+    dark
+        Whether the theme is dark.
+    """
+
+    def __init__(self, models: Sequence[str], dark: bool) -> None:
+        self.models = list(models)
+        self.traces = [Trace() for _ in models]
         self._ranges = {name: Range1d(start=-1, end=1) for name in ("t", "energy", "mass")}
-        self._bounds = {"energy": (-1.0, 1.0), "mass": (-1.0, 1.0)}
-        self._fresh = True
-        self._last = math.nan
-        self._epoch = 0
-        time_range = self._ranges["t"]
-        self._energy = _figure(time_range, self._ranges["energy"])
-        self._drift = _figure(time_range, Range1d(start=FLOOR, end=CEILING), y_axis_type="log")
-        self._drift.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
-        self._mass = _figure(time_range, self._ranges["mass"])
-        for fig in (self._energy, self._mass):
-            fig.yaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
-        self._lines = {
-            "energy": self._energy.line("t", "energy", source=self.source, line_width=2),
-            "drift": self._drift.line("t", "drift", source=self.source, line_width=2),
-            "mass_drift": self._drift.line(
-                "t", "mass_drift", source=self.source, line_width=1.75, line_dash=[2, 3]
-            ),
-            "residual": self._drift.line(
-                "t", "residual", source=self.source, line_width=1.25, line_dash=[6, 4]
-            ),
-            "mass": self._mass.line("t", "mass", source=self.source, line_width=2),
-        }
-        self._heads = {
-            name: pn.pane.HTML(margin=0, sizing_mode="stretch_width") for name in _TITLES
-        }
-        self.cards = {
-            name: card(self._heads[name], pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width"))
-            for name, fig in (
-                ("energy", self._energy),
-                ("drift", self._drift),
-                ("mass", self._mass),
+        self._bounds: dict[str, tuple[float, float]] = {}
+        self._figures = {name: self._figure(name) for name in TITLES}
+        self._lines = {name: self._draw(name) for name in TITLES}
+        self._extra = {
+            name: self._figures["drift"].line(
+                "t", name, source=self.traces[0].source, line_width=width, line_dash=dash
             )
+            for name, width, dash in (("mass_drift", 1.75, [2, 3]), ("residual", 1.25, [6, 4]))
+        }
+        self._heads = {name: pn.pane.HTML(margin=0, sizing_mode="stretch_width") for name in TITLES}
+        self.cards = {
+            name: card(
+                self._heads[name],
+                pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width"),
+                styles={"flex": "1 1 340px"},
+            )
+            for name, fig in self._figures.items()
         }
         self.restyle(dark, has_mass=True)
 
+    @property
+    def alone(self) -> bool:
+        """Whether the true system is the only lane."""
+        return len(self.models) == 1
+
     def restyle(self, dark: bool, *, has_mass: bool) -> None:
         """Colours of the theme, and the legend of what there is."""
-        lane, palette = LANE_COLOURS[mode(dark)][0], PALETTES[mode(dark)]
-        colours = {
-            "energy": lane,
-            "drift": lane,
-            "mass": lane,
-            "mass_drift": LANE_COLOURS[mode(dark)][1],
-            "residual": palette["faint"],
-        }
-        for name, line in self._lines.items():
-            line.glyph.line_color = colours[name]
-        self._lines["mass_drift"].visible = has_mass
-        legend = _key(lane, "solid", "energy")
-        if has_mass:
-            legend += _key(colours["mass_drift"], "dotted", "mass")
-        legend += _key(colours["residual"], "dashed", "residual")
-        for name, title in _TITLES.items():
+        palette = PALETTES[mode(dark)]
+        colours = [LANE_COLOURS[mode(dark)][place] for place in lane_places(self.models)]
+        for lines in self._lines.values():
+            for line, colour in zip(lines, colours, strict=True):
+                if line is not None:
+                    line.glyph.line_color = colour
+        extra = {"mass_drift": LANE_COLOURS[mode(dark)][2], "residual": palette["faint"]}
+        for name, line in self._extra.items():
+            line.glyph.line_color = extra[name]
+            line.visible = self.alone and (has_mass or name != "mass_drift")
+        legend = ""
+        if self.alone:
+            legend = _key(colours[0], "solid", "energy")
+            legend += _key(extra["mass_drift"], "dotted", "mass") if has_mass else ""
+            legend += _key(extra["residual"], "dashed", "residual")
+        for name, title in TITLES.items():
             self._heads[name].object = _heading(title, legend if name == "drift" else "")
-        self.cards["mass"].visible = has_mass
+        shown = {
+            "mass": has_mass,
+            "own_drift": any(m not in ("truth", "node") for m in self.models),
+            "error": not self.alone,
+        }
+        for name, visible in shown.items():
+            self.cards[name].visible = visible
 
-    def push(self, sample: Sample, epoch: int, *, flush: bool = False) -> None:
-        """Note a sample; stream those noted when it is time, or at once with `flush`.
+    def push(self, lane: int, sample: Sample, epoch: int, *, flush: bool = False) -> None:
+        """Note a lane's sample; stream those noted when it is time, or at once with `flush`.
 
-        A new epoch means that time began anew: the old curves go.
+        A new epoch means that time began anew: the lane's old curve goes.
         """
-        if epoch != self._epoch:
-            self._epoch, self._fresh, self._last = epoch, True, math.nan
-            self._pending.clear()
-            self.source.data = {name: [] for name in COLUMNS}
+        trace = self.traces[lane]
+        if epoch != trace.epoch:
+            trace.begin(epoch)
+            if lane == 0:
+                self._bounds.clear()
+        if samples := trace.take(sample, flush):
+            self._widen("energy", samples)
+            self._widen("mass", samples)
+            trace.stream(samples)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Show from the oldest kept sample of any lane to the newest."""
+        ends = [trace.span for trace in self.traces if trace.span is not None]
+        start = min(span[0] for span in ends)
+        end = max(span[1] for span in ends)
+        self._ranges["t"].update(start=start, end=max(end, start + 1e-9))
+
+    def _widen(self, name: str, samples: Sequence[Sample]) -> None:
+        """Hold the values near the start: in a stride where they leave the axis."""
+        scale = getattr(samples[0], f"{name}_scale")
+        values = [x for s in samples if math.isfinite(x := getattr(s, name))]
+        if name not in self._bounds:
+            if not values:
+                return
+            half = max(RELATIVE_SPAN * scale, 1e-12) / 2
+            bounds = (min(*values, values[0] - half), max(*values, values[0] + half))
+        else:
+            bounds = self._bounds[name]
+            low, high = bounds[0] - REACH * scale, bounds[1] + REACH * scale
+            values = [x for x in values if low <= x <= high] or [*bounds]
+        bounds = grown(bounds, (min(values), max(values)), signed=False)
+        if bounds != self._bounds.get(name):
+            self._bounds[name] = bounds
+            self._ranges[name].update(start=bounds[0], end=bounds[1])
+
+    def _figure(self, name: str) -> figure:
+        if name not in LOGARITHMIC:
+            fig = _figure(self._ranges["t"], self._ranges[name])
+            fig.yaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
+            return fig
+        fig = _figure(self._ranges["t"], Range1d(start=FLOOR, end=CEILING), y_axis_type="log")
+        fig.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
+        return fig
+
+    def _draw(self, name: str) -> list[Any]:
+        """The lanes' lines in a figure, None where a lane has none."""
+        lines: list[Any] = []
+        for index, place in enumerate(lane_places(self.models)):
+            model = self.models[index]
+            absent = (name == "own_drift" and model in ("truth", "node")) or (
+                name == "error" and model == "truth"
+            )
+            dash = LANE_DASHES[place]
+            lines.append(
+                None
+                if absent
+                else self._figures[name].line(
+                    "t",
+                    name,
+                    source=self.traces[index].source,
+                    line_width=2,
+                    line_dash=dash,
+                )
+            )
+        return lines
+
+
+class Trace:
+    """One lane's curve: its source, and the samples that wait to be streamed."""
+
+    def __init__(self) -> None:
+        self.source = ColumnDataSource({name: [] for name in COLUMNS})
+        self.epoch = 0
+        self.span: tuple[float, float] | None = None
+        self._pending: list[Sample] = []
+        self._sampled = self._streamed = 0.0
+        self._last = math.nan
+
+    def begin(self, epoch: int) -> None:
+        """Forget everything."""
+        self.epoch, self.span, self._last = epoch, None, math.nan
+        self._pending.clear()
+        self.source.data = {name: [] for name in COLUMNS}
+
+    def take(self, sample: Sample, flush: bool) -> list[Sample]:
+        """Note a sample; those to be streamed now, empty while it is not time yet."""
         now = time.perf_counter()
         if flush or now - self._sampled >= SAMPLE_PERIOD:
             if sample.t != self._last:
                 self._pending.append(sample)
             self._sampled, self._last = now, sample.t
-        if self._pending and (flush or now - self._streamed >= STREAM_PERIOD):
-            self._stream()
-            self._streamed = now
-
-    def _stream(self) -> None:
+        if not self._pending or not (flush or now - self._streamed >= STREAM_PERIOD):
+            return []
+        self._streamed = now
         samples, self._pending = self._pending, []
-        for name, scale in (("energy", "energy_scale"), ("mass", "mass_scale")):
-            values = [getattr(s, name) for s in samples if math.isfinite(getattr(s, name))]
-            if values:
-                self._widen(name, values, getattr(samples[0], scale))
-        self._follow(samples)
-        self._fresh = False
-        columns: dict[str, Any] = {name: [getattr(s, name) for s in samples] for name in COLUMNS}
-        for name in ("drift", "mass_drift"):
-            columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
-        columns["residual"] = [x or math.nan for x in columns["residual"]]
-        self.source.stream(columns, rollover=ROLLOVER)
+        return samples
 
-    def _follow(self, samples: list[Sample]) -> None:
-        """Show from the oldest kept sample to the newest."""
-        kept = self.source.data["t"]
+    def stream(self, samples: Sequence[Sample]) -> None:
+        """Send samples."""
+        kept: Any = self.source.data["t"]
         first = max(0, len(kept) + len(samples) - ROLLOVER)
         start = kept[first] if first < len(kept) else samples[0].t
-        end = max(samples[-1].t, start + 1e-9)
-        self._ranges["t"].update(start=start, end=end)
+        self.span = (start, samples[-1].t)
+        self.source.stream(_columns(samples), rollover=ROLLOVER)
 
-    def _widen(self, name: str, values: list[float], scale: float) -> None:
-        """Hold the values: in a stride where they leave the axis, around them when fresh."""
-        low, high = min(values), max(values)
-        bounds = self._bounds[name]
-        if self._fresh:
-            half, middle = max(RELATIVE_SPAN * scale, 1e-12) / 2, (low + high) / 2
-            bounds = (min(low, middle - half), max(high, middle + half))
-        bounds = grown(bounds, (low, high), signed=False)
-        if self._fresh or bounds != self._bounds[name]:
-            self._bounds[name] = bounds
-            self._ranges[name].update(start=bounds[0], end=bounds[1])
+
+def _columns(samples: Sequence[Sample]) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [getattr(s, name) for s in samples] for name in COLUMNS}
+    for name in LOGARITHMIC:
+        columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
+    columns["residual"] = [x or math.nan for x in columns["residual"]]
+    return columns
 
 
 _SHORT_NUMBER = """
@@ -156,12 +239,6 @@ const plain = size === 0 || (size >= 1e-3 && size < 1e5);
 const text = plain ? String(Number(tick.toPrecision(4))) : tick.toExponential(1);
 return text.replace("e+", "e").replaceAll("-", "\u2212");
 """
-
-_TITLES = {
-    "energy": "Energy H",
-    "drift": "Relative change",
-    "mass": "Mass ∫u",
-}
 
 
 def _heading(title: str, legend: str) -> str:

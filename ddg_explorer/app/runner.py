@@ -1,10 +1,12 @@
-"""The session's loop: one asyncio task that steps its lanes in a shared pool and paints them.
+"""The session's loops: asyncio tasks that step the lanes in a shared pool and paint them.
 
 wait for credit → snapshot what is wanted → one turn per lane in the pool → publish → pace.
 
-Nothing is computed on the event loop. There is no queue: the wanted scene, limits and commands are
-one-slot mailboxes whose newest value wins, and a frame is computed only when a canvas may be sent
-one. The pool is shared by all sessions of the process and has about as many threads as cores.
+In lock step all lanes are one group and take equally many steps in a turn, as many as the slowest
+can afford; running freely, every lane is a group of its own with its own clock. Nothing is computed
+on the event loop. There is no queue: the wanted scene, limits and commands are one-slot mailboxes
+whose newest value wins, and a frame is computed only when a canvas may be sent one. The pool is
+shared by all sessions of the process and has about as many threads as cores.
 """
 
 from __future__ import annotations
@@ -23,13 +25,12 @@ from panel.io.document import unlocked
 from panel.io.state import set_curdoc, state
 
 from ddg_explorer.app.canvas import GRACE, LaneCanvas
+from ddg_explorer.app.groups import BUDGET, Entry, Group
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import Scene, View
+from ddg_explorer.app.state import AppState
 from ddg_explorer.app.turns import Outcome, Turn
 
 TARGET_FPS = 60
-BUDGET = 0.03
-"""Seconds one turn may step for: bounds the time from a slider to the frame that shows it."""
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,10 @@ class Runner:
 
     Parameters
     ----------
-    lanes
-        Pairs of a simulation and the canvas that shows it; stepped in lock step.
-    scene
-        The scene wanted at first.
+    wanted
+        The state wanted at first.
     on_outcomes
-        Called on the event loop with one outcome per lane after every turn.
+        Called on the event loop with (canvas, outcome) of every lane after every turn.
     on_playing
         Called when playing starts or stops.
     on_ready
@@ -59,143 +58,194 @@ class Runner:
 
     def __init__(
         self,
-        lanes: Sequence[tuple[Simulation, LaneCanvas]],
-        scene: Scene,
+        wanted: AppState,
         *,
-        on_outcomes: Callable[[Sequence[Outcome]], None],
+        on_outcomes: Callable[[Sequence[tuple[LaneCanvas, Outcome]]], None],
         on_playing: Callable[[bool], None],
         on_ready: Callable[[], None],
     ) -> None:
-        self._lanes = list(lanes)
-        self._scene = scene
+        self._wanted = wanted
         self._on_outcomes = on_outcomes
         self._on_playing = on_playing
         self._on_ready = on_ready
-        self._view = View()
-        self._steps = 0
-        self._reset = False
-        self._limits: Any = None
-        self._dirty = True
+        self._groups: list[Group] = []
+        self._document: Document | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.playing = False
-        self._task: asyncio.Task[None] | None = None
-        self._wake: asyncio.Event | None = None
-        for _, canvas in self._lanes:
-            canvas.on_wake = self._on_browser
-            canvas.on_limits = self.set_limits
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All lanes, in their order."""
+        return [entry for group in self._groups for entry in group.entries]
+
+    def set_lanes(self, lanes: Sequence[tuple[Simulation, LaneCanvas]]) -> None:
+        """Run these lanes, all from t = 0."""
+        for entry in self.entries:
+            entry.canvas.on_wake = entry.canvas.on_limits = None
+        entries = [Entry(*lane) for lane in lanes]
+        for entry in entries:
+            entry.canvas.on_wake = self._on_browser
+            entry.canvas.on_limits = self.set_limits
+        self._regroup(entries)
+        self.reset()
 
     def start(self) -> None:
-        """Begin the loop; must be called on the event loop, further calls do nothing."""
-        if self._task is None and not self._closed:
-            self._wake = asyncio.Event()
-            self._task = asyncio.get_running_loop().create_task(self._run(state.curdoc))
+        """Begin the loops; must be called on the event loop, further calls do nothing."""
+        if self._loop is None and not self._closed:
+            self._document, self._loop = state.curdoc, asyncio.get_running_loop()
+            for group in self._groups:
+                self._launch(group)
 
     def close(self) -> None:
-        """End the loop. A turn under way finishes in its thread and is dropped."""
+        """End the loops. A turn under way finishes in its thread and is dropped."""
         self._closed = True
-        for _, canvas in self._lanes:
-            canvas.on_wake = canvas.on_limits = None
-        if self._task is not None:
-            self._task.cancel()
+        for group in self._groups:
+            for entry in group.entries:
+                entry.canvas.on_wake = entry.canvas.on_limits = None
+            if group.task is not None:
+                group.task.cancel()
 
     def play(self, playing: bool) -> None:
         if playing != self.playing:
             self.playing = playing
             self._on_playing(playing)
-            self._dirty = True
-            self._stir()
+            self._command(dirty=True)
 
     def step(self) -> None:
         """Pause, and advance by one step."""
         self.play(False)
-        self._steps += 1
+        for group in self._groups:
+            group.steps += 1
         self._stir()
 
     def reset(self) -> None:
         """Back to t = 0; playing goes on."""
-        self._reset = True
-        self._stir()
+        self._command(reset=True)
 
-    def want(self, scene: Scene, view: View) -> None:
-        """The scene and the view to use from the next turn on."""
-        self._dirty = self._dirty or scene != self._scene or view.exact != self._view.exact
-        self._scene, self._view = scene, view
-        self._stir()
+    def want(self, wanted: AppState) -> None:
+        """The state to use from the next turn on; its lanes come by `set_lanes`."""
+        old, self._wanted = self._wanted, wanted
+        if wanted.view.lockstep != old.view.lockstep and self._groups:
+            self._regroup(self.entries)
+            self.reset()
+        shown = [(s.view.exact, s.view.show) for s in (old, wanted)]
+        integrators = [[lane.integrator for lane in s.lanes] for s in (old, wanted)]
+        changed = wanted.scene != old.scene or shown[0] != shown[1]
+        self._command(dirty=changed or integrators[0] != integrators[1])
 
     def set_limits(self, limits: Any) -> None:
         """ "auto" or (low, high), for the colours of every lane."""
-        self._limits = limits
+        self._command(limits=limits)
+
+    def _command(self, *, dirty: bool = False, reset: bool = False, limits: Any = None) -> None:
+        for group in self._groups:
+            group.dirty = group.dirty or dirty
+            group.reset = group.reset or reset
+            group.limits = limits or group.limits
         self._stir()
+
+    def _regroup(self, entries: Sequence[Entry]) -> None:
+        for group in self._groups:
+            if group.task is not None:
+                group.task.cancel()
+        lockstep = self._wanted.view.lockstep
+        self._groups = [Group(entries)] if lockstep else [Group([entry]) for entry in entries]
+        if self._loop is not None:
+            for group in self._groups:
+                self._launch(group)
+
+    def _launch(self, group: Group) -> None:
+        assert self._loop is not None
+        group.task = self._loop.create_task(self._run(group))
 
     def _on_browser(self, ready: bool) -> None:
         if ready:
-            self._dirty = True
             self._on_ready()
-        self._stir()
+        self._command(dirty=ready)
 
     def _stir(self) -> None:
-        if self._wake is not None:
-            self._wake.set()
+        for group in self._groups:
+            group.wake.set()
 
-    @property
-    def _due(self) -> bool:
-        work = self.playing or self._dirty or self._reset or self._steps or self._limits
-        return bool(work) and all(canvas.credits.available for _, canvas in self._lanes)
-
-    async def _run(self, document: Document | None) -> None:
+    async def _run(self, group: Group) -> None:
         """Turns until closed; in the task's own context its session's document is the current one.
 
         Left to itself the task would see whichever session's callback happens to be running.
         """
         period, due = 1 / TARGET_FPS, 0.0
-        with set_curdoc(document):
+        with set_curdoc(self._document):
             while not self._closed:
-                await self._await_turn()
+                await self._await_turn(group)
                 due = max(due + period, time.perf_counter())
                 try:
-                    self._publish(await self._compute(self._take()))
+                    self._publish(group, await self._compute(group, self._take(group)))
                 except Exception:
                     log.exception("a turn failed")
-                    self._fail("internal error: the server's log has the details")
+                    self._fail(group, "internal error: the server's log has the details")
                 await asyncio.sleep(due - time.perf_counter())
 
-    async def _await_turn(self) -> None:
-        assert self._wake is not None
-        while not self._due:
-            self._wake.clear()
+    async def _await_turn(self, group: Group) -> None:
+        while not ((self.playing or group.waiting) and group.credited):
+            group.wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), GRACE)
+                await asyncio.wait_for(group.wake.wait(), GRACE)
             except TimeoutError:
-                for _, canvas in self._lanes:
-                    canvas.credits.grant()
+                for entry in group.entries:
+                    entry.canvas.credits.grant()
 
-    def _take(self) -> Turn:
+    def _take(self, group: Group) -> Turn:
         """Empty the mailboxes into one turn."""
-        steps = self._view.speed if self.playing else min(self._steps, 1)
-        turn = Turn(self._scene, steps, BUDGET, self._reset, self._limits, self._view.exact)
-        self._steps = 0 if self.playing else max(self._steps - 1, 0)
-        self._reset, self._limits, self._dirty = False, None, False
+        wanted, view = self._wanted, self._wanted.view
+        together = len(group.entries) > 1
+        speed = group.affordable(wanted.speed) if together else wanted.speed
+        turn = Turn(
+            wanted.scene,
+            steps=speed if self.playing else min(group.steps, 1),
+            budget=None if together else BUDGET,
+            reset=group.reset,
+            limits=group.limits,
+            exact=view.exact,
+            show=view.show if view.lockstep else "state",
+        )
+        group.steps = 0 if self.playing else max(group.steps - 1, 0)
+        group.reset, group.limits, group.dirty = False, None, False
         return turn
 
-    async def _compute(self, turn: Turn) -> list[Outcome]:
+    async def _compute(self, group: Group, turn: Turn) -> list[Outcome]:
+        """Step all lanes side by side; then encode them, with the truth at hand."""
         loop = asyncio.get_running_loop()
-        jobs = [loop.run_in_executor(pool(), sim.turn, turn) for sim, _ in self._lanes]
-        return list(await asyncio.gather(*jobs))
+        simulations = [entry.simulation for entry in group.entries]
+        if len(simulations) == 1:
+            return [await loop.run_in_executor(pool(), simulations[0].turn, turn)]
+        jobs = [loop.run_in_executor(pool(), sim.advance, turn) for sim in simulations]
+        await asyncio.gather(*jobs)
+        return await loop.run_in_executor(pool(), _encode, group.truth, simulations, turn)
 
-    def _publish(self, outcomes: Sequence[Outcome]) -> None:
+    def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Hand everything to the views in one batch of messages."""
+        pairs = list(zip(group.entries, outcomes, strict=True))
         with unlocked():
-            self._on_outcomes(outcomes)
-            for (_, canvas), outcome in zip(self._lanes, outcomes, strict=True):
-                canvas.paint(lambda seq, o=outcome: o.header.pack(seq) + o.payload)
-            if self.playing and all(o.stopped for o in outcomes):
+            self._on_outcomes([(entry.canvas, outcome) for entry, outcome in pairs])
+            for entry, outcome in pairs:
+                entry.stopped = bool(outcome.stopped) or outcome.header is None
+                if (header := outcome.header) is not None:
+                    entry.canvas.paint(lambda seq, h=header, o=outcome: h.pack(seq) + o.payload)
+            if self.playing and all(entry.stopped for entry in self.entries):
                 self.play(False)
-            if not self.playing and not self._steps:
-                for _, canvas in self._lanes:
-                    canvas.rest()
+            if not self.playing and not group.steps:
+                for entry in group.entries:
+                    entry.canvas.rest()
 
-    def _fail(self, line: str) -> None:
+    def _fail(self, group: Group, line: str) -> None:
         self.play(False)
-        self._dirty = False
-        for _, canvas in self._lanes:
-            canvas.status = line
+        group.dirty = False
+        for entry in group.entries:
+            entry.canvas.status = line
+
+
+def _encode(
+    truth: Simulation | None, simulations: Sequence[Simulation], turn: Turn
+) -> list[Outcome]:
+    reference = None if truth is None else truth.frame
+    return [sim.encode(turn, None if sim is truth else reference) for sim in simulations]

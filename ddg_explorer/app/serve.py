@@ -12,7 +12,7 @@ from ddg_explorer.app.explorer import TITLE, Explorer
 from ddg_explorer.app.runner import pool
 from ddg_explorer.app.session import linked_state, stay_offline
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
 
 
@@ -23,7 +23,8 @@ def prepare_process() -> None:
     Steps run in a pool of about as many threads as cores, so torch is given one thread each.
     """
     torch.set_num_threads(1)
-    pool().submit(lambda: Simulation(Lane()).turn(Turn(Scene())))
+    for lane in default_lanes(Scene()):
+        pool().submit(Simulation(lane).turn, Turn(Scene()))
 
 
 def configure() -> None:

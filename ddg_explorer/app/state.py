@@ -3,17 +3,20 @@
 `AppState(scene, lanes, view)`: the scene is the physics every lane shares, a lane is one model
 running in it, the view is how it is watched. `None` stands for "the preset's value", so a link
 stays short and follows a preset that is improved later. `to_flat`/`from_flat` translate to and from
-a dict of strings, the page's query.
+a dict of strings, the page's query; lanes that run a model of this session are not in it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ddg_explorer.app.races import first_preset, race_of
+from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
+from ddg_explorer.models import MODELS
 from ddg_explorer.systems import SYSTEMS
 
 DTYPES = ("float64", "float32")
@@ -23,6 +26,8 @@ STEP_SIZES = (1e-8, 1e3)
 SPEEDS = (1, 100)
 TOLERANCES = (1e-15, 1e-2)
 LANES = 6
+TRUTH = "truth"
+SHOWN = ("state", "difference")
 
 
 def _one_of(name: str, value: str, allowed: Any) -> None:
@@ -40,6 +45,8 @@ def _within(name: str, value: float | None, bounds: tuple[float, float]) -> None
 class Scene:
     """The physics: system, grid, initial state, structure operator, Δt and scheme.
 
+    `activation` is that of the shipped DGNets. Without a preset, a system opens with its race.
+
     Raises
     ------
     ValueError
@@ -52,16 +59,18 @@ class Scene:
     n: int | None = None
     operator: str | None = None
     dtype: str = "float64"
-    seed: int = 0
+    seed: int | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
     structure: str | None = None
     dt: float | None = None
     integrator: str = "discrete_gradient"
     tol: float | None = None
+    activation: str = "tanh"
 
     def __post_init__(self) -> None:
         _one_of("system", self.system, SYSTEMS)
+        _one_of("activation", self.activation, ACTIVATIONS)
         if self.preset is not None:
             _one_of("preset", self.preset, SYSTEMS[self.system].presets)
         if self.operator is not None:
@@ -82,34 +91,62 @@ class Scene:
             _one_of("choice", name, known.choices)
             _one_of(name, choice, known.choices[name])
 
-    def at_preset(self) -> Scene:
-        """The preset as it is meant."""
-        return Scene(self.system, self.preset)
+    @property
+    def chosen_preset(self) -> str:
+        """The preset's name."""
+        return self.preset or first_preset(self.system)
+
+    @property
+    def chosen_seed(self) -> int:
+        """The seed: in a race a held-out initial state, else the preset as titled."""
+        if self.seed is not None:
+            return self.seed
+        race = race_of(self.system, self.chosen_preset)
+        return 0 if race is None else race.seed
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One model running in the scene; `integrator` None means the scene's."""
+    """One model running in the scene.
 
-    model: str = "truth"
+    `integrator` None means the scene's for the true system, a model's own otherwise. `source` names
+    a model of this session (trained or loaded here), "" the shipped one.
+    """
+
+    model: str = TRUTH
     integrator: str | None = None
+    source: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("lane", self.model, ("truth",))
+        _one_of("lane", self.model, (TRUTH, *MODELS))
         if self.integrator is not None:
             _one_of("integrator", self.integrator, INTEGRATORS)
 
 
+def default_lanes(scene: Scene) -> tuple[Lane, ...]:
+    """The true system, and the models of its race where the scene's preset is that of the race."""
+    race = race_of(scene.system, scene.chosen_preset)
+    return (Lane(), *(Lane(model) for model in (race.models if race else ())))
+
+
 @dataclass(frozen=True)
 class View:
-    """How it is watched: steps per frame, the exact solution beside it, the theme (None: light)."""
+    """How it is watched.
 
-    speed: int = 1
+    Steps per frame (None: the race's), the exact solution beside it, the theme (None: light),
+    whether all lanes keep step, and whether lanes show their state or its difference from the
+    truth.
+    """
+
+    speed: int | None = None
     exact: bool = False
     dark: bool | None = None
+    lockstep: bool = True
+    show: str = "state"
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SPEEDS)
+        _one_of("show", self.show, SHOWN)
 
 
 @dataclass(frozen=True)
@@ -117,12 +154,22 @@ class AppState:
     """Everything a link carries."""
 
     scene: Scene = field(default_factory=Scene)
-    lanes: tuple[Lane, ...] = (Lane(),)
+    lanes: tuple[Lane, ...] = ()
     view: View = field(default_factory=View)
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.lanes) <= LANES:
-            raise ValueError(f"lanes: needs 1 to {LANES} of them, got {len(self.lanes)}")
+        if not self.lanes:
+            object.__setattr__(self, "lanes", default_lanes(self.scene))
+        if len(self.lanes) > LANES:
+            raise ValueError(f"lanes: at most {LANES} of them, got {len(self.lanes)}")
+        if self.lanes[0].model != TRUTH:
+            raise ValueError(f"lanes: the first is {TRUTH}, got {self.lanes[0].model!r}")
+
+    @property
+    def speed(self) -> int:
+        """Steps per frame."""
+        race = race_of(self.scene.system, self.scene.chosen_preset)
+        return self.view.speed or (race.speed if race else 1)
 
     def to_flat(self) -> dict[str, str]:
         """What differs from the default state, as strings; the system is always named."""
@@ -136,17 +183,24 @@ class AppState:
                 flat |= {f"c.{k}": v for k, v in sorted(value.items())}
             elif value is not None and value != getattr(base, f.name):
                 flat[f.name] = repr(value) if isinstance(value, float) else str(value)
-        if self.lanes != (Lane(),):
+        lanes = tuple(lane for lane in self.lanes if not lane.source)
+        if lanes != default_lanes(self.scene):
             flat["lanes"] = ",".join(
-                lane.model + (f":{lane.integrator}" if lane.integrator else "")
-                for lane in self.lanes
+                lane.model + (f":{lane.integrator}" if lane.integrator else "") for lane in lanes
             )
-        if self.view.speed != View().speed:
-            flat["speed"] = str(self.view.speed)
-        if self.view.exact:
+        return flat | self._flat_view()
+
+    def _flat_view(self) -> dict[str, str]:
+        view = self.view
+        flat = {} if view.speed is None else {"speed": str(view.speed)}
+        if view.exact:
             flat["exact"] = "1"
-        if self.view.dark is not None:
-            flat["theme"] = "dark" if self.view.dark else "light"
+        if view.dark is not None:
+            flat["theme"] = "dark" if view.dark else "light"
+        if not view.lockstep:
+            flat["lockstep"] = "0"
+        if view.show != View().show:
+            flat["show"] = view.show
         return flat
 
     @classmethod
@@ -154,7 +208,7 @@ class AppState:
         """The state of a flat dict; ValueError in one line for a key or value it cannot be."""
         scene: dict[str, Any] = {"parameters": {}, "choices": {}}
         view: dict[str, Any] = {}
-        lanes: tuple[Lane, ...] = (Lane(),)
+        lanes: tuple[Lane, ...] = ()
         for key, text in flat.items():
             if key.startswith("p."):
                 scene["parameters"][key[2:]] = _number(key, text, float)
@@ -164,9 +218,11 @@ class AppState:
                 scene[key] = _number(key, text, _SCENE_TYPES[key])
             elif key == "speed":
                 view["speed"] = _number(key, text, int)
-            elif key == "exact":
-                _one_of("exact", text, ("0", "1"))
-                view["exact"] = text == "1"
+            elif key in ("exact", "lockstep"):
+                _one_of(key, text, ("0", "1"))
+                view[key] = text == "1"
+            elif key == "show":
+                view["show"] = text
             elif key == "theme":
                 _one_of("theme", text, ("dark", "light"))
                 view["dark"] = text == "dark"
@@ -188,6 +244,7 @@ _SCENE_TYPES: Mapping[str, type] = {
     "dt": float,
     "integrator": str,
     "tol": float,
+    "activation": str,
 }
 
 
@@ -196,39 +253,3 @@ def _number(key: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError:
         raise ValueError(f"{key}={text!r}: must be {kind.__name__}") from None
-
-
-class Store:
-    """The session's current state and who wants to know of changes.
-
-    Subscribers are called with (old, new) after every change, in the order they subscribed.
-    """
-
-    def __init__(self, state: AppState | None = None) -> None:
-        self.state = state or AppState()
-        self._subscribers: list[Callable[[AppState, AppState], None]] = []
-
-    def subscribe(self, callback: Callable[[AppState, AppState], None]) -> None:
-        self._subscribers.append(callback)
-
-    def put(self, state: AppState) -> None:
-        old, self.state = self.state, state
-        if old != state:
-            for callback in list(self._subscribers):
-                callback(old, state)
-
-    def put_scene(self, scene: Scene) -> None:
-        """Replace the scene as a whole."""
-        self.put(replace(self.state, scene=scene))
-
-    def change_scene(self, **changes: Any) -> None:
-        """Replace fields of the scene; ValueError (state unchanged) if it cannot be so."""
-        self.put(replace(self.state, scene=replace(self.state.scene, **changes)))
-
-    def change_view(self, **changes: Any) -> None:
-        """Replace fields of the view."""
-        self.put(replace(self.state, view=replace(self.state.view, **changes)))
-
-    def close(self) -> None:
-        """Drop the subscribers, so that the session's objects can be freed."""
-        self._subscribers.clear()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import html
 import re
 
+from ddg_explorer.app.races import race_of
+from ddg_explorer.app.state import TRUTH, Scene
 from ddg_explorer.integrators import INTEGRATORS
+from ddg_explorer.models import MODELS
+from ddg_explorer.recipes import TRAIN_SEED
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.base import System
 
@@ -39,6 +43,39 @@ def parameter_label(name: str, symbol: str) -> str:
     if _GREEK.get(name) == plain:
         return plain
     return f"{name.replace('_', ' ').capitalize()} {plain}"
+
+
+SHORT_SCHEMES = {
+    "discrete_gradient": "DG",
+    "implicit_midpoint": "Implicit midpoint",
+    "midpoint": "RK2",
+    "rk4": "RK4",
+    "dopri5": "Dormand–Prince",
+    "euler": "Euler",
+}
+
+
+def short_scheme(key: str) -> str:
+    """An integrator's name where there is little room."""
+    return SHORT_SCHEMES.get(key, INTEGRATORS[key].title)
+
+
+def model_title(key: str) -> str:
+    """What a lane is called."""
+    return "True system" if key == TRUTH else MODELS[key].title
+
+
+def held_out(scene: Scene) -> str:
+    """What the models have and have not seen of a scene."""
+    race = race_of(scene.system, scene.chosen_preset)
+    if race is None:
+        return "No model was trained for this preset. A lane tells why its model does not run here."
+    if scene.chosen_seed == TRAIN_SEED:
+        return "This initial state was in the training data; any other seed is held out."
+    return (
+        "This initial state is held out: no model has seen it. Each was trained once on the data "
+        "of this preset; its card tells the budget."
+    )
 
 
 def integrator_label(key: str) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import panel_material_ui as pmui
 
 from ddg_explorer.app.runner import Runner
-from ddg_explorer.app.state import SPEEDS, Store
+from ddg_explorer.app.state import SPEEDS
+from ddg_explorer.app.store import Store
 from ddg_explorer.app.widgets import ICONS, NumberSlider
 
 
@@ -26,7 +27,7 @@ class Transport:
             scale="integer",
             start=SPEEDS[0],
             end=SPEEDS[1],
-            value=store.state.view.speed,
+            value=store.state.speed,
             doc="Time steps taken for each painted frame, as far as time allows.",
             sizing_mode="stretch_width",
             compact=True,
@@ -38,6 +39,10 @@ class Transport:
         self.play.param.update(
             label="Pause" if playing else "Play", icon=ICONS["pause" if playing else "play"]
         )
+
+    def show_speed(self, speed: int) -> None:
+        """Set the slider from the state."""
+        self.speed.value = speed
 
     def _toggle(self) -> None:
         self._runner.play(not self._runner.playing)

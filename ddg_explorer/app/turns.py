@@ -14,6 +14,7 @@ import torch
 from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.state import Scene
 from ddg_explorer.app.wire import Header
+from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.systems import SYSTEMS
@@ -24,50 +25,79 @@ from ddg_explorer.systems.builtin import PresetSystem
 class Turn:
     """What one turn is to do; `limits` is None, "auto" or a typed (low, high).
 
-    `exact` asks for the exact solution beside the state, where it is known.
+    Up to `steps` steps are taken within about `budget` seconds, or all of them where the budget is
+    None: lanes in lock step take as many as each other. `exact` asks for the exact solution beside
+    the state, where it is known; `show` is "state" or "difference".
     """
 
     scene: Scene
     steps: int = 1
-    budget: float = 0.03
+    budget: float | None = 0.03
     reset: bool = False
     limits: Any = None
     exact: bool = False
+    show: str = "state"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One point of the running plots; mass and its drift are NaN for an ODE."""
+    """One point of the running plots; NaN where something is not known.
+
+    `energy` and `drift` are those of the true H along the lane, `own_drift` that of the model's own
+    H; `error` is the RMS distance from the truth relative to the RMS of the truth's initial state.
+    """
 
     t: float
     energy: float
     drift: float
+    own_drift: float
     mass: float
     mass_drift: float
     residual: float
+    error: float
     energy_scale: float
     mass_scale: float
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A scene that now holds: its system and picture, and whether time began anew."""
+    """A scene that now holds in a lane.
+
+    Attributes
+    ----------
+    scene, system, picture
+        What is shown, and how.
+    integrator, schemes
+        The lane's scheme, and those that suit what runs in it; "" and () in a lane without an
+        entrant.
+    misfit
+        Why nobody runs in the lane, "" where somebody does.
+    explicit_limit
+        Rough largest Δt of explicit schemes.
+    restarted
+        Whether time began anew.
+    """
 
     scene: Scene
     system: PresetSystem
     picture: Picture
-    explicit_limit: float
+    integrator: str
     schemes: tuple[str, ...]
+    misfit: str
+    explicit_limit: float
     restarted: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a turn did. `stopped` is the failed step's line, `error` a refused change's."""
+    """What a turn did. `stopped` is the failed step's line, `error` a refused change's.
 
-    header: Header
+    `header`, `payload` and `sample` are None in a lane without an entrant.
+    """
+
+    header: Header | None
     payload: bytes
-    sample: Sample
+    sample: Sample | None
     setup: Setup | None
     stopped: str
     error: str
@@ -79,18 +109,18 @@ def build(scene: Scene) -> PresetSystem:
     for name in ("n", "operator", "structure", "dt"):
         if (value := getattr(scene, name)) is not None:
             options[name] = value
-    return SYSTEMS[scene.system](scene.preset, dtype=getattr(torch, scene.dtype), **options)
+    dtype = getattr(torch, scene.dtype)
+    return SYSTEMS[scene.system](scene.chosen_preset, dtype=dtype, **options)
 
 
-def describe(scene: Scene, system: PresetSystem, picture: Picture, *, restarted: bool) -> Setup:
-    """What the page needs to know of a scene that holds."""
-    schemes = tuple(key for key, scheme in INTEGRATORS.items() if _suits(scheme(), system))
-    return Setup(scene, system, picture, system.explicit_limit(), schemes, restarted)
+def suitable(dynamics: Dynamics) -> tuple[str, ...]:
+    """Keys of the integrators that can run these dynamics."""
+    return tuple(key for key, scheme in INTEGRATORS.items() if _suits(scheme(), dynamics))
 
 
-def _suits(scheme: Integrator, system: PresetSystem) -> bool:
+def _suits(scheme: Integrator, dynamics: Dynamics) -> bool:
     try:
-        scheme.stepper(system)
+        scheme.stepper(dynamics)
     except ValueError:
         return False
     return True

@@ -14,6 +14,7 @@ States are `(..., d)` or `(..., C, *grid)`, everything nondimensional.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -209,6 +210,26 @@ class EnergyModel(Model):
     def energy(self, u: Tensor) -> Tensor:
         """H_θ(u), cell volume included."""
         return self.network(u)
+
+    def under(self, structure: Structure, context: Mapping[str, Any]) -> EnergyModel:
+        """The same learned H under another G, as a copy that shares the weights.
+
+        H is learned under the G of the data and is determined up to what that G does not see: an
+        H whose gradient is off by a constant is the same under ∂x and under ∂x + νΔ, and another
+        one under −I.
+
+        Parameters
+        ----------
+        structure
+            The operator instead of the model's own.
+        context
+            What the model is to be taken as trained for, see `misfit`.
+        """
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.structure, other.operator = structure, structure.module
+        other.context, other.recipe = dict(context), None
+        return other
 
 
 def spacing_misfit(own: Grid, other: Grid) -> str:

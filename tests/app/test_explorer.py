@@ -7,8 +7,8 @@ import panel as pn
 import pytest
 
 from ddg_explorer.app import Explorer, explore
-from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import AppState, Lane, Scene, View
+from ddg_explorer.app.races import first_preset
+from ddg_explorer.app.state import AppState, Scene, View
 from ddg_explorer.app.theme import PALETTES, colour_table
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.systems import SYSTEMS
@@ -19,29 +19,30 @@ def _extension():
     pn.extension("katex")
 
 
-def first_outcome(explorer):
-    scene = explorer.store.state.scene
-    return Simulation(Lane()).turn(Turn(scene, steps=1))
+def first_outcome(explorer, simulation=None):
+    """The true system's canvas and the outcome of its first step."""
+    simulation = simulation or explorer.race.simulations[0]
+    return explorer.race.canvases[0], simulation.turn(Turn(explorer.store.state.scene, steps=1))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_it_assembles_for_every_system(name):
     explorer = Explorer(AppState(Scene(name)))
-    system = SYSTEMS[name]()
+    system = SYSTEMS[name](first_preset(name))
     assert explorer.controls.system.value == name
-    assert explorer.controls.preset.value == system.preset
+    assert explorer.controls.preset.value == explorer.store.state.scene.chosen_preset
     assert explorer.controls.structure.value == system.structure_key
     assert explorer.controls.dt.value == system.dt
-    assert explorer.plots[0].cards["mass"].visible == (system.grid is not None)
+    assert explorer.race.plots.cards["mass"].visible == (system.grid is not None)
     explorer._on_outcomes([first_outcome(explorer)])
-    assert list(explorer.plots[0].source.data["t"])
+    assert list(explorer.race.plots.traces[0].source.data["t"])
     explorer.close()
 
 
 def test_notebook_layout_and_page_hold_the_same_views():
     explorer = explore("pendulum", play=False)
     layout = explorer.__panel__()
-    assert explorer.canvases[0] in layout.select(type(explorer.canvases[0]))
+    assert explorer.race.canvases[0] in layout.select(type(explorer.race.canvases[0]))
     page = explorer.page()
     assert page.title
     explorer.close()
@@ -53,7 +54,7 @@ def test_unknown_system_is_refused():
 
 
 def test_showing_a_scene_writes_nothing_back():
-    explorer = Explorer(AppState(Scene("kdv", dt=0.02, parameters={"alpha": 3.0})))
+    explorer = Explorer(AppState(Scene("kdv", "two_solitons", dt=0.02, parameters={"alpha": 3.0})))
     before = explorer.store.state
     explorer._on_outcomes([first_outcome(explorer)])
     assert explorer.store.state is before
@@ -61,7 +62,7 @@ def test_showing_a_scene_writes_nothing_back():
 
 
 def test_choosing_a_system_starts_from_its_preset():
-    explorer = Explorer(AppState(Scene("kdv", dt=0.02, parameters={"alpha": 3.0})))
+    explorer = Explorer(AppState(Scene("kdv", "two_solitons", dt=0.02, parameters={"alpha": 3.0})))
     explorer.controls.system.widget.value = "pendulum"
     assert explorer.store.state.scene == Scene("pendulum")
     explorer.close()
@@ -69,10 +70,9 @@ def test_choosing_a_system_starts_from_its_preset():
 
 def test_a_refused_change_returns_to_what_runs():
     explorer = Explorer(AppState(Scene("kdv", n=32)))
-    simulation = Simulation(Lane())
-    explorer._on_outcomes([simulation.turn(Turn(explorer.store.state.scene))])
+    explorer._on_outcomes([first_outcome(explorer)])
     explorer.store.change_scene(integrator="leapfrog")
-    explorer._on_outcomes([simulation.turn(Turn(explorer.store.state.scene))])
+    explorer._on_outcomes([first_outcome(explorer)])
     assert explorer.store.state.scene.integrator == "discrete_gradient"
     assert explorer.controls.integrator.value == "discrete_gradient"
     explorer.close()
@@ -80,7 +80,7 @@ def test_a_refused_change_returns_to_what_runs():
 
 def test_dark_theme_swaps_table_and_colours():
     explorer = Explorer(AppState(view=View(dark=True)))
-    canvas = explorer.canvases[0]
+    canvas = explorer.race.canvases[0]
     assert canvas.palette == dict(PALETTES["dark"])
     assert canvas.table == colour_table("sequential", True)
     explorer._set_dark(False)

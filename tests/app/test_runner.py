@@ -5,6 +5,7 @@ import gc
 import logging
 import threading
 import weakref
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,10 @@ from ddg_explorer.app import runner as runner_module
 from ddg_explorer.app.canvas import WINDOW, Credits
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import Lane, Scene, View
+from ddg_explorer.app.state import AppState, Lane, Scene, View
 
-SCENE = Scene("kdv", n=32)
+ALONE = (Lane(),)
+STATE = AppState(Scene("kdv", "two_solitons", n=32), ALONE)
 
 
 class FakeCanvas:
@@ -26,7 +28,7 @@ class FakeCanvas:
         self.rests = 0
         self.status = ""
         self.answers = answers
-        self.on_wake = self.on_limits = None
+        self.on_wake = self.on_limits = self.on_choice = None
 
     def paint(self, frame) -> None:
         seq = self.credits.spend()
@@ -40,13 +42,14 @@ class FakeCanvas:
 
 def make(canvas, simulation=None, outcomes=None):
     seen = outcomes if outcomes is not None else []
-    return Runner(
-        [(simulation or Simulation(Lane()), canvas)],
-        SCENE,
-        on_outcomes=seen.extend,
+    runner = Runner(
+        STATE,
+        on_outcomes=lambda pairs: seen.extend(outcome for _, outcome in pairs),
         on_playing=lambda playing: None,
         on_ready=lambda: None,
     )
+    runner.set_lanes([(simulation or Simulation(Lane()), canvas)])
+    return runner
 
 
 async def until(condition, seconds=10.0):
@@ -124,7 +127,8 @@ def test_step_advances_by_one_and_newest_scene_wins():
         runner.start()
         await until(lambda: canvas.rests == 1)
         for dt in (0.001, 0.002, 0.004):
-            runner.want(Scene("kdv", n=32, dt=dt), View(speed=5))
+            scene = replace(STATE.scene, dt=dt)
+            runner.want(AppState(scene, ALONE, View(speed=5)))
         runner.step()
         await until(lambda: outcomes[-1].header.steps == 1)
         assert outcomes[-1].header.t == pytest.approx(0.004)
@@ -151,10 +155,10 @@ def test_an_internal_error_is_logged_shown_as_one_line_and_survived(caplog):
     class Broken(Simulation):
         broken = True
 
-        def turn(self, turn):
+        def advance(self, turn):
             if self.broken:
                 raise RuntimeError("deliberate")
-            return super().turn(turn)
+            super().advance(turn)
 
     async def scenario():
         canvas, simulation = FakeCanvas(), Broken(Lane())

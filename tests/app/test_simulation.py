@@ -13,7 +13,7 @@ from ddg_explorer.app.turns import Turn
 from ddg_explorer.app.wire import HEADER_BYTES
 from ddg_explorer.systems import SYSTEMS
 
-KDV = Scene("kdv", n=32)
+KDV = Scene("kdv", "two_solitons", n=32)
 
 
 def turn(simulation, scene, **options):
@@ -44,7 +44,7 @@ def test_every_preset_of_every_system_runs_and_its_frame_has_the_stated_size(nam
 def test_header_is_little_endian_as_documented():
     header = turn(Simulation(Lane()), KDV).header
     data = header.pack(7)
-    assert len(data) == HEADER_BYTES == 112
+    assert len(data) == HEADER_BYTES == 128
     assert struct.unpack_from("<4I", data) == (7, 1, 1, 1)
     t, dt, low, high = struct.unpack_from("<4d", data, 16)
     assert (t, dt, low, high) == (header.t, header.dt, header.low, header.high)
@@ -60,7 +60,7 @@ def test_profile_payload_is_the_state():
 
 
 def test_field_payload_has_the_largest_y_on_top():
-    scene = Scene("cahn_hilliard_2d", n=16)
+    scene = Scene("cahn_hilliard_2d", "spinodal", n=16)
     outcome = turn(Simulation(Lane()), scene, steps=0)
     assert outcome.setup is not None
     low, high = outcome.header.low, outcome.header.high
@@ -101,7 +101,7 @@ def test_a_structure_that_breaks_the_law_drifts():
     assert broken > 1e-4
 
 
-@pytest.mark.parametrize("change", [{"n": 48}, {"seed": 3}, {"system": "wave"}])
+@pytest.mark.parametrize("change", [{"n": 48}, {"seed": 3}, {"system": "wave", "preset": None}])
 def test_another_initial_state_begins_time_anew(change):
     simulation = Simulation(Lane())
     first = turn(simulation, KDV)
@@ -136,7 +136,7 @@ def test_a_scene_that_cannot_be_built_is_refused_once_and_the_old_one_goes_on():
 def test_a_failed_step_is_one_line_and_the_last_good_state_stays():
     simulation = Simulation(Lane())
     outcome = turn(simulation, replace(KDV, integrator="euler", dt=1.0), steps=50)
-    assert outcome.stopped.startswith("stopped at t =")
+    assert outcome.stopped.startswith("diverged at t =")
     assert "\n" not in outcome.stopped
     assert np.isfinite(np.frombuffer(outcome.payload, "<f4", offset=8)).all()
     assert not turn(simulation, replace(KDV, integrator="euler", dt=1e-6)).stopped
@@ -161,7 +161,7 @@ def test_limits_obey_commands():
 
 def test_the_exact_solution_is_sent_while_it_holds():
     simulation = Simulation(Lane())
-    scene = Scene("kdv")
+    scene = Scene("kdv", "two_solitons")
     outcome = turn(simulation, scene, steps=5, exact=True)
     assert outcome.header.extra == 1
     u, exact = np.frombuffer(outcome.payload, "<f4", offset=8).reshape(2, -1)
@@ -175,7 +175,7 @@ def test_the_exact_solution_is_sent_while_it_holds():
 
 def test_a_phase_plane_grows_with_an_orbit_that_leaves_it():
     simulation = Simulation(Lane())
-    scene = Scene("mass_spring", integrator="euler", dt=0.2)
+    scene = Scene("mass_spring", "oscillation", integrator="euler", dt=0.2)
     first = turn(simulation, scene).setup
     later = [turn(simulation, scene, steps=20).setup for _ in range(3)]
     assert first is not None

@@ -2,7 +2,11 @@
 
 import pytest
 
-from ddg_explorer.app.state import AppState, Lane, Scene, Store, View
+from ddg_explorer.app.races import RACES
+from ddg_explorer.app.state import AppState, Lane, Scene, View
+from ddg_explorer.app.store import Store
+from ddg_explorer.recipes import TRAIN_SEED
+from ddg_explorer.weights import SHIPPED
 
 
 def test_default_state_is_a_short_link():
@@ -17,7 +21,9 @@ def test_default_state_is_a_short_link():
         AppState(Scene("pendulum", "friction", structure="damped_symplectic", dt=0.1 + 0.2)),
         AppState(Scene("wave", choices={"form": "strain"}, dtype="float32", tol=1e-5)),
         AppState(lanes=(Lane(), Lane(integrator="implicit_midpoint")), view=View(7, dark=True)),
-        AppState(view=View(dark=False, exact=True)),
+        AppState(view=View(dark=False, exact=True, lockstep=False, show="difference")),
+        AppState(lanes=(Lane(), Lane("dgnet", "midpoint"), Lane("srnn"))),
+        AppState(Scene("kdv", "two_solitons", activation="sin")),
     ],
 )
 def test_flat_form_restores_the_state_exactly(state):
@@ -45,6 +51,10 @@ def test_flat_form_restores_the_state_exactly(state):
         ({"speed": "0"}, "speed=0"),
         ({"theme": "pink"}, "theme='pink'"),
         ({"lanes": "truth,nonsense"}, "lane='nonsense'"),
+        ({"lanes": "dgnet"}, "lanes: the first is truth"),
+        ({"show": "all"}, "show='all'"),
+        ({"lockstep": "yes"}, "lockstep='yes'"),
+        ({"activation": "magic"}, "activation='magic'"),
         ({"unknown": "1"}, "unknown='1'"),
     ],
 )
@@ -59,7 +69,39 @@ def test_store_tells_subscribers_of_changes_only():
     store.subscribe(lambda old, new: seen.append((old.scene.seed, new.scene.seed)))
     store.change_scene(seed=4)
     store.change_scene(seed=4)
-    assert seen == [(0, 4)]
+    assert seen == [(None, 4)]
+
+
+def test_every_race_is_on_the_preset_of_its_training_data_and_on_a_held_out_state():
+    for system, race in RACES.items():
+        rows = [row for row in SHIPPED if row.system == system and row.data != "pendulum_damped"]
+        assert {row.recipe.preset for row in rows} == {race.preset}
+        assert {row.model for row in rows} >= set(race.models)
+        assert race.seed != TRAIN_SEED
+        scene = Scene(system)
+        assert (scene.chosen_preset, scene.chosen_seed) == (race.preset, race.seed)
+        assert [lane.model for lane in AppState(scene).lanes] == ["truth", *race.models]
+
+
+def test_another_preset_brings_its_own_lanes_and_a_change_of_the_scene_keeps_them():
+    store = Store()
+    store.put_lanes([Lane(), Lane("dgnet"), Lane("dgnet", "dopri5")])
+    lanes = store.state.lanes
+    store.change_scene(dt=2e-3)
+    assert store.state.lanes == lanes
+    store.put_scene(Scene("kdv", "two_solitons"))
+    assert store.state.lanes == (Lane(),)
+
+
+def test_lanes_of_the_session_stay_out_of_the_link():
+    state = AppState(lanes=(Lane(), Lane("node"), Lane("dgnet", source="mine")))
+    assert state.to_flat()["lanes"] == "truth,node"
+
+
+@pytest.mark.parametrize("lanes", [(Lane("dgnet"),), (Lane(),) * 7])
+def test_lanes_begin_with_the_truth_and_are_six_at_most(lanes):
+    with pytest.raises(ValueError, match=r"^lanes: "):
+        AppState(lanes=lanes)
 
 
 def test_store_keeps_its_state_when_a_change_is_refused():

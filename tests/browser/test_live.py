@@ -122,7 +122,7 @@ def test_switching_systems(open_page):
         epoch = number(canvas, "epoch")
         choose(page, "System", option)
         wait(lambda e=epoch: number(canvas, "epoch") > e, f"a frame of {option}")
-        expect(page.locator(f".lane[data-kind='{kind}']")).to_be_visible()
+        expect(page.locator(f".lane[data-kind='{kind}']").first).to_be_visible()
         seq, pixels = number(canvas, "seq"), canvas.evaluate(PIXELS)
         wait(lambda s=seq: number(canvas, "seq") > s + 5, f"{option} moves")
         assert canvas.evaluate(PIXELS) != pixels
@@ -131,10 +131,10 @@ def test_switching_systems(open_page):
 
 
 def test_a_failing_step_is_one_readable_line(open_page):
-    page = open_page("system=kdv&integrator=euler&dt=0.5")
+    page = open_page("system=kdv&preset=two_solitons&integrator=euler&dt=0.5")
     canvas = field(page)
     status = page.locator(".lane .status")
-    expect(status).to_contain_text("stopped at t =")
+    expect(status).to_contain_text("diverged at t =")
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     assert "Traceback" not in page.content()
     settle(canvas)
@@ -155,6 +155,49 @@ def test_structure_that_breaks_the_law_says_so(open_page):
     expect(page.locator(".badge.bad", has_text="law broken")).to_be_visible()
     drift = number(canvas, "drift")
     wait(lambda: number(canvas, "drift") > max(1e-6, drift), "the energy drifts")
+
+
+def test_the_page_opens_with_a_race_against_the_truth(open_page):
+    page = open_page()
+    lanes = page.get_by_test_id("field")
+    expect(lanes).to_have_count(4)
+    names = [lanes.nth(i).get_attribute("data-lane") for i in range(4)]
+    assert names == ["truth", "dgnet", "hnnpp", "node"]
+    truth, dgnet = lanes.nth(0), lanes.nth(1)
+    wait(lambda: number(dgnet, "t") > 0.02, "the model runs", 20)
+    press(page, "Pause")
+    settle(truth)
+    assert number(truth, "t") == number(dgnet, "t")
+    assert number(dgnet, "own") < 1e-12
+    assert 0 < number(dgnet, "error") < 1e-2
+
+
+def test_a_lane_is_removed_added_and_put_under_another_integrator(open_page):
+    page = open_page("system=pendulum")
+    lanes = page.get_by_test_id("field")
+    expect(lanes).to_have_count(4)
+    page.get_by_role("button", name="Remove Neural ODE").click()
+    expect(lanes).to_have_count(3)
+    choose(page, "Add a lane", "DGNet")
+    expect(lanes).to_have_count(4)
+    page.get_by_label("Integrator of DGNet").last.select_option("rk4")
+    wait(lambda: "dgnet%3Ark4" in page.evaluate("location.search"), "the link follows")
+    page.get_by_role("button", name="Difference").wait_for(state="hidden")
+
+
+def test_a_lane_that_does_not_fit_says_why(open_page):
+    page = open_page("system=kdv&n=64")
+    field(page)
+    expect(page.get_by_text("trained with Δx = 0.2").first).to_be_visible()
+
+
+def test_lanes_show_their_difference_from_the_truth(open_page):
+    page = open_page("system=kdv&lanes=truth,dgnet&show=difference")
+    dgnet = page.get_by_test_id("field").nth(1)
+    wait(lambda: number(dgnet, "t") > 0.01, "the model runs", 20)
+    assert number(dgnet, "high") == -number(dgnet, "low")
+    page.get_by_role("button", name="State").click()
+    wait(lambda: number(dgnet, "high") > 5, "states again")
 
 
 def test_dark_theme_reaches_canvas_and_controls(open_page):

@@ -3,11 +3,12 @@
 // frame and acknowledged after that, so no queue can grow and a hidden tab asks for nothing.
 
 const VIEWS = {field: FieldView, profile: ProfileView, phase: PhaseView};
-const HEADER_BYTES = 112;
+const HEADER_BYTES = 128;
 const READOUTS = [
   ["t", "t"], ["rate", "steps/s"], ["fps", "frames/s"], ["ms", "ms/step"],
   ["residual", "residual"], ["iterations", "iterations"], ["device", "device"],
 ];
+const COMPACT_READOUTS = [["t", "t"], ["own", "own drift"], ["error", "distance"], ["ms", "ms/step"]];
 
 function readHeader(buffer) {
   const v = new DataView(buffer);
@@ -16,7 +17,7 @@ function readHeader(buffer) {
     seq: v.getUint32(0, true), epoch: v.getUint32(4, true), count: v.getUint32(8, true),
     t: f(0), dt: f(1), low: f(2), high: f(3), residual: f(4), iterations: f(5),
     ms: f(6), rate: f(7), energy: f(8), drift: f(9), steps: f(10),
-    extra: f(11),
+    extra: f(11), own: f(12), error: f(13),
   };
 }
 
@@ -40,7 +41,7 @@ class LaneView {
     this.retheme();
     this.respec();
     this.observer = new ResizeObserver(() => this.resize());
-    this.observer.observe(this.stage);
+    this.observer.observe(this.root);
   }
 
   build() {
@@ -50,12 +51,23 @@ class LaneView {
     this.swatch = element("span", "swatch", head);
     this.title = element("h2", "", head, model.title);
     this.subtitle = element("span", "subtitle", head, model.subtitle);
+    this.scheme = element("select", "scheme", head);
+    this.scheme.setAttribute("aria-label", `Integrator of ${model.title}`);
+    this.scheme.onchange = () => model.send_msg({integrator: this.scheme.value});
+    this.remove = element("button", "remove", head, "×");
+    this.remove.setAttribute("aria-label", `Remove ${model.title}`);
+    this.remove.title = "Remove this lane";
+    this.remove.onclick = () => model.send_msg({remove: true});
     this.stage = element("div", "stage", this.root);
     this.canvas = element("canvas", "", this.stage);
     this.canvas.setAttribute("role", "img");
     Object.assign(this.canvas.dataset, {testid: "field", lane: model.lane, seq: "0", t: "0", dt: "0"});
     this.status = element("p", "status", this.stage);
     this.status.setAttribute("role", "status");
+    this.absent = element("div", "absent", this.root);
+    this.reason = element("p", "", this.absent);
+    this.train = element("button", "auto", this.absent, "Train for this");
+    this.train.onclick = () => model.send_msg({train: true});
     this.bar = element("div", "bar", this.root);
     this.low = this.limitInput("lowest colour");
     this.gradient = element("canvas", "gradient", this.bar);
@@ -65,13 +77,31 @@ class LaneView {
     this.auto = element("button", "auto", this.bar, "Auto");
     this.auto.title = "Fit the limits to the present state";
     this.auto.onclick = () => model.send_msg({limits: "auto"});
-    const list = element("dl", "readouts", this.root);
-    this.cells = Object.fromEntries(READOUTS.map(([key, label]) => {
-      const cell = element("div", "", list);
-      element("dt", "", cell, label);
-      return [key, element("dd", "", cell, "–")];
-    }));
-    this.cells.device.textContent = model.device;
+    this.list = element("dl", "readouts", this.root);
+    this.arrange();
+  }
+
+  arrange() {
+    this.list.replaceChildren();
+    this.cells = Object.fromEntries((this.model.compact ? COMPACT_READOUTS : READOUTS).map(
+      ([key, label]) => {
+        const cell = element("div", "", this.list);
+        element("dt", "", cell, label);
+        return [key, element("dd", "", cell, "–")];
+      }));
+    if (this.last) this.write(this.last, performance.now());
+  }
+
+  offer() {
+    const {model} = this;
+    this.scheme.replaceChildren(...model.schemes.map(([key, label]) => new Option(label, key)));
+    this.scheme.value = model.scheme;
+    this.scheme.hidden = !model.schemes.length;
+    this.remove.hidden = !model.removable;
+    this.root.classList.toggle("compact", model.compact);
+    this.root.classList.toggle("empty", Boolean(model.misfit));
+    this.reason.textContent = model.misfit;
+    this.train.hidden = !model.trainable;
   }
 
   limitInput(label) {
@@ -109,7 +139,8 @@ class LaneView {
     const {model, env} = this;
     const same = this.view && env.spec.kind === model.spec.kind
       && String(env.spec.shape) === String(model.spec.shape)
-      && String(env.spec.names) === String(model.spec.names);
+      && String(env.spec.names) === String(model.spec.names)
+      && env.spec.show === model.spec.show;
     env.spec = model.spec;
     this.root.dataset.kind = model.spec.kind;
     this.canvas.setAttribute("aria-label", `${model.title}: live picture`);
@@ -119,10 +150,21 @@ class LaneView {
     this.resize();
   }
 
+  // A lane on a page behind another tab is laid out with no width.
+  get visible() {
+    return !document.hidden && !this.folded;
+  }
+
   resize() {
     const width = this.stage.clientWidth;
+    const folded = this.root.isConnected && this.root.offsetWidth === 0;
+    if (folded !== Boolean(this.folded)) {
+      this.folded = folded;
+      this.onvisibility?.();
+    }
     if (!this.view || !width) return;
     this.env.maxField = Math.min(600, Math.max(320, window.innerHeight - 380));
+    this.env.compact = this.model.compact;
     const [w, h] = this.view.size(width);
     Object.assign(this.env, {width: w, height: h});
     this.canvas.style.width = `${w}px`;
@@ -163,6 +205,8 @@ class LaneView {
     d.epoch = header.epoch;
     d.energy = header.energy;
     d.drift = header.drift;
+    d.own = header.own;
+    d.error = header.error;
     d.low = header.low;
     d.high = header.high;
     this.model.send_msg({ack: header.seq});
@@ -173,13 +217,22 @@ class LaneView {
   // Figures change six times a second: faster cannot be read.
   write(header, now) {
     this.written = now;
-    const {cells} = this;
-    cells.t.textContent = header.t.toFixed(header.t >= 1000 ? 1 : 3);
-    cells.rate.textContent = formatNumber(Math.round(header.rate), 4);
-    cells.fps.textContent = this.times.length;
-    cells.ms.textContent = header.ms.toFixed(header.ms < 10 ? 2 : 1);
-    cells.residual.textContent = header.residual ? header.residual.toExponential(1) : "–";
-    cells.iterations.textContent = header.iterations;
+    const small = (x) => {
+      if (!Number.isFinite(x)) return "–";
+      return x ? x.toExponential(1).replaceAll("-", "−").replace("+", "") : "0";
+    };
+    const texts = {
+      t: header.t.toFixed(header.t >= 1000 ? 1 : 3),
+      rate: formatNumber(Math.round(header.rate), 4),
+      fps: this.times.length,
+      ms: header.ms.toFixed(header.ms < 10 ? 2 : 1),
+      residual: header.residual ? small(header.residual) : "–",
+      iterations: header.iterations,
+      device: this.model.device,
+      own: Number.isNaN(header.own) ? "no H" : small(header.own),
+      error: small(header.error),
+    };
+    for (const [key, cell] of Object.entries(this.cells)) cell.textContent = texts[key];
     const active = this.root.getRootNode().activeElement;
     if (active !== this.low) this.low.value = formatNumber(header.low);
     if (active !== this.high) this.high.value = formatNumber(header.high);
@@ -187,7 +240,7 @@ class LaneView {
 
   settle() {
     this.times = [];
-    this.cells.fps.textContent = "0";
+    if (this.cells.fps) this.cells.fps.textContent = "0";
   }
 }
 
@@ -206,19 +259,28 @@ export function render({model}) {
   const texts = () => {
     lane.title.textContent = model.title;
     lane.subtitle.textContent = model.subtitle;
-    lane.cells.device.textContent = model.device;
     lane.status.textContent = model.status;
     lane.status.classList.toggle("shown", Boolean(model.status));
   };
   for (const name of ["title", "subtitle", "device", "status"]) listen(name, texts);
   texts();
-  const visibility = () => model.send_msg({visible: !document.hidden});
+  for (const name of ["misfit", "scheme", "schemes", "removable", "trainable"]) {
+    listen(name, () => lane.offer());
+  }
+  listen("compact", () => {
+    lane.offer();
+    lane.arrange();
+    lane.resize();
+  });
+  lane.offer();
+  const visibility = () => model.send_msg({visible: lane.visible});
+  lane.onvisibility = visibility;
   document.addEventListener("visibilitychange", visibility);
   model.on("remove", () => {
     document.removeEventListener("visibilitychange", visibility);
     cancelAnimationFrame(lane.raf);
     lane.observer.disconnect();
   });
-  model.send_msg({ready: true, visible: !document.hidden});
+  model.send_msg({ready: true, visible: lane.visible});
   return lane.root;
 }

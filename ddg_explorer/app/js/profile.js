@@ -26,13 +26,14 @@ class ProfileView {
   }
 
   absorb(header, buffer, offset) {
-    const size = this.n * (this.channels + header.extra);
+    const size = this.n * (this.channels + (header.extra ? 1 : 0));
     if (buffer.byteLength - offset < 8 + 4 * size) return;
     const t = new DataView(buffer).getFloat64(offset, true);
     const relimited = this.low !== header.low || this.high !== header.high;
     [this.low, this.high] = [header.low, header.high];
     this.values = new Float32Array(buffer.slice(offset + 8, offset + 8 + 4 * size));
     this.exact = header.extra ? this.values.subarray(this.n * this.channels) : null;
+    this.overlay = header.extra === 2 ? "truth" : "exact";
     if (!this.first) this.first = this.values;
     this.extend();
     if (this.rows.length && this.rows[0].t === t) {
@@ -73,7 +74,8 @@ class ProfileView {
   }
 
   size(width) {
-    return [width, Math.round(Math.min(Math.max(width * 0.66, 360), 520))];
+    const least = this.env.compact ? 320 : 360;
+    return [width, Math.round(Math.min(Math.max(width * 0.66, least), 520))];
   }
 
   paint() {
@@ -123,7 +125,7 @@ class ProfileView {
     list.push({name: names[0], values: this.values, channel: 0, colour: this.env.colour, width: 2.25,
       dash: []});
     if (this.exact) {
-      list.push({name: "exact", values: this.exact, channel: 0, colour: palette.ink, width: 1.25,
+      list.push({name: this.overlay, values: this.exact, channel: 0, colour: palette.ink, width: 1.25,
         dash: [4, 4]});
     }
     return list;

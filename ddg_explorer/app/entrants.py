@@ -1,0 +1,131 @@
+"""Who runs in a lane: the true system, a shipped model, or a model of this session.
+
+A shipped model is taken where it was trained for the scene's physics. Where only G differs, a model
+that learned H goes on with the scene's G: H is its own, G is for the person to choose. Everything
+else is a `Misfit`, with the reason in one line.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ddg_explorer.app.state import TRUTH, Lane, Scene
+from ddg_explorer.data import context_of
+from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.models import MODELS, DGNet, HNNpp
+from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.files import load_model
+from ddg_explorer.systems.builtin import PresetSystem
+from ddg_explorer.weights import SHIPPED
+
+ANY_STRUCTURE = (DGNet.key, HNNpp.key)
+"""Models whose H may run under another G than that of their data."""
+
+
+class Misfit(ValueError):
+    """A lane that cannot run in this scene; the message says why."""
+
+
+class Shelf:
+    """The models of one session by name: trained in it, or loaded from a file."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, Model] = {}
+
+    def put(self, name: str, model: Model) -> str:
+        """Keep a model under this name, or under name (2), …; returns the name."""
+        taken, count = name, 1
+        while taken in self._models:
+            count += 1
+            taken = f"{name} ({count})"
+        self._models[taken] = model
+        return taken
+
+    def get(self, name: str) -> Model:
+        """The model of that name; `Misfit` where there is none."""
+        if name not in self._models:
+            raise Misfit(f"the model {name!r} is not in this session")
+        return self._models[name]
+
+    def items(self) -> Mapping[str, Model]:
+        """All models by name, in the order they came."""
+        return dict(self._models)
+
+
+def entrant(lane: Lane, scene: Scene, system: PresetSystem, shelf: Shelf) -> Dynamics:
+    """The dynamics that run in the lane, on the system's grid and in its dtype.
+
+    Raises
+    ------
+    Misfit
+        Where the lane's model was trained for something else, or there is none.
+    """
+    if lane.model == TRUTH:
+        return system
+    if lane.source:
+        return _fitted(shelf.get(lane.source), system)
+    reason = ""
+    for model in _shipped(lane.model, scene):
+        try:
+            return _fitted(model, system)
+        except Misfit as misfit:
+            reason = reason or str(misfit)
+    raise Misfit(reason or _none_shipped(lane.model, scene))
+
+
+def _none_shipped(model: str, scene: Scene) -> str:
+    with_ = f" with {scene.activation}" if model == DGNet.key else ""
+    return f"no {MODELS[model].title}{with_} has been trained for this system"
+
+
+def _shipped(key: str, scene: Scene) -> Iterator[Model]:
+    """Shipped models of this kind with a G that is known, or a friction that is learned."""
+    activation = scene.activation if key == DGNet.key else "tanh"
+    asked = (scene.system, key, activation)
+    for row in SHIPPED:
+        learned = row.structure == "learned_kernel"
+        if (row.system, row.model, row.activation) == asked and row.path.is_file() and not learned:
+            yield stored(row.path)
+
+
+@lru_cache(maxsize=64)
+def stored(path: Path) -> Model:
+    """A shipped model, read once per process; never changed after that."""
+    return load_model(path)
+
+
+def _fitted(model: Model, system: PresetSystem) -> Model:
+    """The model as it runs in this system; `Misfit` where it does not."""
+    same = model.context.get("structure") == context_of(system).get("structure")
+    context = model.context
+    if isinstance(model, EnergyModel) and model.key in ANY_STRUCTURE and not same:
+        context = _with_strengths(model, system)
+        reason = model.under(system.structure, context).misfit(system)
+    else:
+        reason = model.misfit(system)
+    if reason:
+        raise Misfit(reason)
+    placed = _placed(model, system)
+    if context is not model.context and isinstance(placed, EnergyModel):
+        return placed.under(system.structure, context)
+    return placed
+
+
+def _placed(model: Model, system: PresetSystem) -> Model:
+    """The model on the system's number of points, in its dtype and on its device."""
+    if system.grid is not None and system.grid != model.grid:
+        model = model.on_grid(system.grid)
+    weight = next(model.parameters())
+    if weight.dtype != system.dtype or weight.device != system.device:
+        model = copy.deepcopy(model).to(dtype=system.dtype, device=system.device)
+    return model
+
+
+def _with_strengths(model: Model, system: PresetSystem) -> dict[str, Any]:
+    """The model's context with the system's parameters of G in place of its own."""
+    own = {name: system.values[name] for name, p in system.parameters.items() if p.structures}
+    return {**model.context, "parameters": {**model.context.get("parameters", {}), **own}}

@@ -1,0 +1,60 @@
+"""Lanes that keep step, and what is asked of them until their next turn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import TRUTH
+
+BUDGET = 0.03
+"""Seconds one turn may step for: bounds the time from a slider to the frame that shows it."""
+
+
+class Entry:
+    """A lane as the runner sees it: its simulation, and the canvas that shows it."""
+
+    def __init__(self, simulation: Simulation, canvas: LaneCanvas) -> None:
+        self.simulation, self.canvas = simulation, canvas
+        self.stopped = False
+
+
+class Group:
+    """Lanes that keep step, with their mailboxes."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = list(entries)
+        self.steps = 0
+        self.reset = False
+        self.limits: Any = None
+        self.dirty = True
+        self.task: asyncio.Task[None] | None = None
+        self.wake = asyncio.Event()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was asked for beside playing."""
+        return bool(self.dirty or self.reset or self.steps or self.limits)
+
+    @property
+    def credited(self) -> bool:
+        """Whether every canvas may be sent a frame."""
+        return all(entry.canvas.credits.available for entry in self.entries)
+
+    @property
+    def truth(self) -> Simulation | None:
+        """The simulation of the true system, where the group has it."""
+        first = self.entries[0].simulation
+        return first if first.lane.model == TRUTH else None
+
+    def affordable(self, speed: int) -> int:
+        """Steps that all lanes can take within the budget, at least one."""
+        costs = [e.simulation.cost for e in self.entries if e.simulation.running]
+        if not costs or not all(costs):
+            return min(speed, 1)
+        wall = max(max(costs), sum(costs) / min(len(costs), os.cpu_count() or 1))
+        return max(1, min(speed, int(BUDGET / wall)))

@@ -1,0 +1,254 @@
+"""The lanes side by side: one live canvas each, their running plots, and a table that sums up.
+
+The true system comes first. A lane is added and removed, and its integrator chosen, here; the scene
+that they share is the sidebar's.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import panel as pn
+
+from ddg_explorer.app import texts
+from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.layout import card
+from ddg_explorer.app.plots import RunningPlots
+from ddg_explorer.app.scales import Scales
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import TRUTH, Lane
+from ddg_explorer.app.store import Store
+from ddg_explorer.app.theme import LANE_COLOURS, lane_places, mode
+from ddg_explorer.app.turns import Outcome, Setup
+from ddg_explorer.integrators import INTEGRATORS
+
+TABLE_PERIOD = 0.4
+"""Seconds between two updates of the table."""
+
+
+class Race:
+    """Canvases, plots and table of the lanes.
+
+    Parameters
+    ----------
+    store
+        Read for lanes and view, written to where a lane is removed or changes its integrator.
+    shelf
+        The models of the session.
+    on_train
+        Called with the model's key where training for this scene is asked for.
+    notify
+        Shows one line.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shelf: Shelf,
+        on_train: Callable[[str], None] | None,
+        notify: Callable[[str], None],
+    ) -> None:
+        self._store, self._shelf = store, shelf
+        self._on_train, self._notify = on_train, notify
+        self._dark = bool(store.state.view.dark)
+        self._table_due = 0.0
+        self.canvases: list[LaneCanvas] = []
+        self.simulations: list[Simulation] = []
+        self.setups: list[Setup | None] = []
+        self._last: list[Outcome | None] = []
+        self.table = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
+        self.view = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
+        self.plots = RunningPlots([TRUTH], self._dark)
+
+    def set_lanes(self, lanes: Sequence[Lane]) -> list[tuple[Simulation, LaneCanvas]]:
+        """Build the lanes anew; returns what a runner drives."""
+        scales = Scales()
+        self.simulations = [Simulation(lane, self._shelf, scales) for lane in lanes]
+        self.canvases = [self._canvas(index, lane) for index, lane in enumerate(lanes)]
+        self.setups, self._last = [None] * len(lanes), [None] * len(lanes)
+        self.plots = RunningPlots([lane.model for lane in lanes], self._dark)
+        self.table.object = ""
+        self._arrange()
+        return list(zip(self.simulations, self.canvases, strict=True))
+
+    def show_truth(self, setup: Setup) -> None:
+        """Bring the true lane to a scene before its first frame."""
+        self._show(0, setup)
+
+    def set_integrators(self, lanes: Sequence[Lane]) -> None:
+        """The same lanes with other integrators."""
+        for simulation, lane in zip(self.simulations, lanes, strict=True):
+            simulation.lane = lane
+
+    def push(self, canvas: LaneCanvas, outcome: Outcome, *, flush: bool) -> Setup | None:
+        """Show a lane's outcome; returns its setup where that has changed.
+
+        An outcome of a lane that has been removed meanwhile is dropped.
+        """
+        if canvas not in self.canvases:
+            return None
+        index = self.canvases.index(canvas)
+        self._last[index] = outcome
+        if outcome.setup is not None:
+            self._show(index, outcome.setup)
+        if outcome.stopped != canvas.status:
+            canvas.status = outcome.stopped
+        if outcome.header is not None and outcome.sample is not None:
+            self.plots.push(index, outcome.sample, outcome.header.epoch, flush=flush)
+        self._tabulate(flush)
+        return outcome.setup
+
+    def restyle(self, dark: bool) -> None:
+        """Colours of the theme."""
+        self._dark = dark
+        places = lane_places([s.lane.model for s in self.simulations])
+        for canvas, place, setup in zip(self.canvases, places, self.setups, strict=True):
+            scale = "sequential" if setup is None else setup.picture.scale
+            if self._differs(setup) and canvas.lane != TRUTH:
+                scale = "diverging"
+            canvas.restyle(dark, scale, place)
+        first = self.setups[0] if self.setups else None
+        self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
+        self._tabulate(True)
+
+    def show_mode(self) -> None:
+        """Bring the canvases to the view's choice of state or difference."""
+        for canvas in self.canvases:
+            show = self._store.state.view.show
+            canvas.spec = {**canvas.spec, "show": "state" if canvas.lane == TRUTH else show}
+        self.restyle(self._dark)
+
+    def _differs(self, setup: Setup | None) -> bool:
+        phase = setup is not None and setup.picture.kind == "phase"
+        return self._store.state.view.show == "difference" and not phase
+
+    def _canvas(self, index: int, lane: Lane) -> LaneCanvas:
+        canvas = LaneCanvas(
+            lane=lane.model,
+            title=lane.source or texts.model_title(lane.model),
+            compact=len(self.simulations) > 1,
+            removable=lane.model != TRUTH,
+            trainable=self._on_train is not None,
+        )
+        canvas.on_choice = lambda key, value: self._on_choice(canvas, key, value)
+        return canvas
+
+    def _on_choice(self, canvas: LaneCanvas, key: str, value: object) -> None:
+        if canvas not in self.canvases:
+            return
+        index, lanes = self.canvases.index(canvas), list(self._store.state.lanes)
+        if key == "remove":
+            del lanes[index]
+        elif key == "integrator" and index == 0:
+            self._store.change_scene(integrator=str(value))
+        elif key == "integrator":
+            lanes[index] = replace(lanes[index], integrator=str(value))
+        elif self._on_train is not None:
+            self._on_train(lanes[index].model)
+        self._store.put_lanes(lanes)
+
+    def _arrange(self) -> None:
+        """One lane stands beside its plots, several in a row above them."""
+        plots, count = self.plots.cards, len(self.canvases)
+        if count == 1:
+            stack = pn.Column(*plots.values(), styles={"flex": "2 1 340px", "gap": "16px"})
+            lane = card(self.canvases[0], styles={"flex": "3 1 420px"})
+            self.view[:] = [lane, stack]
+            return
+        width = {2: 420, 3: 300}.get(count, 240)
+        lanes = [
+            card(canvas, styles={"flex": f"1 1 {width}px", "padding": "12px 12px 10px"})
+            for canvas in self.canvases
+        ]
+        row = pn.FlexBox(
+            *lanes, sizing_mode="stretch_width", gap="16px", styles={"flex": "1 1 100%"}
+        )
+        grid = pn.FlexBox(
+            *plots.values(),
+            card(self.table, styles={"flex": "1 1 340px"}),
+            sizing_mode="stretch_width",
+            gap="16px",
+            styles={"flex": "1 1 100%"},
+        )
+        self.view[:] = [row, grid]
+
+    def _show(self, index: int, setup: Setup) -> None:
+        """Bring a lane's title, picture and choices to a scene that holds."""
+        canvas, old = self.canvases[index], self.setups[index]
+        self.setups[index] = setup
+        scheme = f" · {INTEGRATORS[setup.integrator].title}" if setup.integrator else ""
+        show = self._store.state.view.show if canvas.lane != TRUTH else "state"
+        canvas.param.update(
+            subtitle=f"{setup.system.title}{scheme}" if canvas.lane == TRUTH else "",
+            device=str(setup.system.device),
+            spec={**setup.picture.spec, "show": show},
+            misfit=setup.misfit,
+            scheme=setup.integrator,
+            schemes=[[key, texts.short_scheme(key)] for key in setup.schemes]
+            if len(self.canvases) > 1
+            else [],
+        )
+        if old is None or _looks(old) != _looks(setup):
+            self.restyle(self._dark)
+
+    def _tabulate(self, now: bool) -> None:
+        """Rewrite the table when it is time."""
+        moment = time.perf_counter()
+        if len(self.canvases) < 2 or not (now or moment >= self._table_due):
+            return
+        self._table_due = moment + TABLE_PERIOD
+        colours = LANE_COLOURS[mode(self._dark)]
+        places = lane_places([s.lane.model for s in self.simulations])
+        rows = [
+            _row(canvas.title, colours[place], outcome, canvas.lane == TRUTH)
+            for canvas, place, outcome in zip(self.canvases, places, self._last, strict=True)
+        ]
+        self.table.object = _TABLE.format(rows="".join(rows))
+
+
+def _looks(setup: Setup) -> tuple[str, bool]:
+    """What colours and plots depend on."""
+    return setup.picture.scale, setup.system.grid is None
+
+
+def _row(title: str, colour: str, outcome: Outcome | None, truth: bool) -> str:
+    name = f'<td><i style="background:{colour}"></i>{html.escape(title)}</td>'
+    if outcome is None or outcome.header is None or outcome.sample is None:
+        return f'<tr>{name}<td colspan="5" class="note">does not run in this scene</td></tr>'
+    header, sample = outcome.header, outcome.sample
+    state = "diverged" if outcome.stopped.startswith("diverged") else f"{header.ms:.2f}"
+    own = "–" if truth else _small(sample.own_drift)
+    cells = (
+        _small(sample.drift),
+        own,
+        _small(sample.error),
+        _small(sample.residual),
+        state,
+    )
+    return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+
+
+def _small(x: float) -> str:
+    if math.isnan(x):
+        return "–"
+    return f"{x:.1e}".replace("-", "−").replace("+", "") if x else "0"
+
+
+_TABLE = """<style>
+table.lanes {{ width: 100%; border-collapse: collapse; font-size: 12px;
+  font-variant-numeric: tabular-nums; }}
+table.lanes th {{ font-size: 11px; font-weight: 400; color: var(--ddg-muted, inherit);
+  text-align: right; padding: 0 0 4px 4px; }}
+table.lanes td {{ text-align: right; padding: 4px 0 4px 4px; white-space: nowrap;
+  border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
+table.lanes th:first-child, table.lanes td:first-child {{ text-align: left; padding-left: 0; }}
+table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
+table.lanes i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px;
+  margin-right: 6px; vertical-align: middle; }}
+</style><table class="lanes"><thead><tr><th>Drift of</th><th>true H</th><th>own H</th>
+<th>distance</th><th>residual</th><th>ms/step</th></tr></thead><tbody>{rows}</tbody></table>"""

@@ -1,0 +1,174 @@
+"""Lanes beside each other: held to one clock, compared with the truth, honest where they fail."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from ddg_explorer.app.entrants import Misfit, Shelf, entrant
+from ddg_explorer.app.groups import Entry, Group
+from ddg_explorer.app.runner import _encode
+from ddg_explorer.app.scales import Scales
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.stage import LIVE_TOL
+from ddg_explorer.app.state import AppState, Lane, Scene
+from ddg_explorer.app.turns import Turn, build
+from ddg_explorer.models import ModelRecipe
+from ddg_explorer.recipes import make_dataset
+from ddg_explorer.rollout import Rollout
+
+KDV = Scene("kdv")
+PENDULUM = Scene("pendulum")
+
+
+def race(scene, models, **options):
+    """The true lane and others after one turn in lock step, with their outcomes."""
+    scales, shelf = Scales(), options.pop("shelf", None)
+    lanes = [Lane(), *(m if isinstance(m, Lane) else Lane(m) for m in models)]
+    simulations = [Simulation(lane, shelf, scales) for lane in lanes]
+    turn = Turn(scene, **{"steps": 3, "budget": None, **options})
+    for simulation in simulations:
+        simulation.advance(turn)
+    return simulations, _encode(simulations[0], simulations, turn)
+
+
+def test_lanes_of_one_turn_have_one_clock():
+    _, outcomes = race(KDV, ["dgnet"], steps=4)
+    assert [o.header.t for o in outcomes] == [pytest.approx(4e-3)] * 2
+
+
+def test_a_trained_dgnet_keeps_its_own_energy_and_stays_near_the_truth():
+    _, (_, dgnet) = race(KDV, ["dgnet"], steps=5)
+    assert dgnet.sample.own_drift < 1e-13
+    assert 0 < dgnet.sample.error < 1e-3
+    assert 0 < dgnet.sample.drift < 1e-4
+
+
+def test_distance_is_the_rms_relative_to_the_start():
+    simulations, (truth, dgnet) = race(KDV, ["dgnet"], steps=5)
+    u, v = (s.frame.u for s in simulations)
+    u0 = build(KDV).initial(KDV.chosen_seed)
+    assert dgnet.sample.error == pytest.approx(float((v - u).norm() / u0.norm()))
+    assert np.isnan(truth.sample.error)
+
+
+def test_the_difference_is_what_is_sent():
+    simulations, (_, dgnet) = race(KDV, ["dgnet"], steps=5, show="difference")
+    u, v = (s.frame.u for s in simulations)
+    sent = np.frombuffer(dgnet.payload, "<f4", offset=8)
+    np.testing.assert_allclose(sent, (v - u)[0].numpy(), rtol=1e-5, atol=1e-12)
+    assert dgnet.header.low == -dgnet.header.high
+    assert dgnet.header.high >= np.abs(sent).max()
+
+
+def test_the_truth_is_drawn_behind_a_model():
+    simulations, (_, dgnet) = race(KDV, ["dgnet"])
+    curves = np.frombuffer(dgnet.payload, "<f4", offset=8).reshape(2, -1)
+    assert dgnet.header.extra == 2
+    np.testing.assert_allclose(curves[1], simulations[0].frame.u[0].numpy(), rtol=1e-6)
+
+
+def test_limits_are_those_of_the_truth():
+    scene = Scene("kdv", dt=0.05)
+    _, outcomes = race(scene, [Lane("dgnet", "euler")], steps=3)
+    assert outcomes[0].header.high == outcomes[1].header.high < 20
+
+
+def test_a_lane_that_diverges_freezes_and_says_when():
+    scene = Scene("kdv", dt=0.05)
+    simulations, outcomes = race(scene, [Lane("dgnet", "euler")], steps=40)
+    truth, broken = outcomes
+    assert not truth.stopped
+    assert truth.header.t == pytest.approx(2.0)
+    assert broken.stopped.startswith("diverged at t = ")
+    assert np.isfinite(np.frombuffer(broken.payload, "<f4", offset=8)).all()
+    assert not simulations[1].running
+
+
+@pytest.mark.parametrize(
+    ("scene", "model", "reason"),
+    [
+        (Scene("kdv", "two_solitons"), "dgnet", "trained with Δx = 0.2"),
+        (Scene("kdv", n=64), "dgnet", "trained with Δx = 0.2"),
+        (Scene("kdv", parameters={"alpha": 6.0}), "dgnet", "trained with alpha = -6"),
+        (Scene("kdv", structure="d_dx_viscous"), "node", "trained with viscosity = 0"),
+        (Scene("kdv"), "srnn", "no SRNN has been trained for this system"),
+    ],
+)
+def test_a_model_that_does_not_fit_says_why(scene, model, reason):
+    _, (_, outcome) = race(scene, [model])
+    assert outcome.header is None
+    assert reason in outcome.setup.misfit
+    assert "\n" not in outcome.setup.misfit
+
+
+def test_a_lane_that_did_not_fit_runs_again_when_it_does():
+    simulation = Simulation(Lane("dgnet"))
+    assert simulation.turn(Turn(Scene("kdv", n=64))).header is None
+    again = simulation.turn(Turn(KDV, steps=1, budget=60.0))
+    assert again.header.t == pytest.approx(1e-3)
+    assert not again.setup.misfit
+
+
+def test_a_learned_energy_runs_under_another_structure_operator():
+    scene = Scene("pendulum", structure="damped_symplectic", parameters={"friction": 0.3})
+    simulation = Simulation(Lane("dgnet"))
+    own = []
+    for _ in range(30):
+        simulation.turn(Turn(scene, steps=1, budget=60.0))
+        own.append(float(simulation.frame.own_energy))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(own))
+    assert own[-1] < 0.5 * own[0]
+    truth = Rollout(build(scene), build(scene).initial(1), build(scene).dt).step(30)
+    assert float((simulation.frame.u - truth.u).norm()) < 0.1 * float(truth.u.norm() + 1)
+
+
+def test_a_model_follows_the_number_format():
+    simulation = Simulation(Lane("dgnet"))
+    simulation.turn(Turn(Scene("pendulum", dtype="float32"), steps=2, budget=60.0))
+    assert simulation.frame.u.dtype == torch.float32
+
+
+def test_a_model_of_the_session_runs_by_its_name():
+    data = make_dataset("kdv", trajectories=1, steps=2, cache=False)
+    model = ModelRecipe.fitting("dgnet", data, hidden=4).build()
+    shelf = Shelf()
+    names = [shelf.put("mine", model), shelf.put("mine", model)]
+    assert names == ["mine", "mine (2)"]
+    assert entrant(Lane("dgnet", source="mine"), KDV, build(KDV), shelf) is model
+    with pytest.raises(Misfit, match="'other' is not in this session"):
+        entrant(Lane("dgnet", source="other"), KDV, build(KDV), shelf)
+
+
+def test_learned_fields_in_two_dimensions_are_solved_to_the_live_tolerance():
+    data = make_dataset("ch2d", trajectories=1, steps=1, cache=False)
+    model = ModelRecipe.fitting("dgnet", data, hidden=4, skip=True).build()
+    shelf = Shelf()
+    shelf.put("mine", model)
+    simulation = Simulation(Lane("dgnet", source="mine"), shelf)
+    simulation.advance(Turn(Scene("cahn_hilliard_2d"), steps=0))
+    assert simulation.rollout.integrator.tol == LIVE_TOL
+    simulation.advance(Turn(Scene("cahn_hilliard_2d", tol=1e-9), steps=0))
+    assert simulation.rollout.integrator.tol == 1e-9
+
+
+class Priced:
+    """A simulation that costs so many seconds a step."""
+
+    running = True
+
+    def __init__(self, cost):
+        self.cost = cost
+
+
+def test_lock_step_takes_what_the_slowest_lane_can_afford():
+    group = Group([Entry(Priced(c), None) for c in (0.001, 0.002, 0.01)])
+    assert group.affordable(100) in (2, 3)
+    assert group.affordable(1) == 1
+    assert Group([Entry(Priced(9.0), None), Entry(Priced(0.1), None)]).affordable(50) == 1
+    assert Group([Entry(Priced(0.0), None), Entry(Priced(0.1), None)]).affordable(50) == 1
+
+
+def test_the_default_page_is_a_race():
+    assert [lane.model for lane in AppState().lanes] == ["truth", "dgnet", "hnnpp", "node"]
