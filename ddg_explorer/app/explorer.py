@@ -8,7 +8,8 @@ between sessions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import panel as pn
@@ -17,19 +18,21 @@ from panel.io.document import unlocked
 from panel.util.parameters import edit_readonly
 from panel.viewable import Viewer
 
-from ddg_explorer.app import session, theme
+from ddg_explorer.app import makers, session, theme
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.controls import Controls
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.explore import ExplorePage
 from ddg_explorer.app.lanebar import LaneBar
-from ddg_explorer.app.layout import card
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import first_setup
 from ddg_explorer.app.state import AppState, Lane
 from ddg_explorer.app.store import Store
+from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.transport import Transport
 from ddg_explorer.app.turns import Outcome
+from ddg_explorer.models.files import load_model
 
 TITLE = "Energy explorer"
 NARROW = 600
@@ -73,7 +76,7 @@ class Explorer(Viewer):
         self._page: pmui.Page | None = None
         self._setup = setup
         self.shelf = Shelf()
-        self.race = Race(self.store, self.shelf, None, session.notify)
+        self.race = Race(self.store, self.shelf, self._train_for, session.notify)
         self.runner = Runner(
             self.store.state,
             on_outcomes=self._on_outcomes,
@@ -84,15 +87,18 @@ class Explorer(Viewer):
         self.lanebar = LaneBar(self.store, self.shelf, session.notify)
         self.transport = Transport(self.store, self.runner)
         self.browser = session.Browser(self._on_width)
+        self.tabs = Tabs(self._makers(), lambda key: self.store.change_view(page=key))
         self._set_lanes(self.store.state.lanes)
         self.race.show_truth(setup)
+        self.tabs.show(self.store.state.view.page)
         self._restyle()
         self.store.subscribe(self._on_state)
         self.runner.play(play)
 
     def close(self) -> None:
-        """End the loop and let go of the views."""
+        """End the loop, the session's trainings, and let go of the views."""
         self.runner.close()
+        self.tabs.close()
         self.store.close()
 
     def page(self) -> pmui.Page:
@@ -126,32 +132,17 @@ class Explorer(Viewer):
         )
 
     def main(self) -> pn.Column:
-        """Transport, lanes and plots."""
-        transport, controls = self.transport, self.controls
-        bar = pn.FlexBox(
-            pn.Row(
-                controls.system.widget,
-                controls.preset.widget,
-                sizing_mode="stretch_width",
-                styles={"flex": "3 1 320px", "gap": "12px", "min-width": "0"},
-            ),
-            pn.Row(transport.play, transport.step, transport.reset, styles={"gap": "8px"}),
-            transport.speed,
-            self.browser,
-            sizing_mode="stretch_width",
-            align_items="center",
-            gap="12px 16px",
-        )
-        return pn.Column(
-            card(
-                pn.Column(
-                    bar, self.lanebar.view, sizing_mode="stretch_width", styles={"gap": "12px"}
-                )
-            ),
-            self.race.view,
-            sizing_mode="stretch_width",
-            styles={"padding": "16px", "gap": "16px"},
-        )
+        """The tabs and their pages."""
+        return pn.Column(self.tabs.view, self.browser, sizing_mode="stretch_width")
+
+    def _makers(self) -> dict[str, Callable[[], Page]]:
+        return {
+            "explore": lambda: ExplorePage(self.controls, self.transport, self.lanebar, self.race),
+            "train": lambda: makers.make_train(self._dark, self._on_model),
+            "results": lambda: makers.make_results(self._dark),
+            "structure": lambda: makers.make_structure(self._dark),
+            "theory": lambda: makers.make_theory(self._dark),
+        }
 
     def _on_ready(self) -> None:
         # Before the session counts as loaded, Panel cannot send outside the document's lock.
@@ -166,6 +157,7 @@ class Explorer(Viewer):
 
     def _on_width(self, width: int) -> None:
         """On a phone the drawer would cover the picture: open with it closed."""
+        pn.state.onload(self._on_loaded)
         if width < NARROW:
             pn.state.onload(self._close_drawer)
 
@@ -184,6 +176,8 @@ class Explorer(Viewer):
                 self._set_lanes(new.lanes)
         if new.view.show != old.view.show:
             self.race.show_mode()
+        if new.view.page != old.view.page:
+            self.tabs.show(new.view.page)
         self.runner.want(new)
         self._show_bars()
         self.browser.write(new.to_flat())
@@ -207,6 +201,35 @@ class Explorer(Viewer):
                 self.store.put_scene(self._setup.scene)
                 self.controls.show(self._setup)
 
+    def _train_for(self, model: str) -> None:
+        """Open the training page on the scene that runs."""
+        scene = self._setup.scene
+        page: Any = self.tabs.page("train")
+        page.prepare(
+            scene.system,
+            model,
+            preset=scene.chosen_preset,
+            n=scene.n,
+            operator=scene.operator,
+            structure=scene.structure,
+            dt=scene.dt,
+            parameters=dict(scene.parameters),
+            choices=dict(scene.choices),
+        )
+        self.store.change_view(page="train")
+
+    def _on_model(self, name: str, path: Path, card: Mapping[str, Any]) -> None:
+        """A model has been trained here: keep it, and let it run."""
+        model = load_model(path)
+        lane = Lane(model.key, source=self.shelf.put(name, model))
+        try:
+            self.store.put_lanes([*self.store.state.lanes, lane])
+        except ValueError:
+            session.tell(f"{lane.source} is trained: add it as a lane when there is room.")
+        else:
+            session.tell(f"{lane.source} is trained and runs as a lane.")
+        self._show_bars()
+
     def _show_bars(self) -> None:
         state = self.store.state
         self.lanebar.show(state, field=self._setup.system.grid is not None)
@@ -221,7 +244,7 @@ class Explorer(Viewer):
                 self._restyle()
 
     def _restyle(self) -> None:
-        self.race.restyle(self._dark)
+        self.tabs.restyle(self._dark)
         self.controls.restyle(self._dark)
 
 

@@ -82,3 +82,9 @@ def notify(line: str) -> None:
     """Show one line as a notification, where the page has them."""
     if pn.state.notifications is not None:
         pn.state.notifications.error(line, duration=8000)
+
+
+def tell(line: str) -> None:
+    """Show one line of good news, where the page has notifications."""
+    if pn.state.notifications is not None:
+        pn.state.notifications.success(line, duration=6000)

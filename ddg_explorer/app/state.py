@@ -28,6 +28,14 @@ TOLERANCES = (1e-15, 1e-2)
 LANES = 6
 TRUTH = "truth"
 SHOWN = ("state", "difference")
+PAGES = {
+    "explore": "Explore",
+    "train": "Train",
+    "results": "Results",
+    "structure": "Structure",
+    "theory": "Theory",
+}
+"""Page → its tab."""
 
 
 def _one_of(name: str, value: str, allowed: Any) -> None:
@@ -134,8 +142,8 @@ class View:
     """How it is watched.
 
     Steps per frame (None: the race's), the exact solution beside it, the theme (None: light),
-    whether all lanes keep step, and whether lanes show their state or its difference from the
-    truth.
+    whether all lanes keep step, whether lanes show their state or its difference from the truth,
+    and which page is open.
     """
 
     speed: int | None = None
@@ -143,10 +151,12 @@ class View:
     dark: bool | None = None
     lockstep: bool = True
     show: str = "state"
+    page: str = "explore"
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SPEEDS)
         _one_of("show", self.show, SHOWN)
+        _one_of("page", self.page, PAGES)
 
 
 @dataclass(frozen=True)
@@ -199,8 +209,9 @@ class AppState:
             flat["theme"] = "dark" if view.dark else "light"
         if not view.lockstep:
             flat["lockstep"] = "0"
-        if view.show != View().show:
-            flat["show"] = view.show
+        for name in ("show", "page"):
+            if getattr(view, name) != getattr(View(), name):
+                flat[name] = getattr(view, name)
         return flat
 
     @classmethod
@@ -221,8 +232,8 @@ class AppState:
             elif key in ("exact", "lockstep"):
                 _one_of(key, text, ("0", "1"))
                 view[key] = text == "1"
-            elif key == "show":
-                view["show"] = text
+            elif key in ("show", "page"):
+                view[key] = text
             elif key == "theme":
                 _one_of("theme", text, ("dark", "light"))
                 view["dark"] = text == "dark"

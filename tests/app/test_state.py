@@ -21,7 +21,9 @@ def test_default_state_is_a_short_link():
         AppState(Scene("pendulum", "friction", structure="damped_symplectic", dt=0.1 + 0.2)),
         AppState(Scene("wave", choices={"form": "strain"}, dtype="float32", tol=1e-5)),
         AppState(lanes=(Lane(), Lane(integrator="implicit_midpoint")), view=View(7, dark=True)),
-        AppState(view=View(dark=False, exact=True, lockstep=False, show="difference")),
+        AppState(
+            view=View(dark=False, exact=True, lockstep=False, show="difference", page="theory")
+        ),
         AppState(lanes=(Lane(), Lane("dgnet", "midpoint"), Lane("srnn"))),
         AppState(Scene("kdv", "two_solitons", activation="sin")),
     ],
@@ -52,6 +54,7 @@ def test_flat_form_restores_the_state_exactly(state):
         ({"theme": "pink"}, "theme='pink'"),
         ({"lanes": "truth,nonsense"}, "lane='nonsense'"),
         ({"lanes": "dgnet"}, "lanes: the first is truth"),
+        ({"page": "nowhere"}, "page='nowhere'"),
         ({"show": "all"}, "show='all'"),
         ({"lockstep": "yes"}, "lockstep='yes'"),
         ({"activation": "magic"}, "activation='magic'"),

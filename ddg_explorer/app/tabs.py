@@ -1,0 +1,94 @@
+"""The pages behind the tabs; each is built when it is first opened.
+
+A page that was left stays where it is, out of sight, so that lanes keep their history; a lane that
+cannot be seen asks for no frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import panel as pn
+import panel_material_ui as pmui
+
+from ddg_explorer.app.state import PAGES
+
+
+class Page(Protocol):
+    """What stands behind a tab."""
+
+    view: Any
+
+    def restyle(self, dark: bool) -> None:
+        """Colours of the theme."""
+
+
+class Tabs:
+    """A row of tabs and the pages below it.
+
+    Parameters
+    ----------
+    makers
+        Key of `PAGES` → what makes the page.
+    on_open
+        Called with the key of a page that is opened by the person.
+    """
+
+    def __init__(
+        self, makers: Mapping[str, Callable[[], Page]], on_open: Callable[[str], None]
+    ) -> None:
+        self._makers, self._on_open = dict(makers), on_open
+        self._pages: dict[str, Page] = {}
+        self._frames = {
+            key: pn.Column(sizing_mode="stretch_width", visible=False, margin=0)
+            for key in self._makers
+        }
+        self._row = pmui.Tabs(
+            *((PAGES[key], pn.Spacer(height=0)) for key in self._makers),
+            sizing_mode="stretch_width",
+            margin=0,
+            sx={"& .MuiTab-root": {"minHeight": 44, "fontSize": 14}},
+        )
+        self._row.param.watch(self._clicked, "active")
+        self.view = pn.Column(
+            pn.Column(self._row, sizing_mode="stretch_width", styles={"padding": "0 16px"}),
+            *self._frames.values(),
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+    @property
+    def opened(self) -> Mapping[str, Page]:
+        """The pages that have been built."""
+        return dict(self._pages)
+
+    def page(self, key: str) -> Page:
+        """The page, built if this is the first time."""
+        if key not in self._pages:
+            made = self._makers[key]()
+            self._pages[key] = made
+            self._frames[key][:] = [made.view]
+        return self._pages[key]
+
+    def show(self, key: str) -> None:
+        """Bring a page to the front."""
+        self.page(key)
+        for name, frame in self._frames.items():
+            frame.visible = name == key
+        self._row.active = list(self._makers).index(key)
+
+    def restyle(self, dark: bool) -> None:
+        """Colours of the theme, for all pages that have been built."""
+        for page in self._pages.values():
+            page.restyle(dark)
+
+    def close(self) -> None:
+        """End what pages have running."""
+        for page in self._pages.values():
+            close = getattr(page, "close", None)
+            if close is not None:
+                close()
+
+    def _clicked(self, event: Any) -> None:
+        self._on_open(list(self._makers)[event.new])
