@@ -77,7 +77,7 @@ def serve() -> Iterator[Server]:
             yield Server(f"http://localhost:{port}/explorer", process.pid, log)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(30)
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -193,7 +193,7 @@ class Controls:
         labels = {label: key for key, label in system.structures.items()}
         self.structure.show(system.structure_key, options=labels)
         unsuited = [key for key in INTEGRATORS if key not in setup.schemes]
-        self.integrator.show(scene.integrator, disabled_options=unsuited)
+        self.integrator.show(scene.chosen_integrator, disabled_options=unsuited)
         self.dtype.show(scene.dtype)
         self.activation.show(scene.activation)
         self._grid.visible = system.grid is not None
@@ -213,7 +213,7 @@ class Controls:
         )
         self.tol.param.update(
             value=scene.tol or DEFAULT_TOL[system.dtype],
-            disabled=not INTEGRATORS[scene.integrator].implicit,
+            disabled=not INTEGRATORS[scene.chosen_integrator].implicit,
         )
         self.seed.value = scene.chosen_seed
         if system.grid is not None:
@@ -227,7 +227,7 @@ class Controls:
             self._equations.objects = [_formula(line) for line in lines]
         self._about.object = texts.paragraph(system.about)
         self._badges.object = texts.badges(system.structure, has_mass=system.grid is not None)
-        preserves = INTEGRATORS[setup.scene.integrator].preserves
+        preserves = INTEGRATORS[setup.scene.chosen_integrator].preserves
         self._promise.object = texts.paragraph(f"Keeps {preserves}.", small=True)
         self._honesty.object = texts.paragraph(texts.held_out(setup.scene), small=True)
 

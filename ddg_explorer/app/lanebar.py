@@ -10,13 +10,13 @@ import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
 from ddg_explorer.app.entrants import Shelf
-from ddg_explorer.app.state import LANES, TRUTH, AppState, Lane
+from ddg_explorer.app.state import LANES, AppState, Lane
 from ddg_explorer.app.store import Store
+from ddg_explorer.app.widgets import ICONS
 from ddg_explorer.models import MODELS
 
 CLOCKS = {"Lock step": True, "Free running": False}
 SHOWS = {"State": "state", "Difference": "difference"}
-PROMPT = "Add a lane"
 
 
 class LaneBar:
@@ -25,17 +25,16 @@ class LaneBar:
     def __init__(self, store: Store, shelf: Shelf, report: Callable[[str], None]) -> None:
         self._store, self._shelf, self._report = store, shelf, report
         self._showing = False
-        self.add = pmui.Select(
-            label=PROMPT,
-            options={},
-            value=None,
-            size="small",
+        self._offers: dict[str, Lane] = {}
+        self.add = pmui.MenuButton(
+            label="Add a lane",
+            icon=ICONS["add"],
+            items=[],
             variant="outlined",
-            width=220,
+            height=34,
             margin=0,
-            sx={"& .MuiSelect-select": {"fontSize": 14}},
+            on_click=self._add,
         )
-        self.add.param.watch(self._add, "value")
         self.clock = self._radio(CLOCKS, "lockstep", 230)
         self.what = self._radio(SHOWS, "show", 190)
         self.view = pn.FlexBox(
@@ -49,19 +48,21 @@ class LaneBar:
 
     def show(self, state: AppState, *, field: bool) -> None:
         """Set every widget; nothing is written back. `field`: whether the system has a grid."""
+        own = {name: Lane(model.key, source=name) for name, model in self._shelf.items().items()}
+        offers = own | {texts.model_title(key): Lane(key) for key in MODELS}
+        several = len(state.lanes) > 1
         self._showing = True
         try:
-            shipped = {texts.model_title(key): (key, "") for key in MODELS}
-            own = {name: (model.key, name) for name, model in self._shelf.items().items()}
-            self.add.param.update(
-                options={"": None, **own, **shipped},
-                value=None,
-                disabled=len(state.lanes) >= LANES,
-            )
-            several = len(state.lanes) > 1
+            if offers != self._offers:
+                self._offers = offers
+                self.add.items = [{"label": label} for label in offers]
+            self.add.disabled = len(state.lanes) >= LANES
             self.clock.param.update(value=state.view.lockstep, visible=several)
-            self.what.param.update(value=state.view.show, visible=several and field)
-            self.what.disabled = not state.view.lockstep
+            self.what.param.update(
+                value=state.view.show,
+                visible=several and field,
+                disabled=not state.view.lockstep,
+            )
         finally:
             self._showing = False
 
@@ -76,13 +77,9 @@ class LaneBar:
         if not self._showing and value is not None:
             self._store.change_view(**{field: value})
 
-    def _add(self, event: Any) -> None:
-        if self._showing or event.new is None:
-            return
-        key, source = event.new
-        lanes = self._store.state.lanes
-        assert key != TRUTH
+    def _add(self, item: Any) -> None:
+        label = item["label"] if isinstance(item, dict) else str(item)
         try:
-            self._store.put_lanes([*lanes, Lane(key, source=source)])
+            self._store.put_lanes([*self._store.state.lanes, self._offers[label]])
         except ValueError as problem:
             self._report(str(problem))

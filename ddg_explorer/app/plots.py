@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import panel as pn
-from bokeh.models import ColumnDataSource, CustomJSTickFormatter, FixedTicker, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, CustomJSTickFormatter, FixedTicker, Range1d
 from bokeh.plotting import figure
 
 from ddg_explorer.app.layout import card
@@ -274,6 +274,8 @@ def _figure(x_range: Range1d, y_range: Range1d, **options: Any) -> figure:
         output_backend="canvas",
         **options,
     )
+    fig.xaxis.ticker = BasicTicker(desired_num_ticks=4)
+    fig.xaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
     fig.xaxis.axis_line_alpha = fig.yaxis.axis_line_alpha = 0
     fig.axis.major_tick_line_alpha = fig.axis.minor_tick_line_alpha = 0
     return fig

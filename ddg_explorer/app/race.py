@@ -236,15 +236,18 @@ def _row(title: str, colour: str, outcome: Outcome | None, truth: bool) -> str:
 def _small(x: float) -> str:
     if math.isnan(x):
         return "–"
-    return f"{x:.1e}".replace("-", "−").replace("+", "") if x else "0"
+    if x == 0:
+        return "0"
+    digits, _, power = f"{x:.1e}".partition("e")
+    return f"{digits}e{int(power)}".replace("-", "−")
 
 
 _TABLE = """<style>
 table.lanes {{ width: 100%; border-collapse: collapse; font-size: 12px;
   font-variant-numeric: tabular-nums; }}
 table.lanes th {{ font-size: 11px; font-weight: 400; color: var(--ddg-muted, inherit);
-  text-align: right; padding: 0 0 4px 4px; }}
-table.lanes td {{ text-align: right; padding: 4px 0 4px 4px; white-space: nowrap;
+  text-align: right; padding: 0 0 4px 8px; }}
+table.lanes td {{ text-align: right; padding: 4px 0 4px 8px; white-space: nowrap;
   border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
 table.lanes th:first-child, table.lanes td:first-child {{ text-align: left; padding-left: 0; }}
 table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}

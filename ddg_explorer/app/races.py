@@ -24,6 +24,8 @@ class Race:
         A held-out initial state that shows something.
     models
         Keys of `MODELS` that race beside the true system.
+    integrator
+        That of the training data, for the true system.
     speed
         Steps per frame at first.
     """
@@ -31,6 +33,7 @@ class Race:
     preset: str
     seed: int
     models: tuple[str, ...]
+    integrator: str = "discrete_gradient"
     speed: int = 1
 
 
@@ -41,9 +44,9 @@ RACES: Mapping[str, Race] = {
     "kdv": Race("published", 4, _FIELD, speed=2),
     "cahn_hilliard": Race("published", 1, _FIELD, speed=2),
     "cahn_hilliard_2d": Race("published", 1, _FIELD),
-    "mass_spring": Race("published", 1, _ODE),
-    "pendulum": Race("published", 1, _ODE),
-    "two_body": Race("published", 1, _ODE, speed=2),
+    "mass_spring": Race("published", 1, _ODE, "collocation8"),
+    "pendulum": Race("published", 1, _ODE, "collocation8"),
+    "two_body": Race("published", 1, _ODE, "collocation8", speed=2),
 }
 """System → its race."""
 

@@ -150,8 +150,8 @@ class Stage:
         old, rollout = self.scene, self.rollout
         assert old is not None
         assert rollout is not None
-        scheme = (wanted.integrator, wanted.tol, lane.integrator)
-        if scheme != (old.integrator, old.tol, self._lane and self._lane.integrator):
+        scheme = (wanted.chosen_integrator, wanted.tol, lane.integrator)
+        if scheme != (old.chosen_integrator, old.tol, self._lane and self._lane.integrator):
             rollout.set_integrator(_scheme(wanted, lane, dynamics))
         if remade:
             rollout.set_dynamics(dynamics, truth=system)
@@ -179,7 +179,7 @@ class Stage:
 
 
 def _scheme_key(scene: Scene, lane: Lane, dynamics: Dynamics) -> str:
-    own = dynamics.integrators[0] if isinstance(dynamics, Model) else scene.integrator
+    own = dynamics.integrators[0] if isinstance(dynamics, Model) else scene.chosen_integrator
     return lane.integrator or own
 
 

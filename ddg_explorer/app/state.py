@@ -72,7 +72,7 @@ class Scene:
     choices: Mapping[str, str] = field(default_factory=dict)
     structure: str | None = None
     dt: float | None = None
-    integrator: str = "discrete_gradient"
+    integrator: str | None = None
     tol: float | None = None
     activation: str = "tanh"
 
@@ -84,7 +84,8 @@ class Scene:
         if self.operator is not None:
             _one_of("operator", self.operator, ("finite_difference", "spectral"))
         _one_of("dtype", self.dtype, DTYPES)
-        _one_of("integrator", self.integrator, INTEGRATORS)
+        if self.integrator is not None:
+            _one_of("integrator", self.integrator, INTEGRATORS)
         _within("n", self.n, POINTS)
         _within("seed", self.seed, SEEDS)
         _within("dt", self.dt, STEP_SIZES)
@@ -103,6 +104,12 @@ class Scene:
     def chosen_preset(self) -> str:
         """The preset's name."""
         return self.preset or first_preset(self.system)
+
+    @property
+    def chosen_integrator(self) -> str:
+        """The true system's scheme: in a race that of the training data."""
+        race = race_of(self.system, self.chosen_preset)
+        return self.integrator or (race.integrator if race else "discrete_gradient")
 
     @property
     def chosen_seed(self) -> int:

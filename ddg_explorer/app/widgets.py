@@ -16,6 +16,7 @@ _PATH = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="{}
 ICONS = {
     "play": _PATH.format("M8 5v14l11-7z"),
     "pause": _PATH.format("M6 5h4v14H6zM14 5h4v14h-4z"),
+    "add": _PATH.format("M19 13h-6v6h-2v-6H5v-2h6V5h2v6h6z"),
     "step": _PATH.format("M6 5v14l9-7zM16 5h3v14h-3z"),
     "reset": _PATH.format(
         "M12 5V1L7 6l5 5V7a6 6 0 1 1-6 6H4a8 8 0 1 0 8-8z",

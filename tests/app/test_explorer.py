@@ -73,7 +73,7 @@ def test_a_refused_change_returns_to_what_runs():
     explorer._on_outcomes([first_outcome(explorer)])
     explorer.store.change_scene(integrator="leapfrog")
     explorer._on_outcomes([first_outcome(explorer)])
-    assert explorer.store.state.scene.integrator == "discrete_gradient"
+    assert explorer.store.state.scene.chosen_integrator == "discrete_gradient"
     assert explorer.controls.integrator.value == "discrete_gradient"
     explorer.close()
 

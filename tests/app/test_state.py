@@ -80,6 +80,7 @@ def test_every_race_is_on_the_preset_of_its_training_data_and_on_a_held_out_stat
         rows = [row for row in SHIPPED if row.system == system and row.data != "pendulum_damped"]
         assert {row.recipe.preset for row in rows} == {race.preset}
         assert {row.model for row in rows} >= set(race.models)
+        assert {row.recipe.integrator for row in rows} == {race.integrator}
         assert race.seed != TRAIN_SEED
         scene = Scene(system)
         assert (scene.chosen_preset, scene.chosen_seed) == (race.preset, race.seed)

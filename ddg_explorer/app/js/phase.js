@@ -129,7 +129,7 @@ class PhaseView {
     const {points} = this;
     if (!points.length) return;
     const end = points[points.length - 1][0];
-    const span = SERIES * this.dt;
+    const span = Math.min(SERIES, Math.max(120, 1.25 * points.length)) * this.dt;
     const t0 = Math.max(0, end - span);
     area.setRange(t0, t0 + span, this.low, this.high);
     area.axes(ctx, palette, {xlabel: ""});
@@ -137,7 +137,7 @@ class PhaseView {
     let from = Math.max(0, points.length - SERIES - 2);
     area.clip(ctx, () => {
       spec.names.forEach((_, c) => {
-        const body = spec.names.length > 2 ? Math.floor(c / 2) : c;
+        const body = spec.names.length > 2 ? Math.floor(c / 2) : 0;
         ctx.strokeStyle = this.env.colours[body % this.env.colours.length];
         ctx.lineWidth = 1.75;
         ctx.setLineDash(dashes[(spec.names.length > 2 ? c % 2 : c) % dashes.length]);
@@ -168,7 +168,7 @@ class PhaseView {
     ctx.textBaseline = "middle";
     spec.names.forEach((name, c) => {
       const many = spec.names.length > 2;
-      ctx.strokeStyle = this.env.colours[(many ? Math.floor(c / 2) : c) % this.env.colours.length];
+      ctx.strokeStyle = this.env.colours[(many ? Math.floor(c / 2) : 0) % this.env.colours.length];
       ctx.lineWidth = 2;
       ctx.setLineDash(dashes[(many ? c % 2 : c) % dashes.length]);
       ctx.beginPath();
