@@ -180,6 +180,8 @@ class Simulation:
         if stage.picture.kind != "profile" or stage.remade or not stage.system.has_exact:
             return None
         assert stage.scene is not None
+        if stage.scene.start is not None:
+            return None
         return stage.system.exact(t, seed=stage.scene.chosen_seed)
 
     def _header(

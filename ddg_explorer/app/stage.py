@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+from torch import Tensor
+
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.measures import References
 from ddg_explorer.app.pictures import Picture, outgrown, picture, refreshed
@@ -21,7 +23,7 @@ from ddg_explorer.models.base import Model
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 from ddg_explorer.systems.builtin import PresetSystem
 
-RESTART = ("system", "preset", "n", "operator", "dtype", "seed", "choices")
+RESTART = ("system", "preset", "n", "operator", "dtype", "seed", "choices", "start")
 """Fields of a scene that change the state's shape or the initial state: time begins anew."""
 
 REMAKE = (*RESTART, "parameters", "structure", "activation")
@@ -119,11 +121,11 @@ class Stage:
     def _retire(self, wanted: Scene, system: PresetSystem, misfit: str) -> None:
         """Nobody runs in this scene."""
         self.rollout, self.misfit, self.system = None, misfit, system
-        self.picture = picture(system, system.initial(wanted.chosen_seed))
+        self.picture = picture(system, _initial(wanted, system))
         self.epoch += 1
 
     def _begin(self, wanted: Scene, lane: Lane, system: PresetSystem, dynamics: Dynamics) -> None:
-        u0 = system.initial(wanted.chosen_seed)
+        u0 = _initial(wanted, system)
         rollout = Rollout(
             dynamics,
             u0,
@@ -176,6 +178,18 @@ class Stage:
             self.system.explicit_limit() if lane.model == TRUTH else math.nan,
             restarted,
         )
+
+
+def _initial(scene: Scene, system: PresetSystem) -> Tensor:
+    """The initial state; ValueError for one of another shape."""
+    if scene.start is None:
+        return system.initial(scene.chosen_seed)
+    u = scene.start.state
+    if tuple(u.shape) != system.state_shape:
+        raise ValueError(
+            f"{scene.start.label}: has shape {tuple(u.shape)}, this scene needs {system.state_shape}"
+        )
+    return u.to(system.dtype).to(system.device)
 
 
 def _scheme_key(scene: Scene, lane: Lane, dynamics: Dynamics) -> str:

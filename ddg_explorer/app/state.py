@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from torch import Tensor
+
 from ddg_explorer.app.races import first_preset, race_of
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
@@ -49,11 +51,23 @@ def _within(name: str, value: float | None, bounds: tuple[float, float]) -> None
         raise ValueError(f"{name}={value:g}: must lie in [{low:g}, {high:g}]")
 
 
+@dataclass(frozen=True, eq=False)
+class Start:
+    """An initial state instead of the scene's own: drawn, or from a file; told apart by identity.
+
+    `state` has one state's shape, float64; `label` says where it comes from.
+    """
+
+    state: Tensor
+    label: str
+
+
 @dataclass(frozen=True)
 class Scene:
     """The physics: system, grid, initial state, structure operator, Δt and scheme.
 
-    `activation` is that of the shipped DGNets. Without a preset, a system opens with its race.
+    `activation` is that of the shipped DGNets. Without a preset, a system opens with its race. A
+    `start` is too large for a link, and stays out of the flat form.
 
     Raises
     ------
@@ -75,6 +89,7 @@ class Scene:
     integrator: str | None = None
     tol: float | None = None
     activation: str = "tanh"
+    start: Start | None = None
 
     def __post_init__(self) -> None:
         _one_of("system", self.system, SYSTEMS)
@@ -194,6 +209,8 @@ class AppState:
         base = Scene()
         for f in fields(Scene):
             value = getattr(self.scene, f.name)
+            if f.name == "start":
+                continue
             if f.name == "parameters":
                 flat |= {f"p.{k}": repr(float(v)) for k, v in sorted(value.items())}
             elif f.name == "choices":

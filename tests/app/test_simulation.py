@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import Lane, Scene
+from ddg_explorer.app.state import Lane, Scene, Start
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.app.wire import HEADER_BYTES
 from ddg_explorer.systems import SYSTEMS
@@ -171,6 +172,21 @@ def test_the_exact_solution_is_sent_while_it_holds():
     again = turn(simulation, replace(changed, seed=1), exact=True)
     u, exact = np.frombuffer(again.payload, "<f4", offset=8).reshape(2, -1)
     np.testing.assert_allclose(u, exact, atol=2e-3)
+
+
+def test_an_initial_state_of_ones_own_begins_time_anew_until_it_is_taken_back():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    u = torch.linspace(0, 1, 32, dtype=torch.float64)[None]
+    own = replace(KDV, start=Start(u, "drawn"))
+    outcome = turn(simulation, own, steps=0)
+    assert outcome.header.t == 0
+    torch.testing.assert_close(simulation.frame.u, u, rtol=0, atol=0)
+    assert turn(simulation, own, exact=True).header.extra == 0
+    wrong = replace(KDV, n=48, start=own.start)
+    assert "needs (1, 48)" in turn(simulation, wrong).error
+    back = turn(simulation, KDV, steps=0, exact=True)
+    assert back.header.extra == 1
 
 
 def test_a_phase_plane_grows_with_an_orbit_that_leaves_it():
