@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,10 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.own_data import read_dataset
-from ddg_explorer.simulation import simulate
+from ddg_explorer.recording import Recording
+from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems import SYSTEMS, PresetSystem
+from ddg_explorer.trajectory import Trajectory
 
 CACHE_VERSION = 1
 """Raised when the same recipe no longer gives the same numbers."""
@@ -159,6 +161,22 @@ def make_dataset(
         For an unknown name, numbers out of range, a true trajectory that does not converge, or a
         cache folder that cannot be written to.
     """
+    sizes: dict[str, Any] = {"trajectories": trajectories, "steps": steps}
+    for made in advance_dataset(recipe, seed=seed, cache=cache, **sizes):
+        if isinstance(made, Dataset):
+            return made
+    raise AssertionError("making a data set ends with it")
+
+
+def advance_dataset(
+    recipe: str | DataRecipe,
+    *,
+    seed: int = TRAIN_SEED,
+    trajectories: int | None = None,
+    steps: int | None = None,
+    cache: bool | str | Path = True,
+) -> Iterator[float | Dataset]:
+    """As `make_dataset`: yields the fraction that is done after every step, and the data last."""
     recipe = resolve_recipe(recipe)
     if trajectories is not None:
         recipe = replace(recipe, trajectories=trajectories)
@@ -167,10 +185,11 @@ def make_dataset(
     path = _cache_path(recipe, seed, cache)
     data = None if path is None else _cached(path)
     if data is None:
-        data = _observe(recipe, seed)
+        run = yield from _trajectories(recipe, seed)
+        data = _observed(recipe, seed, run)
         if path is not None:
             _keep(data, path)
-    return data
+    yield data
 
 
 def make_test(
@@ -209,17 +228,20 @@ def published_energy(recipe: str | DataRecipe, u: Tensor) -> Tensor:
     return u.square().sum(-1) if system.name == "pendulum" else system.energy(u)
 
 
-def _observe(recipe: DataRecipe, seed: int) -> Dataset:
+def _trajectories(recipe: DataRecipe, seed: int) -> Generator[float, None, Trajectory]:
     system = recipe.make_system()
-    run = simulate(
-        system,
-        system.initial(seed, recipe.trajectories),
-        dt=recipe.dt,
-        steps=recipe.steps,
-        integrator=recipe.integrator,
-    )
+    start = system.initial(seed, recipe.trajectories)
+    recording = Recording(Rollout(system, start, recipe.dt, recipe.integrator), recipe.steps)
+    with recording:
+        for frame in recording:
+            yield frame.step / recipe.steps
+        return recording.finish()
+
+
+def _observed(recipe: DataRecipe, seed: int, run: Trajectory) -> Dataset:
     if run.reason:
         raise ValueError(f"data={recipe.system!r}: the true trajectory failed: {run.reason}")
+    system = recipe.make_system()
     states = run.u.transpose(0, 1).contiguous()
     if recipe.noise:
         # far from all seeds of initial states

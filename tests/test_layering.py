@@ -26,8 +26,8 @@ ROOMS = (
     {"integrators"},
     {"frames", "rollout", "trajectory", "recording", "simulation"},
     {
-        *("data", "tables", "own_data", "recipes", "training", "diagnostics", "evaluation"),
-        *("budgets", "fitting", "learned_structure", "compare", "weights", "paper"),
+        *("data", "tables", "own_data", "recipes", "sources", "training", "diagnostics"),
+        *("evaluation", "budgets", "fitting", "learned_structure", "compare", "weights", "paper"),
     },
     {"cli", "commands", "app"},
 )

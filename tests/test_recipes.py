@@ -137,7 +137,7 @@ def test_cache_keeps_and_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("made again")
 
-    monkeypatch.setattr(recipes, "simulate", forbidden)
+    monkeypatch.setattr(recipes, "Rollout", forbidden)
     again = make_dataset(recipe, cache=folder)
     assert again.digest() == first.digest()
     assert (again.context, again.recipe) == (first.context, first.recipe)

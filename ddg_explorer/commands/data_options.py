@@ -11,19 +11,8 @@ from ddg_explorer.commands.options import add_preset_options, system_options
 from ddg_explorer.data import Dataset
 from ddg_explorer.own_data import READERS, read_dataset
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, make_dataset
+from ddg_explorer.sources import recipe_for
 from ddg_explorer.systems import SYSTEMS
-
-BY_SYSTEM = {
-    "kdv": "kdv",
-    "cahn_hilliard": "ch",
-    "cahn_hilliard_2d": "ch2d",
-    "mass_spring": "spring",
-    "pendulum": "pendulum",
-    "two_body": "two-body",
-}
-"""The data recipe of a system that is given by its name only: the published one."""
-TRAJECTORIES, STEPS, TESTS = 20, 200, 5
-"""Size of a data set of any other system, preset or parameters, and of its test."""
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -45,15 +34,7 @@ def data_recipe(args: argparse.Namespace, key: str | None = None) -> DataRecipe:
         return recipe if args.dt is None else replace(recipe, dt=args.dt)
     if args.system is None:
         raise ValueError("system=None: give --system, or --data")
-    options = system_options(args)
-    if options.keys() <= {"dt"} and args.preset is None and args.system in BY_SYSTEM:
-        return data_recipe(args, BY_SYSTEM[args.system])
-    dt = options.pop("dt", None)
-    system = SYSTEMS[args.system](args.preset, dt=dt, **options)
-    test = {"trajectories": TESTS}
-    return DataRecipe(
-        args.system, str(system.preset), system.dt, STEPS, TRAJECTORIES, options=options, test=test
-    )
+    return recipe_for(args.system, args.preset, **system_options(args))
 
 
 def training_data(args: argparse.Namespace) -> tuple[Dataset, DataRecipe | None]:

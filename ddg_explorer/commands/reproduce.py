@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("experiments", nargs="*", metavar="EXPERIMENT", help=f"{', '.join(PUBLISHED)} (all)")
     add("--seeds", type=int, default=1, metavar="N", help="training runs of each row (1)")
-    add("--budget", default="ours", metavar="B,…", help=f"{' or '.join(BUDGETS)}, or both (ours)")
+    add("--budget", default="ours", metavar="B,…", help=f"some of {', '.join(BUDGETS)} (ours)")
     add("--models", metavar="A,B,…", help="models, or model/train for one training scheme (all)")
     add("--tests", default="test", metavar="T,…", help=f"test sets: {', '.join(TESTS)} (test)")
     add("--steps", type=int, metavar="K", help="optimiser steps instead of the budget's")

@@ -19,6 +19,8 @@ from ddg_explorer.training.scaling import (
 )
 
 SAMPLE_SITES = 150_000
+VALIDATION_SITES = 30_000
+"""Fewer for the loss on held-out data, which is taken a hundred times a run."""
 
 
 @torch.no_grad()
@@ -55,7 +57,7 @@ def relative_loss(model: Model, data: Dataset, unit: float) -> float:
     """The loss on some of the pairs, evenly spread over the data."""
     weight = next(model.parameters())
     u, v = data.pairs()
-    every = max(1, len(u) // _pairs(data, SAMPLE_SITES))
+    every = max(1, len(u) // _pairs(data, VALIDATION_SITES))
 
     def prepared(x: Tensor) -> Tensor:
         return x[::every].to(weight.device, weight.dtype)

@@ -1,0 +1,153 @@
+"""What the form offers: names for people, and the values a choice fills in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ddg_explorer.app.training.specification import DataSpec
+from ddg_explorer.budgets import (
+    FIRST_ORDER,
+    QUICK_FIRST_ORDER_STEPS,
+    QUICK_TRAJECTORIES,
+    Budget,
+    budget,
+)
+from ddg_explorer.models import MODELS
+from ddg_explorer.models.recipe import WITHOUT_STRUCTURE
+from ddg_explorer.recipes import DataRecipe
+from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.training.defaults import DEFAULT_STEPS
+
+SOURCES = {"Published data": "recipe", "Current system": "system", "Own file": "file"}
+RECIPES = {
+    "Korteweg–de Vries": "kdv",
+    "Korteweg–de Vries (textbook signs)": "kdv_textbook",
+    "Cahn–Hilliard (1-D)": "ch",
+    "Cahn–Hilliard (2-D)": "ch2d",
+    "Mass–spring": "spring",
+    "Pendulum": "pendulum",
+    "Pendulum with friction": "pendulum_damped",
+    "Two bodies": "two-body",
+}
+BUDGETS = {
+    "Quick: in front of a class": "quick",
+    "Full: best accuracy": "ours",
+    "As published (Adam, slow)": "published",
+}
+OPTIMISERS = {
+    "Best for the model": "",
+    "Levenberg–Marquardt": "lm",
+    "Adam": "adam",
+}
+SCHEDULES = {"Constant rate": "constant", "Cosine decay": "cosine"}
+FIXED: Mapping[str, Mapping[str, str]] = {
+    "field": {"Fixed: ∂x": "d_dx", "Fixed: Laplacian": "laplacian", "Fixed: −1": "minus_identity"},
+    "ode": {"Fixed: symplectic": "symplectic"},
+}
+LEARNED: Mapping[str, Mapping[str, str]] = {
+    "field": {
+        "Learned: free kernel": "learned_kernel",
+        "Learned: skew kernel": "learned_skew_kernel",
+        "Learned: dissipative kernel": "learned_dissipative_kernel",
+    },
+    "ode": {
+        "Learned: free matrix": "learned_matrix",
+        "Learned: skew matrix": "learned_skew_matrix",
+        "Learned: dissipative matrix": "learned_dissipative_matrix",
+        "Learned: friction": "learned_friction",
+    },
+}
+QUICK_COUNT = 30
+HIDDEN = (1, 1000)
+
+
+def model_titles() -> dict[str, str]:
+    """Title → key of every kind of model, DGNet first."""
+    keys = sorted(MODELS, key=lambda key: key != "dgnet")
+    return {MODELS[key].title: key for key in keys}
+
+
+def structures(model: str, where: str, *, known: bool) -> dict[str, str]:
+    """Label → kind of G for states on a "field" or of an "ode"; "" for the system's own.
+
+    `known` tells whether the data have a G of their own; a file of plain numbers has none.
+    """
+    if model in WITHOUT_STRUCTURE:
+        return {"None: this model has no G": ""}
+    if model in ("hnn", "srnn"):
+        return {"Fixed: symplectic": ""}
+    own = {"Fixed: the system's own": ""} if known else FIXED[where]
+    return {**own, **LEARNED[where]}
+
+
+def chosen_budget(
+    name: str, system: str, model: str, optimizer: str, steps: int | None, adam: Mapping[str, Any]
+) -> Budget:
+    """The budget of that name with the form's optimiser, steps, and settings of Adam."""
+    found = budget(name, system, model)
+    if optimizer == "adam":
+        # whitened inputs for small networks, as they are for the published ones
+        own = found.training if name == "published" else {**FIRST_ORDER}
+        return replace(found, training={**own, **adam}, otherwise=None).with_steps(steps)
+    return found.with_optimizer(optimizer or None).with_steps(steps)
+
+
+def default_steps(name: str, system: str, model: str, optimizer: str, noisy: bool) -> int:
+    """The number of steps that the form starts with."""
+    if optimizer == "adam" and name != "published":
+        return QUICK_FIRST_ORDER_STEPS if name == "quick" else FIRST_ORDER["steps"]
+    found = budget(name, system, model).with_optimizer(optimizer or None).training
+    if "steps" in found:
+        return found["steps"]
+    ode = system in SYSTEMS and SYSTEMS[system].ndim == 0
+    return DEFAULT_STEPS["states" if noisy and ode else "lm"]
+
+
+def default_trajectories(name: str, recipe: DataRecipe) -> int:
+    """The number of trajectories that the form starts with."""
+    if name != "quick":
+        return recipe.trajectories
+    return min(recipe.trajectories, QUICK_TRAJECTORIES.get(recipe.system, QUICK_COUNT))
+
+
+def scene_data(
+    system: str,
+    *,
+    preset: str | None = None,
+    n: int | None = None,
+    operator: str | None = None,
+    structure: str | None = None,
+    dt: float | None = None,
+    parameters: Mapping[str, float] | None = None,
+    choices: Mapping[str, str] | None = None,
+) -> DataSpec:
+    """Data of a scene: its system, preset, grid, G, physics and Δt."""
+    options: dict[str, Any] = {**(parameters or {}), **(choices or {})}
+    given = {"n": n, "operator": operator, "structure": structure}
+    options |= {name: value for name, value in given.items() if value is not None}
+    return DataSpec(system=system, preset=preset, options=options, dt=dt)
+
+
+def describe(recipe: DataRecipe, trajectories: int | None = None) -> str:
+    """One line on what the trajectories are."""
+    system = recipe.make_system()
+    where = ""
+    if system.grid is not None:
+        where = f", {' × '.join(map(str, system.grid.shape))} points"
+    noise = f", noise {recipe.noise:g}" if recipe.noise else ""
+    changed = ", ".join(f"{name} {value}" for name, value in recipe.options.items() if name != "n")
+    title = system.presets[str(system.preset)].title
+    return (
+        f"{system.title}, {title[:1].lower() + title[1:]}{where}"
+        f"{', ' + changed if changed else ''}: Δt = {recipe.dt:.4g}, up to t = "
+        f"{recipe.dt * recipe.steps:.4g}{noise}. Every tenth trajectory is held out."
+    )
+
+
+def run_name(model: str, system: str, number: int) -> str:
+    """What a person reads: "DGNet, Korteweg–de Vries, no. 3"."""
+    title = SYSTEMS[system].title if system in SYSTEMS else system or "own data"
+    return f"{re.sub(r' [(].*', '', MODELS[model].title)} · {title} · {number}"

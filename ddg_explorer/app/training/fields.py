@@ -1,0 +1,35 @@
+"""Number fields in the form's style."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+_STYLE: dict[str, Any] = {
+    "size": "small",
+    "variant": "outlined",
+    "margin": (6, 0),
+    "sizing_mode": "stretch_width",
+    "sx": {"& .MuiInputBase-input": {"fontSize": 14}},
+}
+
+
+def whole(label: str, value: int, bounds: tuple[int, int]) -> pmui.IntInput:
+    """A whole number within bounds."""
+    return pmui.IntInput(label=label, value=value, start=bounds[0], end=bounds[1], **_STYLE)
+
+
+def number(label: str, value: float | None, bounds: tuple[float, float]) -> pmui.FloatInput:
+    """A real number within bounds; None: left open."""
+    return pmui.FloatInput(
+        label=label, value=value, start=bounds[0], end=bounds[1], step=0.1, **_STYLE
+    )
+
+
+def pair(*widgets: Any) -> pn.FlexBox:
+    """Widgets side by side, where there is room."""
+    for widget in widgets:
+        widget.styles = {"flex": "1 1 130px", "min-width": "0"}
+    return pn.FlexBox(*widgets, sizing_mode="stretch_width", gap="0 12px")

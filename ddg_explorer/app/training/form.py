@@ -1,0 +1,105 @@
+"""The form of a training job: data, model, training. A choice fills in the numbers it implies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+from ddg_explorer.app.layout import section
+from ddg_explorer.app.training import choices
+from ddg_explorer.app.training.fields import number, pair, whole
+from ddg_explorer.app.training.source import DataSource
+from ddg_explorer.app.training.specification import STEPS, DataSpec, JobSpec
+from ddg_explorer.app.widgets import Choice
+from ddg_explorer.discrete import ACTIVATIONS
+from ddg_explorer.models.recipe import NUMBERS
+
+
+class TrainForm:
+    """Widgets of one job; `spec` is what they say."""
+
+    def __init__(self) -> None:
+        self.source = DataSource(self._renew)
+        self.model = Choice("Model", choices.model_titles(), lambda _: self._renew())
+        names = {name.replace("_", " "): name for name in ACTIVATIONS}
+        self.activation = Choice("Activation", names, lambda _: None)
+        self.structure = Choice("Structure operator G", {"": ""}, lambda _: None)
+        self.hidden = whole("Width", 16, choices.HIDDEN)
+        self.budget = Choice("Budget", choices.BUDGETS, lambda _: self._renew())
+        self.optimizer = Choice("Optimiser", choices.OPTIMISERS, lambda _: self._renew())
+        self.steps = whole("Steps", 60, STEPS)
+        self.seed = whole("Seed", 0, (0, min(NUMBERS["seed"][1], 2**32 - 1)))
+        self.schedule = Choice("Schedule", choices.SCHEDULES, lambda _: None)
+        self.lr = number("Learning rate", 3e-3, (1e-6, 1.0))
+        self._adam = pair(self.schedule.widget, self.lr)
+        self.panel = pn.Column(
+            section("Data", self.source.panel),
+            section(
+                "Model",
+                self.model.widget,
+                self.structure.widget,
+                pair(self.activation.widget, self.hidden),
+            ),
+            section(
+                "Training",
+                self.budget.widget,
+                self.optimizer.widget,
+                self._adam,
+                pair(self.steps, self.seed),
+            ),
+            sizing_mode="stretch_width",
+        )
+        self._renew()
+
+    def prepare(self, scene: DataSpec | None = None, model: str | None = None) -> None:
+        """Fill in a scene and a model; what is not given stays."""
+        if model is not None:
+            self.model.show(model)
+        if scene is not None:
+            self.source.take_scene(scene)
+        self._renew()
+
+    def spec(self, number: int = 1) -> JobSpec:
+        """The job that the form describes, named as run `number`.
+
+        Raises
+        ------
+        ValueError
+            One line for what is missing or cannot be.
+        """
+        for name, widget in (("width", self.hidden), ("steps", self.steps), ("seed", self.seed)):
+            if widget.value is None:
+                raise ValueError(f"{name}: needs a number")
+        model, optimizer = self.model.value, self.optimizer.value
+        adam: dict[str, Any] = {"schedule": self.schedule.value, "lr": self.lr.value}
+        system = self.source.system
+        budget = choices.chosen_budget(
+            self.budget.value, system, model, optimizer, self.steps.value, adam
+        )
+        network: dict[str, Any] = {
+            "activation": self.activation.value,
+            "hidden": self.hidden.value,
+        }
+        if self.structure.value:
+            network["structure"] = {"kind": self.structure.value}
+        name = choices.run_name(model, system, number)
+        return JobSpec(self.source.spec(), model, budget, network, self.seed.value, name)
+
+    def close(self) -> None:
+        self.source.close()
+
+    def _renew(self) -> None:
+        """Fill in what follows from system, model, budget and optimiser."""
+        source, model = self.source, self.model.value
+        name, system = self.budget.value, source.system
+        kinds = choices.structures(model, source.where, known=source.has_structure)
+        kept = self.structure.value if self.structure.value in kinds.values() else None
+        value = next(iter(kinds.values())) if kept is None else kept
+        self.structure.show(value, options=kinds, disabled=len(kinds) == 1)
+        source.fill(name)
+        optimizer = self.optimizer.value
+        found = choices.budget(name, system, model)
+        self.hidden.value = found.network.get("hidden", 200)
+        self.steps.value = choices.default_steps(name, system, model, optimizer, source.noisy)
+        self._adam.visible = optimizer == "adam"

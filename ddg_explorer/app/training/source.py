@@ -1,0 +1,209 @@
+"""The form's part on data: a published set, the current system, or a file of one's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from ddg_explorer.app import texts
+from ddg_explorer.app.training import choices
+from ddg_explorer.app.training.fields import number, pair, whole
+from ddg_explorer.app.training.specification import SIZES, DataSpec
+from ddg_explorer.app.widgets import Choice
+from ddg_explorer.own_data import TABLES, read_dataset
+from ddg_explorer.recipes import DataRecipe
+
+SUFFIXES = (".npz", ".nc", *TABLES)
+LARGEST = 100 * 2**20
+"""Bytes of a file that is uploaded."""
+
+
+class DataSource:
+    """Widgets that name the data of a job.
+
+    Parameters
+    ----------
+    on_change
+        Called when another system, or another kind of source, is chosen.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._scene = choices.scene_data("kdv")
+        self._folder = TemporaryDirectory(prefix="ddg-explorer-data-", ignore_cleanup_errors=True)
+        self._path: Path | None = None
+        self._context: dict[str, Any] = {}
+        self._axes = 0
+        self.kind = Choice("Data", choices.SOURCES, lambda _: self._changed())
+        self.recipe = Choice("Published set", choices.RECIPES, lambda _: self._changed())
+        self.trajectories = whole("Trajectories", 30, SIZES["trajectories"])
+        self.frames = whole("Steps of each", 200, SIZES["frames"])
+        self.noise = number("Noise, % of RMS", 0.0, (0.0, 100.0))
+        self.data_seed = whole("Seed of the data", 0, SIZES["data_seed"])
+        self.file = pmui.FileInput(
+            label="Choose a file",
+            accept=",".join(SUFFIXES),
+            max_file_size=LARGEST,
+            multiple=False,
+            variant="outlined",
+            size="small",
+            margin=(6, 0),
+            sizing_mode="stretch_width",
+        )
+        self.file_dt = number("Δt, if not in it", None, (0.0, 1e6))
+        self.file_length = number("Length, of a field", None, (0.0, 1e9))
+        self._about = pn.pane.HTML("", margin=(2, 0, 4, 0), sizing_mode="stretch_width")
+        self._sizes = pair(self.trajectories, self.frames)
+        self._more = pair(self.noise, self.data_seed)
+        self._own = pn.Column(
+            self.file, pair(self.file_dt, self.file_length), sizing_mode="stretch_width"
+        )
+        self.panel = pn.Column(
+            self.kind.widget,
+            self.recipe.widget,
+            self._own,
+            self._about,
+            self._sizes,
+            self._more,
+            sizing_mode="stretch_width",
+        )
+        self.file.param.watch(lambda _: self._uploaded(), "value")
+        for widget in (self.file_dt, self.file_length):
+            widget.param.watch(lambda _: self._look(), "value")
+        self._show()
+
+    @property
+    def system(self) -> str:
+        """Key of the system, "" where a file does not name it."""
+        recipe = self._resolved()
+        return str(self._context.get("system", "")) if recipe is None else recipe.system
+
+    @property
+    def where(self) -> str:
+        """ "field" or "ode"."""
+        recipe = self._resolved()
+        axes = self._axes if recipe is None else recipe.make_system().ndim
+        return "field" if axes else "ode"
+
+    @property
+    def has_structure(self) -> bool:
+        """Whether the data come with a G."""
+        return self.kind.value != "file" or "structure" in self._context
+
+    @property
+    def noisy(self) -> bool:
+        recipe = self._resolved()
+        return bool(self.noise.value or (recipe is not None and recipe.noise))
+
+    def spec(self) -> DataSpec:
+        """What is chosen.
+
+        Raises
+        ------
+        ValueError
+            Where no file has been chosen, or a number is missing.
+        """
+        noise, seed = (self.noise.value or 0.0) / 100, self.data_seed.value or 0
+        if self.kind.value == "file":
+            if self._path is None:
+                raise ValueError("file: choose one first")
+            return DataSpec(
+                file=str(self._path),
+                file_dt=self.file_dt.value or None,
+                file_length=self.file_length.value or None,
+                noise=noise,
+                data_seed=seed,
+            )
+        base = DataSpec(recipe=self.recipe.value) if self.kind.value == "recipe" else self._scene
+        return replace(
+            base,
+            trajectories=self.trajectories.value,
+            frames=self.frames.value,
+            noise=noise,
+            data_seed=seed,
+        )
+
+    def take_scene(self, scene: DataSpec) -> None:
+        """Make a scene the current system, and choose it."""
+        self._scene = scene
+        self.kind.show("system")
+        self._changed()
+
+    def fill(self, budget: str) -> None:
+        """The numbers that go with a budget."""
+        recipe = self._resolved()
+        if recipe is not None:
+            self.trajectories.value = choices.default_trajectories(budget, recipe)
+            self.frames.value = recipe.steps
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+    def _resolved(self) -> DataRecipe | None:
+        """The recipe without this form's numbers; None for a file."""
+        if self.kind.value == "file":
+            return None
+        base = DataSpec(recipe=self.recipe.value) if self.kind.value == "recipe" else self._scene
+        return base.resolved()
+
+    def _changed(self) -> None:
+        self._show()
+        self._on_change()
+
+    def _show(self) -> None:
+        kind = self.kind.value
+        self.recipe.widget.visible = kind == "recipe"
+        self._own.visible = kind == "file"
+        self._sizes.visible = kind != "file"
+        recipe = self._resolved()
+        if recipe is not None:
+            self._say(choices.describe(recipe))
+        elif self._path is None:
+            self._say(
+                "Trajectories as .npz, .nc or a table: one row a time, one column a component."
+            )
+
+    def _say(self, line: str) -> None:
+        self._about.object = texts.paragraph(line, small=True)
+
+    def _uploaded(self) -> None:
+        if not self.file.value:
+            return
+        suffix = Path(str(self.file.filename)).suffix
+        self._path = Path(self._folder.name) / f"upload{suffix}"
+        self._path.write_bytes(self.file.value)
+        self._look()
+
+    def _look(self) -> None:
+        if self._path is not None:
+            pn.state.execute(self.look)
+
+    async def look(self) -> None:
+        """Read the file in a thread, and say in one line what it holds or what is wrong with it."""
+        assert self._path is not None
+        self._context, self._axes = {}, 0
+        try:
+            data = await asyncio.to_thread(
+                read_dataset,
+                self._path,
+                dt=self.file_dt.value or None,
+                length=self.file_length.value or None,
+            )
+        except ValueError as problem:
+            self._say(str(problem).replace(str(self._path), str(self.file.filename)))
+        else:
+            self._context = dict(data.context)
+            self._axes = 0 if data.grid is None else data.grid.ndim
+            shape = " × ".join(map(str, data.state_shape))
+            self._say(
+                f"{self.file.filename}: {data.trajectories} trajectories of {data.frames - 1} "
+                f"steps, states of {shape} numbers, Δt = {data.dt:.4g}."
+            )
+        self._on_change()

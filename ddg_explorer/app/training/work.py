@@ -1,0 +1,91 @@
+"""What a training worker does: data, model, training, previews; a generator of plain events.
+
+    {"event": "data", "done": fraction}
+    {"event": "progress", "step", "steps", "loss", "validation_loss", "elapsed", "eta"}
+    {"event": "preview", …}                    see `preview`
+    {"event": "done", "checkpoint": path, "card": …}
+    {"event": "refused", "line": …}            a run that cannot be, or diverged
+
+The same specification, folder and seed give the same weights, also where the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+from ddg_explorer.app.training.preview import LAST_SECONDS, SECONDS, Preview
+from ddg_explorer.app.training.specification import JobSpec
+from ddg_explorer.data import Dataset
+from ddg_explorer.fitting import Fit
+from ddg_explorer.own_data import read_dataset
+from ddg_explorer.recipes import advance_dataset
+
+Event = dict[str, Any]
+RUN, MODEL = "run.safetensors", "model.safetensors"
+"""The snapshot to resume from, and the finished model, in the job's folder."""
+PREVIEW_SHARE = 9.0
+"""CPU seconds of training for one of previews, at least."""
+PREVIEW_PERIOD = 1.5
+"""CPU seconds between previews, at least."""
+DATA_PERIOD = 0.2
+
+
+def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
+    """Run one job; ValueError with one line for what cannot be trained."""
+    data = yield from _data(spec, folder)
+    fit = Fit(
+        spec.model,
+        data,
+        spec.budget,
+        seed=spec.seed,
+        checkpoint=folder / RUN,
+        **spec.network,
+    )
+    preview = Preview.of(spec.data.resolved(), fit)
+    next_at = time.process_time() + PREVIEW_PERIOD
+    for progress in fit:
+        yield {
+            "event": "progress",
+            "step": progress.step,
+            "steps": progress.steps,
+            "loss": progress.loss,
+            "validation_loss": progress.validation_loss,
+            "elapsed": progress.elapsed,
+            "eta": progress.eta,
+        }
+        if progress.reason:
+            yield {"event": "refused", "line": progress.reason}
+            return
+        begin = time.process_time()
+        if progress.done or begin >= next_at:
+            seconds = LAST_SECONDS if progress.done else SECONDS
+            seen = preview.of_model(fit.model, seconds)
+            yield {"event": "preview", "step": progress.step, **seen}
+            now = time.process_time()
+            next_at = now + max(PREVIEW_PERIOD, PREVIEW_SHARE * (now - begin))
+    card = fit.card("Train tab of the explorer", name=spec.name)
+    path = fit.model.save(folder / MODEL, card)
+    yield {"event": "done", "checkpoint": str(path), "card": card}
+
+
+def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
+    """Read or make the trajectories; those of a scene are kept in the job's folder."""
+    source, recipe = spec.data, spec.data.resolved()
+    yield {"event": "data", "done": 0.0}
+    if recipe is None:
+        assert source.file is not None
+        data = read_dataset(source.file, dt=source.file_dt, length=source.file_length)
+    else:
+        cache = True if source.recipe is not None else folder
+        made, told = None, time.process_time()
+        for made in advance_dataset(recipe, seed=source.data_seed, cache=cache):
+            if isinstance(made, float) and time.process_time() - told >= DATA_PERIOD:
+                told = time.process_time()
+                yield {"event": "data", "done": made}
+        assert isinstance(made, Dataset)
+        data = made
+    yield {"event": "data", "done": 1.0}
+    return data.with_noise(source.noise, source.data_seed) if source.noise else data
