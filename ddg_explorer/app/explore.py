@@ -38,7 +38,7 @@ class ExplorePage:
             card(bars),
             race.view,
             sizing_mode="stretch_width",
-            styles={"padding": "16px", "gap": "16px"},
+            styles={"gap": "16px"},
         )
 
     def restyle(self, dark: bool) -> None:

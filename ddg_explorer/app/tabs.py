@@ -41,7 +41,9 @@ class Tabs:
         self._makers, self._on_open = dict(makers), on_open
         self._pages: dict[str, Page] = {}
         self._frames = {
-            key: pn.Column(sizing_mode="stretch_width", visible=False, margin=0)
+            key: pn.Column(
+                sizing_mode="stretch_width", visible=False, margin=0, styles={"padding": "16px"}
+            )
             for key in self._makers
         }
         self._row = pmui.Tabs(
