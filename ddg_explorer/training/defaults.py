@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
+from ddg_explorer.models.networks import EnergyNetwork
+from ddg_explorer.training.compiled import compiler
+from ddg_explorer.training.ends import dense_layers
+from ddg_explorer.training.fused import fuses
 
 OPTIMISERS = ("lm", "adam")
 NOISE = ("none", "smooth", "states")
 DEFAULT_STEPS = {"lm": 500, "states": 60, "adam": 10_000}
 SMALL = 1500
 """Weights up to which second-order training is the default."""
+
+WIDE, LONG = 64, 1000
+"""Hidden units and steps from which compiling pays: it takes about half a minute."""
+
+
+def default_compile(model: Model, optimizer: str, steps: int) -> bool:
+    """Whether a first-order run compiles its loss: long ones of wide tanh networks on a CPU.
+
+    Only where there is a compiler, and in the main thread: compiling is not made for several.
+    """
+    alone = threading.current_thread() is threading.main_thread()
+    if optimizer == "lm" or steps < LONG or not alone or not fuses(model):
+        return False
+    assert isinstance(model.network, EnergyNetwork)
+    part = model.network.density
+    weight = dense_layers(part)[0].weight
+    wide = len(weight) >= WIDE and not weight.is_cuda
+    return wide and part.activation == "tanh" and compiler() is not None
 
 
 def default_optimizer(model: Model) -> str:

@@ -59,6 +59,7 @@ class Adam:
         weight_decay: float = 0.0,
         schedule: str = "constant",
         unroll: int = 1,
+        compiled: bool = False,
     ) -> None:
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule={schedule!r}: use one of {', '.join(SCHEDULES)}")
@@ -71,7 +72,9 @@ class Adam:
         weight = next(model.parameters())
         # pairs are windows of two frames
         self.frames = windows(data, unroll).to(weight.device, weight.dtype)
-        self.fused = FusedLoss(model, data.dt) if unroll == 1 and fuses(model) else None
+        self.fused = None
+        if unroll == 1 and fuses(model):
+            self.fused = FusedLoss(model, data.dt, compiled=compiled)
         self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
 
     def advance(self, step: int) -> float:

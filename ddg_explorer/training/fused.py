@@ -11,7 +11,7 @@ equals the automatic gradient to rounding.
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -19,10 +19,12 @@ from torch import Tensor
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.networks import EnergyNetwork, Perceptron
+from ddg_explorer.training.compiled import CompiledLayers, Weights
 from ddg_explorer.training.ends import dense_layers, layer_ends
 
-CHUNK_SITES = 1250
-"""Sites a chunk, at 200 hidden units: a dozen arrays of that size fit into a few MiB."""
+CHUNK_SITES = {False: 250, True: 500}
+"""Sites a chunk, at 200 hidden units, of the uncompiled pass and of the compiled one: what the two
+keep of a chunk fits into a cache."""
 
 
 def fuses(model: Model) -> TypeGuard[EnergyModel]:
@@ -30,6 +32,14 @@ def fuses(model: Model) -> TypeGuard[EnergyModel]:
     if not isinstance(model, DGNet) or not isinstance(model.network, EnergyNetwork):
         return False
     return len(model.network.density.layers) == 3
+
+
+class Layers(Protocol):
+    """What a chunk asks of its two hidden layers."""
+
+    @property
+    def s(self) -> Tensor: ...
+    def gradients(self, c: Tensor) -> list[Tensor]: ...
 
 
 class FusedLoss:
@@ -41,9 +51,11 @@ class FusedLoss:
         One that `fuses`; its weights are read at every call.
     dt
         Δt of the data.
+    compiled
+        Compile the hidden layers of a tanh network (`compiled`); equal to rounding.
     """
 
-    def __init__(self, model: EnergyModel, dt: float) -> None:
+    def __init__(self, model: EnergyModel, dt: float, *, compiled: bool = False) -> None:
         assert isinstance(model.network, EnergyNetwork)
         self.model, self.dt = model, dt
         self.part: Perceptron = model.network.density
@@ -52,8 +64,10 @@ class FusedLoss:
         self.learned = [] if operator is None else list(operator.parameters())
         sites = 1 if model.grid is None else model.grid.size
         weight = dense_layers(self.part)[0].weight
+        self.compiled = CompiledLayers() if compiled else None
+        chunk = CHUNK_SITES[compiled]
         # a GPU has no such cache, and wants few large operations
-        self.count = 10**9 if weight.is_cuda else max(1, CHUNK_SITES * 200 // (len(weight) * sites))
+        self.count = 10**9 if weight.is_cuda else max(1, chunk * 200 // (len(weight) * sites))
 
     @torch.no_grad()
     def backward(self, v: Tensor, u: Tensor) -> Tensor:
@@ -68,42 +82,39 @@ class FusedLoss:
 
     def _chunk(self, v: Tensor, u: Tensor, factor: float) -> Tensor:
         one, two, three = dense_layers(self.part)
+        stencils = self.gather(torch.cat([u, v]))
+        both = ((stencils - self.part.mean) @ self.part.whiten).flatten(0, -2)
         w = three.weight[0] * self.part.scale
-        x = (self.gather(u) - self.part.mean) @ self.part.whiten
-        xi = (self.gather(v) - self.part.mean) @ self.part.whiten
-        shape = x.shape
-        x, xi = x.flatten(0, -2), xi.flatten(0, -2)
-        first = layer_ends(self.part.activation, one(x), one(xi))
-        second = layer_ends(self.part.activation, two(first.t), two(first.tau))
-        sigma_w = second.slope * w
-        q = sigma_w @ two.weight
-        sigma_q = first.slope * q
-        s = sigma_q @ one.weight
-        mean = None
+        weights = (one.weight, one.bias, two.weight, two.bias, w)
+        layers = self._layers(both, weights)
+        s, mean = layers.s, None
         if self.part.quadratic is not None:
+            x, xi = both.chunk(2)
             mean = (x + xi) / 2
             s = s + mean @ ((self.part.quadratic + self.part.quadratic.mT) / 2)
+        shape = (len(u), *stencils.shape[1:])
         r, c, operator = self._residual(s.reshape(shape), v, u, factor)
         for weight, change in zip(self.learned, operator, strict=True):
             _add(weight, change)
-        c = c.reshape(x.shape)
-        p = c @ one.weight.mT
-        pull = first.slope * p
-        m = pull @ two.weight.mT
-        e2 = m * w
-        alpha2, gamma2 = e2 * second.slope_a, e2 * second.slope_c
-        e1 = q * p
-        alpha1 = e1 * first.slope_a + (alpha2 @ two.weight) * first.dt
-        gamma1 = e1 * first.slope_c + (gamma2 @ two.weight) * first.dtau
-        _add(one.weight, sigma_q.mT @ c + alpha1.mT @ x + gamma1.mT @ xi)
-        _add(one.bias, (alpha1 + gamma1).sum(0))
-        _add(two.weight, sigma_w.mT @ pull + alpha2.mT @ first.t + gamma2.mT @ first.tau)
-        _add(two.bias, (alpha2 + gamma2).sum(0))
-        _add(three.weight, (second.slope * m).sum(0, keepdim=True) * self.part.scale)
+        c = c.reshape(s.shape)
+        found = layers.gradients(c)
+        for weight, change in zip(
+            (one.weight, one.bias, two.weight, two.bias), found, strict=False
+        ):
+            _add(weight, change)
+        _add(three.weight, found[-1][None] * self.part.scale)
         if mean is not None and self.part.quadratic is not None:
             outer = c.mT @ mean
             _add(self.part.quadratic, (outer + outer.mT) / 2)
         return r.square().sum()
+
+    def _layers(self, both: Tensor, weights: Weights) -> Layers:
+        """Both hidden layers, compiled where that was asked for and the ends are near."""
+        if self.compiled is not None and self.part.activation == "tanh":
+            found = self.compiled(both, weights)
+            if found is not None:
+                return found
+        return EagerLayers(self.part.activation, both, weights)
 
     def _residual(
         self, s: Tensor, v: Tensor, u: Tensor, factor: float
@@ -126,6 +137,42 @@ class FusedLoss:
         offsets = self.gather.offsets
         rolled = [torch.roll(parts[..., i], o, grid.axes) for i, o in enumerate(offsets)]
         return torch.stack(rolled).sum(0)
+
+
+class EagerLayers:
+    """s, and the gradients of Σ c · s, from one evaluation of both layers at both ends."""
+
+    def __init__(self, activation: str, both: Tensor, weights: Weights) -> None:
+        self.x, self.xi = both.chunk(2)
+        self.weights = weights
+        w1, b1, w2, b2, w = weights
+        a, c = torch.addmm(b1, both, w1.mT).chunk(2)
+        self.first = first = layer_ends(activation, a, c)
+        a, c = torch.addmm(b2, first.t, w2.mT), torch.addmm(b2, first.tau, w2.mT)
+        self.second = layer_ends(activation, a, c)
+        self.sigma_w = self.second.slope * w
+        self.q = self.sigma_w @ w2
+        self.sigma_q = first.slope * self.q
+        self.s = self.sigma_q @ w1
+
+    def gradients(self, c: Tensor) -> list[Tensor]:
+        """Of W₁, b₁, W₂, b₂, and of the last layer's row up to the output scale."""
+        w1, _, w2, _, w = self.weights
+        first, second = self.first, self.second
+        p = c @ w1.mT
+        pull = first.slope * p
+        m = pull @ w2.mT
+        e2, e1 = m * w, self.q * p
+        alpha2, gamma2 = e2 * second.slope_a, e2 * second.slope_c
+        alpha1 = e1 * first.slope_a + (alpha2 @ w2) * first.dt
+        gamma1 = e1 * first.slope_c + (gamma2 @ w2) * first.dtau
+        return [
+            self.sigma_q.mT @ c + alpha1.mT @ self.x + gamma1.mT @ self.xi,
+            (alpha1 + gamma1).sum(0),
+            self.sigma_w.mT @ pull + alpha2.mT @ first.t + gamma2.mT @ first.tau,
+            (alpha2 + gamma2).sum(0),
+            (second.slope * m).sum(0),
+        ]
 
 
 def _add(weight: Tensor, change: Tensor) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.training import compiled, train
 from ddg_explorer.training import fused as module
-from ddg_explorer.training import train
+from ddg_explorer.training.compiled import compiler
+from ddg_explorer.training.defaults import default_compile
 from ddg_explorer.training.fused import FusedLoss, fuses
+from ddg_explorer.training.near_ends import NEAR
 from ddg_explorer.training.unrolled import unrolled_loss, windows
 
 DATA = {
@@ -54,7 +58,7 @@ def largest_gap(one, other):
 
 @pytest.mark.parametrize("case", CASES)
 def test_fused_gradient_is_the_automatic_one(case, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_SITES", 10)
+    monkeypatch.setattr(module, "CHUNK_SITES", {False: 10, True: 10})
     name, options = CASES[case]
     data = DATA[name]
     model = shaken(dgnet(data, hidden=6, **options))
@@ -82,7 +86,7 @@ def test_chunks_do_not_change_the_gradient_beyond_rounding(monkeypatch):
     u, v = data.pairs()
     found = []
     for sites in (10, 10**6):
-        monkeypatch.setattr(module, "CHUNK_SITES", sites)
+        monkeypatch.setattr(module, "CHUNK_SITES", {False: sites, True: sites})
         FusedLoss(model, data.dt).backward(v, u)
         found.append(gradients(model))
     assert largest_gap(*found) < 1e-14
@@ -135,3 +139,46 @@ def test_multi_step_training_needs_adam():
     data = DATA["pendulum"]
     with pytest.raises(ValueError, match="unroll=2: needs optimizer='adam'"):
         next(train(dgnet(data, hidden=3), data, optimizer="lm", unroll=2))
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("name", ["kdv", "pendulum"])
+def test_the_compiled_pass_is_the_plain_one(name):
+    data = DATA[name]
+    model = shaken(dgnet(data, hidden=6, skip=True))
+    u, v = data.pairs()
+    # the last pair is so far that its chunk cannot take the compiled formulas
+    v = torch.cat([u[:-1] + 0.1 * (v - u)[:-1], v[-1:] + 3])
+    expected = FusedLoss(model, data.dt).backward(v, u)
+    wanted = gradients(model)
+    fused = FusedLoss(model, data.dt, compiled=True)
+    fused.count = len(u) // 2
+    taken = []
+    forward = fused.compiled.forward
+    fused.compiled.forward = lambda *a: (found := forward(*a), taken.append(float(found[2])))[0]
+    loss = fused.backward(v, u)
+    assert abs(loss / expected - 1) < 1e-12
+    assert largest_gap(gradients(model), wanted) < 1e-12
+    assert min(taken) < NEAR < max(taken)
+
+
+def test_short_runs_and_narrow_networks_are_not_compiled():
+    data = DATA["kdv"]
+    wide = dgnet(data, hidden=64)
+    assert default_compile(wide, "adam", 1000) == (compiler() is not None)
+    assert not default_compile(wide, "adam", 999)
+    assert not default_compile(wide, "lm", 1000)
+    assert not default_compile(dgnet(data, hidden=63), "adam", 1000)
+    assert not default_compile(dgnet(data, hidden=64, activation="sin"), "adam", 1000)
+    with ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(default_compile, wide, "adam", 1000).result()
+
+
+def test_compiling_needs_a_compiler_and_a_fused_loss(monkeypatch):
+    data = DATA["pendulum"]
+    node = ModelRecipe.fitting("node", data, hidden=3).build()
+    with pytest.raises(ValueError, match="compile=True: needs a dgnet"):
+        next(train(node, data, optimizer="adam", compile=True))
+    monkeypatch.setattr(compiled, "COMPILERS", ("no-such-compiler",))
+    with pytest.raises(ValueError, match="compile=True: needs a C"):
+        next(train(dgnet(data, hidden=3), data, optimizer="adam", compile=True))
