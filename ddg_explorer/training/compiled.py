@@ -96,7 +96,8 @@ class CompiledLayers:
 
     def __call__(self, both: Tensor, weights: Weights) -> Evaluated | None:
         """The layers at both ends; None if some are too far apart for these formulas."""
-        weights = tuple(weight.detach() for weight in weights)
+        w1, b1, w2, b2, w = (weight.detach() for weight in weights)
+        weights = (w1, b1, w2, b2, w)
         s, kept, largest = self.forward(both, weights)
         # not a number is not near either
         return Evaluated(self, both, weights, kept, s) if float(largest) < NEAR else None
