@@ -139,7 +139,7 @@ def inspect_structure(
         raise ValueError(f"tolerance={tolerance}: must lie between 0 and 1")
     if at is None and model.structure.state_dependent:
         at = torch.zeros(model.state_shape, dtype=model.dtype)
-    structure, scale, learned = _normalised(model, at)
+    structure, scale, learned = normalised_structure(model, at)
     report = structure.report(at, shape=model.state_shape, tolerance=tolerance)
     kernel = matrix = None
     with torch.no_grad():
@@ -164,8 +164,10 @@ def inspect_structure(
     )
 
 
-def _normalised(model: EnergyModel, at: Tensor | None) -> tuple[Structure, float, bool]:
-    """G with its scale fixed, c, and whether G was learned."""
+def normalised_structure(
+    model: EnergyModel, at: Tensor | None = None
+) -> tuple[Structure, float, bool]:
+    """G with its scale fixed, c, and whether G was learned; the model itself stays as it is."""
     if model.structure.module is None:
         return model.structure, 1.0, model.key == "symplectic_form"
     own = copy.deepcopy(model)
@@ -195,19 +197,26 @@ def stencil_of(structure: Structure, grid: Grid, state_shape: tuple[int, ...]) -
     return response[cut].flip(list(range(grid.ndim)))
 
 
-def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:
-    """Distance to G of the system in the model's context, None where that is not known."""
+def true_structure(model: EnergyModel) -> Structure | None:
+    """G of the system in the model's context, None where that is not known."""
     name, specification = model.context.get("system"), model.context.get("structure")
     if name not in SYSTEMS or specification is None:
         return None
-    true_structure = make_operator(
+    return make_operator(
         specification, model.state_shape, model.grid, torch.Generator(), torch.float64
     )
+
+
+def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:
+    """Distance to the true G, None where that is not known or has no stencil."""
+    truth = true_structure(model)
+    if truth is None:
+        return None
     if model.grid is None:
-        true = true_structure.matrix(model.state_shape)
+        true = truth.matrix(model.state_shape)
     else:
-        true = stencil_of(true_structure, model.grid, model.state_shape)
-        if true is None or specification.get("operator") == "spectral":
+        true = stencil_of(truth, model.grid, model.state_shape)
+        if true is None or model.context["structure"].get("operator") == "spectral":
             return None
         shape = [max(a, b) for a, b in zip(found.shape, true.shape, strict=True)]
         found, true = padded(found, shape), padded(true, shape)

@@ -25,7 +25,8 @@ def summarise(folder: Path, experiments: Iterable[str]) -> dict[str, Any]:
     """Experiment → row `model@budget/train/predict` → figures over the seeds found in `folder`.
 
     A row has for every metric `{mean, median, stderr, seeds}` on the published test set, the same
-    under `fresh` and `long` where those were run, `published`, and the mean `wall_s` of a training.
+    under `fresh` and `long` where those were run (with the `seed_numbers` that ran them),
+    `published`, and the mean `wall_s` of a training.
     """
     return {name: _experiment(folder, name) for name in experiments}
 
@@ -46,10 +47,12 @@ def _row(experiment: str, row: str, found: list[dict[str, Any]]) -> dict[str, An
     name = f"{who.partition('@')[0]}/{train}/{predict}"
     out: dict[str, Any] = {}
     for test in ("test", "fresh", "long"):
-        figures = [result["tests"][test] for result in found if test in result["tests"]]
+        ran = [result for result in found if test in result["tests"]]
+        figures = [result["tests"][test] for result in ran]
         if figures:
             part = {metric: over_seeds(figures, metric) for metric in _metrics(figures[0])}
-            out |= part if test == "test" else {test: part}
+            seeds = {"seed_numbers": [result["seed"] for result in ran]}
+            out |= part if test == "test" else {test: part | seeds}
     out["published"] = PUBLISHED[experiment].get(name)
     out["wall_s"] = _mean([result["wall_s"] for result in found])
     out["steps"] = found[0]["steps"]

@@ -1,0 +1,49 @@
+"""Pictures that are drawn on demand: HoloViews elements as Bokeh figures in the page's colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from ddg_explorer.app.theme import FONT, PALETTES, mode
+
+if TYPE_CHECKING:
+    from bokeh.plotting import figure
+
+
+def holoviews() -> Any:
+    """The library with its Bokeh backend, imported when the first picture is drawn."""
+    import holoviews as hv
+    import holoviews.plotting.bokeh
+
+    assert holoviews.plotting.bokeh
+    return hv
+
+
+def render(element: Any, dark: bool) -> figure:
+    """The Bokeh figure of a HoloViews element, styled."""
+    fig = holoviews().render(element, backend="bokeh")
+    restyle(fig, dark)
+    return fig
+
+
+def restyle(fig: figure, dark: bool) -> None:
+    """Quiet axes and grid in the theme's colours, no toolbar and no frame."""
+    p = PALETTES[mode(dark)]
+    fig.toolbar_location = None
+    fig.background_fill_alpha = fig.border_fill_alpha = 0
+    fig.outline_line_color = None
+    fig.title.text = ""
+    for axis in fig.axis:
+        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
+        axis.major_label_text_color = axis.axis_label_text_color = p["muted"]
+        axis.major_label_text_font = axis.axis_label_text_font = FONT
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
+        axis.axis_label_text_font_style = "normal"
+    fig.grid.grid_line_color = p["grid"]
+
+
+def pane(fig: figure | None = None) -> pn.pane.Bokeh:
+    """A pane as wide as its card."""
+    return pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width")
