@@ -5,9 +5,3 @@ is made when it is first opened, and imports its plotting library then.
 """
 
 from __future__ import annotations
-
-
-
-
-
-

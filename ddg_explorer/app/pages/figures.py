@@ -34,7 +34,7 @@ def restyle(fig: figure, dark: bool) -> None:
     fig.toolbar_location = None
     fig.background_fill_alpha = fig.border_fill_alpha = 0
     fig.outline_line_color = None
-    fig.title.text = ""
+    fig.title = None
     for axis in fig.axis:
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
         axis.major_label_text_color = axis.axis_label_text_color = p["muted"]
@@ -42,6 +42,22 @@ def restyle(fig: figure, dark: bool) -> None:
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
     fig.grid.grid_line_color = p["grid"]
+
+
+def plain(height: int, x: tuple[float, float], y: tuple[float, float], **options: Any) -> figure:
+    """An empty figure with fixed axes for curves that move."""
+    from bokeh.models import Range1d
+    from bokeh.plotting import figure
+
+    return figure(
+        height=height,
+        sizing_mode="stretch_width",
+        tools="",
+        x_range=Range1d(start=x[0], end=x[1]),
+        y_range=Range1d(start=y[0], end=y[1]),
+        output_backend="canvas",
+        **options,
+    )
 
 
 def pane(fig: figure | None = None) -> pn.pane.Bokeh:

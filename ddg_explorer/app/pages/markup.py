@@ -29,7 +29,8 @@ table { border-collapse: collapse; font-size: 13px; line-height: 1.4;
 table.wide { width: 100%; }
 th { font-weight: 600; text-align: left; color: var(--ddg-muted, inherit); font-size: 12px;
   vertical-align: bottom; }
-th, td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--ddg-border, rgba(128,128,128,.3)); }
+th, td { padding: 7px 14px 7px 0;
+  border-bottom: 1px solid var(--ddg-border, rgba(128,128,128,.3)); }
 tr:last-child td { border-bottom: none; }
 td { vertical-align: top; white-space: nowrap; }
 td.text { white-space: normal; min-width: 9em; }
@@ -60,6 +61,7 @@ def number(value: float | None, digits: int = 3, *, keep: bool = False) -> str:
     """
     if value is None:
         return "–"
+    value += 0.0  # no −0
     if not math.isfinite(value):
         return "diverged"
     if value == 0 or 1e-2 <= abs(value) < 1e4:

@@ -86,7 +86,7 @@ class Row:
 
     @property
     def budget_kind(self) -> str | None:
-        """"ours", "published", `FEWER`, or None for a row that was not run."""
+        """ "ours", "published", `FEWER`, or None for a row that was not run."""
         return self.budget if self.budget in ("ours", "published", None) else FEWER
 
     @property

@@ -151,7 +151,7 @@ class ResultsPage:
             self._notes,
             card(self._table),
             sizing_mode="stretch_width",
-            styles={"padding": "20px 16px", "gap": "16px"},
+            styles={"gap": "16px"},
         )
 
 
@@ -172,7 +172,10 @@ def _key(rows: Sequence[Row], dark: bool) -> str:
     ink = PALETTES[mode(dark)]["muted"]
     models = dict.fromkeys(row.model for row in rows if row.budget)
     drawn = [
-        (markup.mark(model_marker(name), model_colour(name, dark)), f"{model_title(name)}, one seed")
+        (
+            markup.mark(model_marker(name), model_colour(name, dark)),
+            f"{model_title(name)}, one seed",
+        )
         for name in models
     ]
     if drawn:
@@ -202,9 +205,7 @@ def _table(rows: Sequence[Row], experiment: str, test: str, dark: bool) -> str:
     return f'<h3>{html.escape(title)}</h3>{drawn}<p class="caption">{save}</p>'
 
 
-def _cells(
-    row: Row, metrics: Sequence[str], published: Sequence[str], dark: bool
-) -> list[str]:
+def _cells(row: Row, metrics: Sequence[str], published: Sequence[str], dark: bool) -> list[str]:
     dot = f'<span class="dot" style="background:{model_colour(row.model, dark)}"></span>'
     seeds = ", ".join(map(str, row.seeds))
     cells = [

@@ -1,4 +1,4 @@
-"""Errors on a log axis, one line a row: a dot per seed, a tick at their mean, the published mean."""
+"""Errors on a log axis, one line a row: a dot per seed, their mean, and the published mean."""
 
 from __future__ import annotations
 

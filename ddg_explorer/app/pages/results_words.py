@@ -48,7 +48,9 @@ def _beside(mean: float, published: float | None, experiment: str, test: str) ->
     if published is None or test != "test" or experiment in INCOMPARABLE or not mean:
         return ""
     ratio = published / mean
-    words = f"{number(ratio, 2)} times larger" if ratio > 1 else f"{number(1 / ratio, 2)} times smaller"
+    words = (
+        f"{number(ratio, 2)} times larger" if ratio > 1 else f"{number(1 / ratio, 2)} times smaller"
+    )
     return f"; published {number(published)}, {words}"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from ddg_explorer.learned_structure import (
     true_structure,
 )
 from ddg_explorer.models import EnergyModel, Model
-from ddg_explorer.structure import KernelStructure, Laplacian, Report, Structure
+from ddg_explorer.structure import Friction, KernelStructure, Laplacian, Report, Structure
 from ddg_explorer.structure.base import TOLERANCE as ROUNDING
 from ddg_explorer.systems import SYSTEMS
 
@@ -104,10 +105,12 @@ def of_model(title: str, model: Model) -> Specimen:
     at = torch.zeros(model.state_shape, dtype=model.dtype)
     structure, scale, learned = normalised_structure(model, at)
     note = "Fixed: this model learned its energy only."
-    if learned:
+    if isinstance(structure.module, Friction):
+        note = "Its friction is learned with the energy; S beside it fixes the scale."
+    elif learned:
         note = (
             "Learned with the energy. H → cH, G → G/c changes no motion, so the scale is a "
-            f"convention: here c = {scale:.3g}, which gives G the norm of the operator it resembles."
+            f"convention: here c = {scale:.3g}, which gives G the norm of what it resembles."
         )
     if structure.state_dependent:
         note += " G depends on the state; shown at u = 0."
@@ -186,7 +189,7 @@ def of_system(name: str, key: str, operator: str | None = None) -> Specimen:
     operator
         "finite_difference" or "spectral" for a field.
     """
-    options = {} if operator is None else {"operator": operator}
+    options: dict[str, Any] = {} if operator is None else {"operator": operator}
     system = SYSTEMS[name](structure=key, **options)
     at = system.initial() if system.structure.state_dependent else None
     note = "" if at is None else "G depends on the state; measured at the initial state."
@@ -206,17 +209,15 @@ def of_system(name: str, key: str, operator: str | None = None) -> Specimen:
 
 
 @torch.no_grad()
-def _as_matrix(found: Specimen, name: str, key: str, options: dict, grid: Grid) -> Specimen:
+def _as_matrix(
+    found: Specimen, name: str, key: str, options: dict[str, Any], grid: Grid
+) -> Specimen:
     """The same operator on a few nodes of the same spacing, as a matrix."""
-    small = SYSTEMS[name](
-        structure=key, n=NODES, length=NODES * grid.spacing[0], **options
-    )
+    small = SYSTEMS[name](structure=key, n=NODES, length=NODES * grid.spacing[0], **options)
     at = small.initial() if small.structure.state_dependent else None
     matrix = small.structure.matrix(small.state_shape, u=at)
     line = f"The matrix is that of a grid of {NODES} nodes with the same Δx."
-    return replace(
-        found, weights=matrix, kind="matrix", note=f"{found.note} {line}".strip()
-    )
+    return replace(found, weights=matrix, kind="matrix", note=f"{found.note} {line}".strip())
 
 
 @torch.no_grad()

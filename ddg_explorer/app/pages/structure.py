@@ -93,10 +93,8 @@ class StructurePage:
         ValueError
             For a model without a structure operator.
         """
-        if isinstance(model, Structure):
-            made = of_structure(name, model)
-        else:
-            made = of_model(name, model)
+        own = isinstance(model, Structure)
+        made = of_structure(name, model) if own else of_model(name, model)
         self._makers[name] = lambda: made
         self._titles = {name: name, **self._titles}
         self.which.show(name, options=self._titles)
@@ -109,17 +107,18 @@ class StructurePage:
             self._draw()
 
     def _list_learned(self) -> None:
-        for row in SHIPPED:
-            if row.structure and row.structure in LEARNED and row.path.is_file():
-                system, what = SYSTEMS[row.system].title, LEARNED[row.structure]
-                title = f"Learned: {system}, {MODELS[row.model].title}, {what}"
-                self._titles[title] = title
-                self._makers[title] = lambda row=row, title=title: of_model(
-                    title, load_model(row.path)
-                )
+        """Kernels first: they are what there is most to see of."""
+        rows = [row for row in SHIPPED if row.structure in LEARNED and row.path.is_file()]
+        for row in sorted(rows, key=lambda row: row.structure != "learned_kernel"):
+            system, what = SYSTEMS[row.system].title, LEARNED[str(row.structure)]
+            title = f"Learned: {system}, {MODELS[row.model].title}, {what}"
+            self._makers[title] = lambda row=row, title=title: of_model(title, load_model(row.path))
         title = "Learned, published: 2-D Cahn–Hilliard, free 3×3 kernel"
-        self._titles[title] = title
+        kernels = sum(row.structure == "learned_kernel" for row in rows)
+        learned = list(self._makers)
         self._makers[title] = published_kernel
+        for name in (*learned[:kernels], title, *learned[kernels:]):
+            self._titles[name] = name
 
     def _enter(self) -> None:
         """Offer the operators of what was chosen."""
@@ -138,7 +137,10 @@ class StructurePage:
 
     def _take(self) -> None:
         """The chosen operator of a system."""
-        name, has_grid = self.which.value.removeprefix("system:"), self.discretisation.widget.visible
+        name, has_grid = (
+            self.which.value.removeprefix("system:"),
+            self.discretisation.widget.visible,
+        )
         operator = self.discretisation.value if has_grid else None
         self._show(of_system(name, self.operator.value, operator))
 
@@ -154,7 +156,9 @@ class StructurePage:
         found = self.specimen
         self._head.object = f"<h3>{html.escape(found.title)}</h3>{markup.caption(found.note)}"
         self._judge(self.tolerance.value)
-        self._pictures.objects = [*self._weight_cards(), *self._symbol_cards()]
+        weights, symbols = self._weight_cards(), self._symbol_cards()
+        side = len(weights) == 1
+        self._pictures.objects = [_row(part, side) for part in (weights, symbols) if part]
 
     def _weight_cards(self) -> list[Any]:
         found = self.specimen
@@ -212,9 +216,9 @@ class StructurePage:
         cards = []
         for part in structure_figures.parts_of([s for _, s in shown]):
             title, words = PARTS[part]
-            whole = max(float(s.abs().max()) for _, s in shown)
+            limit = structure_figures.largest([s for _, s in shown], part)
             for name, each in shown:
-                fig = structure_figures.image(each, found.grid, part, whole, dark)
+                fig = structure_figures.image(each, found.grid, part, limit, dark)
                 cards.append(_symbol_card(f"{title}, {name}" if name else title, words, fig, ""))
         return cards
 
@@ -246,8 +250,14 @@ class StructurePage:
             verdicts,
             self._pictures,
             sizing_mode="stretch_width",
-            styles={"padding": "20px 16px", "gap": "16px"},
+            styles={"gap": "16px"},
         )
+
+
+def _row(cards: list[Any], side: bool) -> pn.FlexBox:
+    """Cards in a row of their own, or with `side` beside another row."""
+    basis = "1 1 380px" if side else "1 1 100%"
+    return pn.FlexBox(*cards, sizing_mode="stretch_width", gap="16px", styles={"flex": basis})
 
 
 def _line_card(words: str) -> pn.Column:
@@ -267,5 +277,3 @@ def _curve_key(shown: list[tuple[str, Any]], dark: bool) -> str:
     for place, (name, _) in enumerate(shown[1:]):
         drawn.append((markup.mark("dashed", colours[(0, 2, 3)[place % 3]]), name))
     return markup.key(*drawn)
-
-

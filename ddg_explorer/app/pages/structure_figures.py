@@ -97,12 +97,13 @@ def _ink(shade: np.ndarray) -> str:
 def parts_of(symbols: Sequence[Tensor]) -> list[str]:
     """Which of "real" and "imag" are more than rounding in some of the symbols."""
     scale = max((float(s.abs().max()) for s in symbols), default=0.0)
-    there = []
-    for part in ("real", "imag"):
-        size = max((float(_part(s, part).abs().max()) for s in symbols), default=0.0)
-        if size > NEGLIGIBLE * scale:
-            there.append(part)
+    there = [part for part in ("real", "imag") if largest(symbols, part) > NEGLIGIBLE * scale]
     return there or ["real"]
+
+
+def largest(symbols: Sequence[Tensor], part: str) -> float:
+    """Largest magnitude of one part over all of the symbols."""
+    return max((float(_part(s, part).abs().max()) for s in symbols), default=0.0)
 
 
 def _part(symbol: Tensor, part: str) -> Tensor:
@@ -111,9 +112,7 @@ def _part(symbol: Tensor, part: str) -> Tensor:
     return symbol.imag if symbol.is_complex() else torch.zeros_like(symbol)
 
 
-def curves(
-    symbols: Sequence[tuple[str, Tensor]], grid: Grid, part: str, dark: bool
-) -> Any:
+def curves(symbols: Sequence[tuple[str, Tensor]], grid: Grid, part: str, dark: bool) -> Any:
     """A Bokeh figure of one part of 1-D symbols over kΔx; the second and further ones dashed."""
     hv, drawn = figures.holoviews(), []
     theta = grid.wavenumbers()[0].flatten().numpy() * grid.spacing[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.markup import number
@@ -12,35 +13,53 @@ GAUGE = (-17.0, 0.5)
 """Decades that the gauge spans."""
 
 
-def verdict_table(specimen: Specimen, tolerance: float) -> str:
-    """One row a law: verdict, measured defect relative to the largest weight, gauge."""
-    report, field = specimen.judged(tolerance), specimen.grid is not None
-    unit = report.scale or 1.0
-    growth = report.symmetric_max / unit
+@dataclass(frozen=True)
+class Verdict:
+    """One law: what the verdict is, and the measured defect it rests on.
+
+    `kind` is "good", "warn" or "bad"; `defect` is relative to the largest weight, and negative
+    where the law holds strictly.
+    """
+
+    law: str
+    kind: str
+    words: str
+    defect: float
+    what: str
+
+
+def verdicts(specimen: Specimen, tolerance: float) -> list[Verdict]:
+    """Energy, and for a field mass and isotropy, with this tolerance."""
+    report, unit = specimen.judged(tolerance), specimen.report.scale or 1.0
+    growth = ("largest eigenvalue of ½(G + Gᵀ)", report.symmetric_max / unit)
     if report.is_skew:
-        energy = ("good", "conserved", report.skew_defect / unit, "‖½(G + Gᵀ)‖")
+        skew = report.skew_defect / unit
+        found = [Verdict("Energy", "good", "conserved", skew, "‖½(G + Gᵀ)‖")]
     elif report.is_dissipative:
-        energy = ("good", "dissipated", growth, "largest eigenvalue of ½(G + Gᵀ)")
+        found = [Verdict("Energy", "good", "dissipated", growth[1], growth[0])]
     else:
-        energy = ("bad", "can rise", growth, "largest eigenvalue of ½(G + Gᵀ)")
-    found = [("Energy", *energy)]
-    if field:
-        kept = report.conserves_mass
-        words = ("good", "conserved") if kept else ("warn", "not conserved")
-        found.append(("Mass", *words, report.mass_defect / unit, "largest column sum"))
-    if field and report.anisotropy is not None:
-        same = report.is_isotropic
-        words = ("good", "isotropic") if same else ("warn", "not isotropic")
+        found = [Verdict("Energy", "bad", "can rise", growth[1], growth[0])]
+    if specimen.grid is None:
+        return found
+    kept = ("good", "conserved") if report.conserves_mass else ("warn", "not conserved")
+    found.append(Verdict("Mass", *kept, report.mass_defect / unit, "largest column sum"))
+    if report.anisotropy is not None:
+        same = ("good", "isotropic") if report.is_isotropic else ("warn", "not isotropic")
         what = "difference under rotations and reflections"
-        found.append(("Directions", *words, report.anisotropy / unit, what))
+        found.append(Verdict("Directions", *same, report.anisotropy / unit, what))
+    return found
+
+
+def verdict_table(specimen: Specimen, tolerance: float) -> str:
+    """One row a law: verdict, measured defect, gauge."""
     rows = [
         [
-            f"<b>{law}</b>",
-            markup.badge(kind, words),
-            f"{number(defect, 2)}<small>{what}</small>",
-            gauge(defect, tolerance, kind),
+            f"<b>{one.law}</b>",
+            markup.badge(one.kind, one.words),
+            f"{number(one.defect, 2)}<small>{one.what}</small>",
+            gauge(one.defect, tolerance, one.kind),
         ]
-        for law, kind, words, defect, what in found
+        for one in verdicts(specimen, tolerance)
     ]
     head = ["Law", "Verdict", "Measured, relative to the largest weight", "Margin"]
     drawn = markup.table(head, rows, label="Verdicts")

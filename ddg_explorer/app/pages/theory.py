@@ -62,9 +62,7 @@ class TheoryPage:
         words = LANGUAGES[language]
         self.step = StepPicture(dark, words)
         self.secant = SecantPicture(dark, words)
-        self.language = pmui.RadioButtonGroup(
-            options=NAMES, value=language, size="small", margin=0
-        )
+        self.language = pmui.RadioButtonGroup(options=NAMES, value=language, size="small", margin=0)
         self._title = markup.text()
         self._prose = {name: _prose() for name in PROSE}
         self.language.param.watch(lambda event: self._say(event.new), "value")
@@ -112,7 +110,7 @@ class TheoryPage:
             ),
             prose["references"],
             sizing_mode="stretch_width",
-            styles={"padding": "20px 16px", "gap": "16px", "max-width": "1240px"},
+            styles={"gap": "16px", "max-width": "1240px"},
         )
 
 

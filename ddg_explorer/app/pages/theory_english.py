@@ -73,13 +73,15 @@ contour. The explicit schemes leave it. Click into the picture to start elsewher
 <h3>Differentiate networks discretely</h3>
 <p>Automatic discrete differentiation finds $\\overline\\nabla H$ of a whole network. It is
 reverse-mode differentiation with every Jacobian replaced by a discrete one:</p>
-{OPERATIONS_TABLE.format(
-    head=("Operation", "Discrete Jacobian"),
-    linear="linear: dense, convolution, sum, Fourier transform",
-    activation="activation σ",
-    product="product x·y",
-    means="with the means of both ends",
-)}
+{
+        OPERATIONS_TABLE.format(
+            head=("Operation", "Discrete Jacobian"),
+            linear="linear: dense, convolution, sum, Fourier transform",
+            activation="activation σ",
+            product="product x·y",
+            means="with the means of both ends",
+        )
+    }
 <p>Written as it stands, the quotient of an activation cancels: as the ends meet, two nearly equal
 numbers are subtracted and the digits are lost. Closed forms do not cancel; for tanh</p>
 {TANH}

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 DYNAMICS = r"$$\frac{du}{dt} = G\,\nabla H(u)$$"
-CHAIN_RULE = (
-    r"$$\frac{dH}{dt} = \nabla H \cdot \frac{du}{dt} = \nabla H^{\top} G\,\nabla H$$"
-)
+CHAIN_RULE = r"$$\frac{dH}{dt} = \nabla H \cdot \frac{du}{dt} = \nabla H^{\top} G\,\nabla H$$"
 DISCRETE_CHAIN_RULE = (
     r"$$\overline\nabla H(v, u)\cdot(v - u) = H(v) - H(u)$$"
     r"$$\overline\nabla H(u, u) = \nabla H(u)$$"

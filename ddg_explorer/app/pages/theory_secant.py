@@ -21,7 +21,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
 from ddg_explorer.app.pages import markup
-from ddg_explorer.app.pages.figures import pane, restyle
+from ddg_explorer.app.pages.figures import pane, plain, restyle
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
 from ddg_explorer.app.widgets import Choice, NumberSlider
 from ddg_explorer.discrete import ACTIVATIONS, secant
@@ -149,14 +149,7 @@ class SecantPicture:
         self._show_words()
 
     def _lines_figure(self) -> figure:
-        fig = figure(
-            height=300,
-            sizing_mode="stretch_width",
-            tools="",
-            x_range=(-REACH - 0.5, REACH + 0.5),
-            y_range=(-1.6, 1.6),
-            output_backend="canvas",
-        )
+        fig = plain(300, (-REACH - 0.5, REACH + 0.5), (-1.6, 1.6))
         source, glyphs = self._sources, self._glyphs
         glyphs["curve"] = fig.line("x", "y", source=source["curve"], line_width=3).glyph
         glyphs["tangent"] = fig.line(
@@ -169,20 +162,10 @@ class SecantPicture:
         return fig
 
     def _errors_figure(self) -> figure:
-        fig = figure(
-            height=300,
-            sizing_mode="stretch_width",
-            tools="",
-            x_axis_type="log",
-            y_axis_type="log",
-            x_range=(2 * FARTHEST, NEAREST / 2),
-            y_range=(FLOOR / 2, 1e2),
-            output_backend="canvas",
-        )
+        axes = {"x_axis_type": "log", "y_axis_type": "log"}
+        fig = plain(300, (2 * FARTHEST, NEAREST / 2), (FLOOR / 2, 1e2), **axes)
         for way, marker in zip(WAYS, MARKS, strict=True):
-            self._glyphs[way] = fig.line(
-                "x", "y", source=self._sources[way], line_width=2
-            ).glyph
+            self._glyphs[way] = fig.line("x", "y", source=self._sources[way], line_width=2).glyph
             self._glyphs[f"{way} here"] = fig.scatter(
                 "x", "y", source=self._sources[f"{way} here"], marker=marker, size=11
             ).glyph

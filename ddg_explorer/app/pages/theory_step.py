@@ -21,7 +21,7 @@ from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
 from ddg_explorer.app.pages import markup
-from ddg_explorer.app.pages.figures import pane, restyle
+from ddg_explorer.app.pages.figures import pane, plain, restyle
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
 from ddg_explorer.app.widgets import NumberSlider
 from ddg_explorer.integrators import INTEGRATORS
@@ -161,15 +161,8 @@ class StepPicture:
         self._show_words()
 
     def _figure(self) -> tuple[figure, dict[str, Any]]:
-        fig = figure(
-            height=380,
-            sizing_mode="stretch_width",
-            tools="",
-            x_range=(-Q_LIMIT, Q_LIMIT),
-            y_range=(-P_LIMIT, P_LIMIT),
-            output_backend="canvas",
-        )
-        curves = [contour(level) for level in LEVELS]
+        fig = plain(380, (-Q_LIMIT, Q_LIMIT), (-P_LIMIT, P_LIMIT))
+        curves: list[Any] = [contour(level) for level in LEVELS]
         glyphs: dict[str, Any] = {
             "levels": fig.multi_line(
                 [q for q, _ in curves], [p for _, p in curves], line_alpha=0.45
@@ -177,9 +170,7 @@ class StepPicture:
             "own": fig.line("q", "p", source=self._own, line_width=2.5).glyph,
         }
         for scheme, path in zip(SCHEMES, self._paths, strict=True):
-            glyphs[scheme] = fig.line(
-                "q", "p", source=path, line_width=2, line_dash=[5, 4]
-            ).glyph
+            glyphs[scheme] = fig.line("q", "p", source=path, line_width=2, line_dash=[5, 4]).glyph
         glyphs["exact"] = fig.scatter(
             "q", "p", source=self._exact, size=15, fill_alpha=0, line_width=1.5
         ).glyph
@@ -234,5 +225,5 @@ class StepPicture:
         self._table.object = markup.table(head, rows, numbers=(1, 2), label=words["change"])
 
 
-def _columns(states: np.ndarray) -> dict[str, np.ndarray]:
+def _columns(states: np.ndarray) -> dict[str, Any]:
     return {"q": states[:, 0], "p": states[:, 1]}
