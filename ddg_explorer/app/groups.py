@@ -10,6 +10,7 @@ from typing import Any
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import TRUTH
+from ddg_explorer.app.turns import Command, GoTo
 
 BUDGET = 0.03
 """Seconds one turn may step for: bounds the time from a slider to the frame that shows it."""
@@ -31,6 +32,7 @@ class Group:
         self.steps = 0
         self.reset = False
         self.limits: Any = None
+        self.commands: list[Command] = []
         self.dirty = True
         self.task: asyncio.Task[None] | None = None
         self.wake = asyncio.Event()
@@ -38,7 +40,14 @@ class Group:
     @property
     def waiting(self) -> bool:
         """Whether something was asked for beside playing."""
-        return bool(self.dirty or self.reset or self.steps or self.limits)
+        asked = self.dirty or self.reset or self.steps or self.limits or self.commands
+        return bool(asked)
+
+    def order(self, command: Command) -> None:
+        """Add a command; the newest time to go to replaces an older one."""
+        if self.commands and isinstance(command, GoTo) and isinstance(self.commands[-1], GoTo):
+            self.commands.pop()
+        self.commands.append(command)
 
     @property
     def credited(self) -> bool:

@@ -204,7 +204,12 @@ class Trace:
         self.source.data = {name: [] for name in COLUMNS}
 
     def take(self, sample: Sample, flush: bool) -> list[Sample]:
-        """Note a sample; those to be streamed now, empty while it is not time yet."""
+        """Note a sample; those to be streamed now, empty while it is not time yet.
+
+        Where time was turned back, what came after goes.
+        """
+        if sample.t < self._last:
+            self._turn_back(sample.t)
         now = time.perf_counter()
         if flush or now - self._sampled >= SAMPLE_PERIOD:
             if sample.t != self._last:
@@ -215,6 +220,13 @@ class Trace:
         self._streamed = now
         samples, self._pending = self._pending, []
         return samples
+
+    def _turn_back(self, t: float) -> None:
+        self._pending = [sample for sample in self._pending if sample.t < t]
+        kept: Any = self.source.data["t"]
+        count = sum(1 for x in kept if x < t)
+        self.source.data = {name: list(self.source.data[name])[:count] for name in COLUMNS}
+        self._last = math.nan
 
     def stream(self, samples: Sequence[Sample]) -> None:
         """Send samples."""

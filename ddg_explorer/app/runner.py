@@ -28,7 +28,7 @@ from ddg_explorer.app.canvas import GRACE, LaneCanvas
 from ddg_explorer.app.groups import BUDGET, Entry, Group
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState
-from ddg_explorer.app.turns import Outcome, Turn
+from ddg_explorer.app.turns import Command, GoTo, Outcome, Turn
 
 TARGET_FPS = 60
 
@@ -123,6 +123,14 @@ class Runner:
         """Back to t = 0; playing goes on."""
         self._command(reset=True)
 
+    def order(self, command: Command) -> None:
+        """Let every lane obey a command in its next turn; going to another time pauses."""
+        if isinstance(command, GoTo):
+            self.play(False)
+        for group in self._groups:
+            group.order(command)
+        self._stir()
+
     def want(self, wanted: AppState) -> None:
         """The state to use from the next turn on; its lanes come by `set_lanes`."""
         old, self._wanted = self._wanted, wanted
@@ -207,7 +215,9 @@ class Runner:
             limits=group.limits,
             exact=view.exact,
             show=view.show if view.lockstep else "state",
+            commands=tuple(group.commands),
         )
+        group.commands.clear()
         group.steps = 0 if self.playing else max(group.steps - 1, 0)
         group.reset, group.limits, group.dirty = False, None, False
         return turn

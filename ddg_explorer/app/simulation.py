@@ -12,20 +12,35 @@ import math
 import threading
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.measures import RateMeter, measured
+from ddg_explorer.app.past import Past
 from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.stage import Stage
 from ddg_explorer.app.state import TRUTH, Lane, Scene
 from ddg_explorer.app.turns import Outcome, Sample, Setup, Turn
 from ddg_explorer.app.wire import Header
+from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.frames import Frame
 from ddg_explorer.rollout import Rollout
+
+
+class Kept(NamedTuple):
+    """A lane's history and what it is of; see `History`."""
+
+    dynamics: Dynamics
+    truth: Dynamics
+    picture: Picture
+    limits: tuple[float, float]
+    times: np.ndarray
+    states: Tensor
 
 
 class Simulation:
@@ -52,6 +67,7 @@ class Simulation:
         self._meter = RateMeter()
         self._frames: list[Frame] = []
         self._difference: Tensor | None = None
+        self._past = Past()
         self._setup: Setup | None = None
         self._error = ""
         # lanes that are put into another group may have a turn of the old one under way
@@ -71,6 +87,21 @@ class Simulation:
     def running(self) -> bool:
         """Whether a further step can be taken."""
         return self.rollout is not None and not self.rollout.stopped
+
+    def kept(self) -> Kept | None:
+        """What the lane has run through, None where nobody runs."""
+        with self._lock:
+            rollout, stage = self.rollout, self._stage
+            if rollout is None or not len(self._past.history):
+                return None
+            return Kept(
+                rollout.dynamics,
+                stage.system,
+                stage.picture,
+                self.scales.state.value,
+                self._past.history.times,
+                self._past.history.states,
+            )
 
     def turn(self, turn: Turn, reference: Frame | None = None) -> Outcome:
         """`advance`, then `encode`."""
@@ -111,6 +142,9 @@ class Simulation:
             return
         if restarted or turn.reset:
             self._difference = None
+            self._past.begin(stage.rollout.frame)
+        for command in turn.commands:
+            self._error = self._past.obey(command, stage) or self._error
         self._frames = self._step(stage.rollout, turn)
         if wider := stage.widen(self.lane):
             self._setup = replace(wider, restarted=restarted)
@@ -125,7 +159,10 @@ class Simulation:
         sample = measured(self._frames, self._stage.references, reference)
         count, payload, extra = self._payload(turn, reference)
         header = self._header(turn, rollout, sample, count, extra)
-        return Outcome(header, payload, sample, self._setup, _reason(rollout), error)
+        span, undoable = self._past.history.span, self._past.undoable
+        return Outcome(
+            header, payload, sample, self._setup, _reason(rollout), error, span, undoable
+        )
 
     def _step(self, rollout: Rollout, turn: Turn) -> list[Frame]:
         """Up to `turn.steps` steps within about `turn.budget` seconds; at least one frame.
@@ -148,6 +185,9 @@ class Simulation:
             self.cost = (time.perf_counter() - start) / max(rollout.steps - first, 1)
         self._shown_cost += (self.cost - self._shown_cost) * (0.1 if self._shown_cost else 1.0)
         self._meter.count(rollout.steps - first)
+        for frame in frames:
+            if not frame.reason:
+                self._past.history.add(frame)
         return frames
 
     def _follow(self, turn: Turn, last: Frame, reference: Frame | None) -> str:

@@ -90,7 +90,8 @@ class Stage:
         """Back to t = 0."""
         if self.rollout is not None:
             self.rollout.reset()
-            self._start(self.rollout)
+            self.epoch += 1
+            self.refer()
 
     def widen(self, lane: Lane) -> Setup | None:
         """A setup with a larger picture where the state has left it."""
@@ -137,7 +138,8 @@ class Stage:
         self.picture = picture(system, u0)
         self.rollout, self.system, self.misfit = rollout, system, ""
         self.remade = False
-        self._start(rollout)
+        self.epoch += 1
+        self.refer()
 
     def _retune(
         self,
@@ -159,12 +161,13 @@ class Stage:
             rollout.set_dynamics(dynamics, truth=system)
             self.system, self.remade = system, True
             self.picture = refreshed(self.picture, system, rollout.u)
-            self.references = References.of(rollout.frame, system)
+            self.refer()
         rollout.set_dt(wanted.dt or system.dt)
 
-    def _start(self, rollout: Rollout) -> None:
-        self.epoch += 1
-        self.references = References.of(rollout.frame, self.system)
+    def refer(self) -> None:
+        """Take drifts relative to the present state."""
+        assert self.rollout is not None
+        self.references = References.of(self.rollout.frame, self.system)
 
     def _describe(self, scene: Scene, lane: Lane, restarted: bool) -> Setup:
         rollout = self.rollout
@@ -186,9 +189,8 @@ def _initial(scene: Scene, system: PresetSystem) -> Tensor:
         return system.initial(scene.chosen_seed)
     u = scene.start.state
     if tuple(u.shape) != system.state_shape:
-        raise ValueError(
-            f"{scene.start.label}: has shape {tuple(u.shape)}, this scene needs {system.state_shape}"
-        )
+        own, needed = tuple(u.shape), system.state_shape
+        raise ValueError(f"{scene.start.label}: has shape {own}, this scene needs {needed}")
     return u.to(system.dtype).to(system.device)
 
 

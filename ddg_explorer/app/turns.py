@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.state import Scene
 from ddg_explorer.app.wire import Header
@@ -21,13 +22,29 @@ from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.builtin import PresetSystem
 
 
+@dataclass(frozen=True)
+class GoTo:
+    """Back, or on again, to the kept frame nearest to a time."""
+
+    t: float
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Take the newest edit back, with the time it was made at."""
+
+
+Command = GoTo | Edit | Undo
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What one turn is to do; `limits` is None, "auto" or a typed (low, high).
 
     Up to `steps` steps are taken within about `budget` seconds, or all of them where the budget is
     None: lanes in lock step take as many as each other. `exact` asks for the exact solution beside
-    the state, where it is known; `show` is "state" or "difference".
+    the state, where it is known; `show` is "state" or "difference". `commands` are obeyed in their
+    order, before the steps.
     """
 
     scene: Scene
@@ -37,6 +54,7 @@ class Turn:
     limits: Any = None
     exact: bool = False
     show: str = "state"
+    commands: tuple[Command, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +110,7 @@ class Setup:
 class Outcome:
     """What a turn did. `stopped` is the failed step's line, `error` a refused change's.
 
+    `span` are the times between which frames are kept, `undoable` the edits that can be taken back.
     `header`, `payload` and `sample` are None in a lane without an entrant.
     """
 
@@ -101,6 +120,8 @@ class Outcome:
     setup: Setup | None
     stopped: str
     error: str
+    span: tuple[float, float] = (0.0, 0.0)
+    undoable: int = 0
 
 
 def build(scene: Scene) -> PresetSystem:

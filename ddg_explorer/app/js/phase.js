@@ -18,6 +18,7 @@ class PhaseView {
     const d = 1 + this.env.spec.names.length;
     if (buffer.byteLength - offset < 8 * d * header.count) return;
     const all = new Float64Array(buffer.slice(offset, offset + 8 * d * header.count));
+    while (this.points.length && this.points[this.points.length - 1][0] > all[0]) this.points.pop();
     for (let k = 0; k < header.count; k++) {
       const point = all.subarray(k * d, (k + 1) * d);
       const last = this.points[this.points.length - 1];

@@ -36,8 +36,11 @@ class ProfileView {
     this.overlay = header.extra === 2 ? "truth" : "exact";
     if (!this.first) this.first = this.values;
     this.extend();
-    if (this.rows.length && this.rows[0].t === t) {
-      if (relimited) this.recolour();
+    if (this.rows.length && this.rows[0].t >= t) { // edited, or time was turned back
+      while (this.rows.length && this.rows[0].t >= t) this.rows.shift();
+      this.rows.unshift({t, values: this.values.subarray(0, this.n)});
+      this.sheetCtx.clearRect(0, 0, this.n, ROWS);
+      this.recolour();
       return;
     }
     this.rows.unshift({t, values: this.values.subarray(0, this.n)});
