@@ -21,6 +21,7 @@ from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
 from ddg_explorer.models import MODELS, Model
+from ddg_explorer.models.recipe import PRIORS
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.loop import NOISE, OPTIMISERS
 
@@ -35,8 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--frames", type=int, metavar="K", help="steps of each trajectory of the data")
     add("--data-seed", type=int, default=0, metavar="N", help="of the data's initial states (0)")
     add("--noise", type=float, default=0.0, metavar="X", help="noise to add, in units of the RMS")
-    what = "against noise in the data: none, smooth or states (by the data)"
+    what = f"against noise in the data: {', '.join(NOISE)} (by the data)"
     add("--denoise", choices=NOISE, help=what)
+    add("--prior", choices=PRIORS, help="local: an energy ∫ e(u) + ½κ|∇u|² of a field")
     _add_model_options(parser)
     add("--optimizer", choices=OPTIMISERS, help="the best for the model unless given")
     add("--steps", type=int, metavar="K", help="iterations of the optimiser")
@@ -99,7 +101,7 @@ def _budget(args: argparse.Namespace, system: str) -> Budget:
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("scheme", "activation", "hidden", "depth")
+    names = ("scheme", "activation", "hidden", "depth", "prior")
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     if args.operator_kind is not None:
         options["structure"] = {"kind": args.operator_kind}

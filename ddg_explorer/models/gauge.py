@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ddg_explorer.models.base import EnergyModel
+from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import MatrixField, Mobility, Perceptron
 from ddg_explorer.structure import (
     CentralDerivative,
@@ -89,6 +90,8 @@ def normalise(
             part.scale.div_(factor)
             if part.quadratic is not None:
                 part.quadratic.div_(factor)
+        if isinstance(part, LocalEnergy):
+            part.stiffness.div_(factor)
     return 1 / factor
 
 

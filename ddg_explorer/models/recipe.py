@@ -13,6 +13,7 @@ import torch
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import Model
+from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork, SeparableEnergy, VectorField
 from ddg_explorer.models.operators import make_operator
 from ddg_explorer.models.registry import MODELS
@@ -20,6 +21,8 @@ from ddg_explorer.models.registry import MODELS
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 WITHOUT_STRUCTURE = ("node", "symplectic_form")
 """Models that take no structure operator from outside."""
+PRIORS = ("local",)
+"""What the energy of a field may be known to be made of, see `local_energy`."""
 NUMBERS = {"hidden": (1, 10_000), "depth": (1, 20), "seed": (0, 2**63 - 1)}
 """Integer options and their bounds, ends included."""
 
@@ -50,6 +53,9 @@ class ModelRecipe:
     hidden, depth, activation, width, skip
         Of the network; width is that of the stencil, None for the model's own (3 for an energy, 5
         for a vector field); skip adds a quadratic form to an energy.
+    prior
+        "local": the energy of a field is ∫ e(u) + ½κ|∇u|² dx (`local_energy`), with e the network;
+        None: the network sees the whole stencil.
     scheme
         Training scheme; None for the model's first.
     seed, dtype
@@ -73,6 +79,7 @@ class ModelRecipe:
     activation: str = "tanh"
     width: int | None = None
     skip: bool = False
+    prior: str | None = None
     scheme: str | None = None
     seed: int = 0
     dtype: str = "float64"
@@ -89,6 +96,17 @@ class ModelRecipe:
                 raise ValueError(f"{name}={value!r}: must be an integer in [{low}, {high}]")
         if self.skip and self.model == "node":
             raise ValueError("skip=True: a neural ODE has no energy to add a quadratic form to")
+        self._check_prior()
+
+    def _check_prior(self) -> None:
+        if self.prior is None:
+            return
+        if self.prior not in PRIORS:
+            raise ValueError(f"prior={self.prior!r}: use None or one of {', '.join(PRIORS)}")
+        if self.model == "node" or self.grid is None:
+            raise ValueError(f"prior={self.prior!r}: needs the energy of a field")
+        if self.width is not None:
+            raise ValueError(f"width={self.width}: an energy with prior={self.prior!r} has none")
 
     @classmethod
     def fitting(
@@ -169,4 +187,7 @@ class ModelRecipe:
             options["width"] = self.width
         if self.model == "node":
             return VectorField(self.state_shape, grid, **options)
+        if self.prior is not None:
+            assert grid is not None
+            return LocalEnergy(self.state_shape, grid, skip=self.skip, **options)
         return EnergyNetwork(self.state_shape, grid, skip=self.skip, **options)

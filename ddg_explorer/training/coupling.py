@@ -5,7 +5,12 @@
 s(y) is the discrete gradient of the energy density at site y with respect to its whitened stencil.
 Whitening, folding of the stencils and G are linear, so K is linear in the entries g of G; A is
 constant, and a learned G enters through its entries alone. For an ODE there is one offset and
-g is the matrix, for a field g holds the weights of a convolution.
+g is the matrix, for a field g holds the weights of a convolution. In weak form (`weak`) G is
+followed by the average with ψ, which is linear too: the entry for offset j stands at all j + m with
+weight ψₘ.
+
+A `LocalEnergy` has as features the values at a point, then −Δu of every channel: its site y gives
+∇̄H at y itself.
 """
 
 from __future__ import annotations
@@ -16,8 +21,10 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.models.base import EnergyModel
+from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork
 from ddg_explorer.structure import KernelStructure
+from ddg_explorer.training.weak import RADIUS, gaussian
 
 Offset = tuple[int, ...]
 Entry = tuple[int, int, Offset]
@@ -32,24 +39,39 @@ def couples(model: EnergyModel) -> bool:
     return known and not structure.state_dependent
 
 
+def network_of(model: EnergyModel) -> EnergyNetwork:
+    """The network of stencils: the model's own, or the local part of one with a prior."""
+    network = model.network.local if isinstance(model.network, LocalEnergy) else model.network
+    assert isinstance(network, EnergyNetwork)
+    return network
+
+
 class Coupling:
     """K of one model; follows the entries of a learned G.
+
+    Parameters
+    ----------
+    weak
+        Whether residuals are averaged with ψ.
 
     Attributes
     ----------
     offsets
         The o of the module's equation.
     radius, spread
-        Largest |component| of a stencil's offset, and of `offsets`.
+        How far the values lie that an energy site depends on, and largest |component| of `offsets`.
     basis
         A, `(entries, components, offsets, features)`.
     """
 
-    def __init__(self, model: EnergyModel) -> None:
-        assert isinstance(model.network, EnergyNetwork)
-        self.model = model
-        self.whiten = model.network.density.whiten
-        self.radius = 0 if model.grid is None else model.network.gather.width // 2
+    def __init__(self, model: EnergyModel, *, weak: bool = False) -> None:
+        network = network_of(model)
+        self.model, self.weak = model, weak
+        self.local = isinstance(model.network, LocalEnergy)
+        self.whiten = network.density.whiten
+        self.radius = 0 if model.grid is None else network.gather.width // 2
+        if self.local:
+            self.radius = 1
         if model.grid is None:
             self.offsets: list[Offset] = [()]
             self.basis = self._matrix_basis()
@@ -125,19 +147,41 @@ class Coupling:
         return out
 
     def _stencil_basis(self, entries: list[list[Entry]]) -> tuple[list[Offset], Tensor]:
-        assert self.model.grid is not None
-        reach = range(-self.radius, self.radius + 1)
-        stencil = list(itertools.product(reach, repeat=self.model.grid.ndim))
+        folded, channels = self._folded(), self.model.state_shape[0]
         terms = []
         for e, places in enumerate(entries):
             for channel, source, j in places:
-                for index, r in enumerate(stencil):
-                    o = tuple(a - b for a, b in zip(j, r, strict=True))
-                    terms.append((e, channel, o, source * len(stencil) + index))
+                for index, r in enumerate(self._stencil()):
+                    row = folded[source * len(self._stencil()) + index]
+                    for m, weight in self._tests():
+                        o = tuple(a - b + c for a, b, c in zip(j, r, m, strict=True))
+                        terms.append((e, channel, o, weight * row))
         offsets = sorted({o for _, _, o, _ in terms})
         number = {o: i for i, o in enumerate(offsets)}
-        shape = (len(entries), self.model.state_shape[0], len(offsets), len(self.whiten))
+        shape = (len(entries), channels, len(offsets), folded.shape[1])
         basis = torch.zeros(shape, dtype=self.whiten.dtype)
         for e, channel, o, row in terms:
-            basis[e, channel, number[o]] += self.whiten[row]
+            basis[e, channel, number[o]] += row
         return offsets, basis
+
+    def _stencil(self) -> list[Offset]:
+        """Offsets of the values of one energy site that ∇̄H is folded back from."""
+        assert self.model.grid is not None
+        radius = 0 if self.local else self.radius
+        return list(itertools.product(range(-radius, radius + 1), repeat=self.model.grid.ndim))
+
+    def _folded(self) -> Tensor:
+        """From features to ∇̄H at the values of a site, `(channels · stencil, features)`."""
+        if not self.local:
+            return self.whiten
+        return torch.cat([self.whiten, torch.eye(len(self.whiten), dtype=self.whiten.dtype)], 1)
+
+    def _tests(self) -> list[tuple[Offset, float]]:
+        """Offsets and weights of ψ; the site alone in strong form."""
+        assert self.model.grid is not None
+        dimensions = self.model.grid.ndim
+        if not self.weak:
+            return [((0,) * dimensions, 1.0)]
+        span = range(-RADIUS, RADIUS + 1)
+        psi = gaussian(dimensions).flatten().tolist()
+        return list(zip(itertools.product(span, repeat=dimensions), psi, strict=True))

@@ -1,7 +1,8 @@
 """Residuals at sampled sites and their Jacobian, in closed form where one is known.
 
 Closed forms cover networks of depth 2 trained with dg, rk2 or leapfrog and a G that is the same in
-every state; all else is differentiated automatically, one site at a time.
+every state; all else is differentiated automatically, one site at a time. `weak` averages residuals
+with ψ (`training.weak`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from torch import Tensor
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.hnn import SRNN
+from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork
+from ddg_explorer.training.averaged_jacobian import AveragedJacobian
 from ddg_explorer.training.coupling import couples
 from ddg_explorer.training.leapfrog_jacobian import LeapfrogJacobian
 from ddg_explorer.training.midpoint_jacobian import MidpointJacobian
@@ -24,9 +27,9 @@ from ddg_explorer.training.stencil_jacobian import StencilJacobian
 class AutomaticJacobian:
     """Residuals and Jacobian of any model at single sites, by automatic differentiation."""
 
-    def __init__(self, model: Model, dt: float, scale: float) -> None:
+    def __init__(self, model: Model, dt: float, scale: float, *, weak: bool = False) -> None:
         self.model, self.scale = model, scale
-        residual = centre_residual(model, dt)
+        residual = centre_residual(model, dt, weak=weak)
 
         def scaled(weights: Weights, fixed: Weights, v: Tensor, u: Tensor) -> Tensor:
             return residual({**weights, **fixed}, v, u) / scale
@@ -49,30 +52,40 @@ class AutomaticJacobian:
         return self._residual(*self._state(), v, u).flatten()
 
 
-ClosedJacobian = StencilJacobian | MidpointJacobian | LeapfrogJacobian
+ClosedJacobian = StencilJacobian | MidpointJacobian | LeapfrogJacobian | AveragedJacobian
 Residuals = ClosedJacobian | AutomaticJacobian
 
 
-def closed_jacobian(model: Model, dt: float, scale: float) -> ClosedJacobian | None:
+def closed_jacobian(
+    model: Model, dt: float, scale: float, *, weak: bool = False
+) -> ClosedJacobian | None:
     """The closed form that covers the model, None where there is none.
 
     Parameters
     ----------
     dt, scale
         Δt of the data, and the RMS of du/dt by which residuals are divided.
+    weak
+        Whether residuals are averaged with ψ; fields only.
     """
     if any(len(part.layers) != 3 for part, _ in perceptrons(model)):
         return None
     if isinstance(model, SRNN):
         return LeapfrogJacobian(model, dt, scale)
     if isinstance(model, EnergyModel):
-        if not isinstance(model.network, EnergyNetwork) or not couples(model):
+        if not isinstance(model.network, EnergyNetwork | LocalEnergy) or not couples(model):
             return None
         if isinstance(model, DGNet):
-            return StencilJacobian(model, dt, scale)
-    return MidpointJacobian(model, dt, scale) if model.scheme == "rk2" else None
+            return StencilJacobian(model, dt, scale, weak=weak)
+        if isinstance(model.network, LocalEnergy):
+            return None
+    if model.scheme != "rk2":
+        return None
+    found = MidpointJacobian(model, dt, scale)
+    return AveragedJacobian(found, model) if weak else found
 
 
-def jacobian(model: Model, dt: float, scale: float) -> Residuals:
+def jacobian(model: Model, dt: float, scale: float, *, weak: bool = False) -> Residuals:
     """The closed form where there is one, else the automatic one."""
-    return closed_jacobian(model, dt, scale) or AutomaticJacobian(model, dt, scale)
+    found = closed_jacobian(model, dt, scale, weak=weak)
+    return found or AutomaticJacobian(model, dt, scale, weak=weak)

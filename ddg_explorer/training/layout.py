@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 QUADRATIC = "quadratic"
+STIFFNESS = "stiffness"
 OPERATOR = "operator."
 
 
@@ -62,14 +63,14 @@ class Layout:
         return torch.cat(parts)
 
     def penalised(self) -> Tensor:
-        """1 for the network's weights, 0 for the quadratic part and G, `(size,)`."""
+        """1 for the network's weights, 0 for the quadratic part, κ and G, `(size,)`."""
         pairs = zip(self.weights, self._sizes, strict=True)
         return torch.cat([torch.full((n,), float(not self._linear(k))) for k, n in pairs]).double()
 
     def floor(self, diagonal: Tensor, relative: float) -> Tensor:
         """What is added to the diagonal of JᵀJ: a fraction of its mean over the network's weights.
 
-        The quadratic part and G are linear and well determined: none is added there.
+        The quadratic part, κ and G are linear and well determined: none is added there.
         """
         parts = dict(zip(self.weights, diagonal.split(self._sizes), strict=True))
         network = torch.cat([d for name, d in parts.items() if not self._linear(name)])
@@ -78,7 +79,7 @@ class Layout:
         return torch.cat([values[name].expand(len(d)) for name, d in parts.items()])
 
     def _linear(self, name: str) -> bool:
-        return name.endswith(QUADRATIC) or name.startswith(OPERATOR)
+        return name.endswith((QUADRATIC, STIFFNESS)) or name.startswith(OPERATOR)
 
     def snapshot(self) -> dict[str, Tensor]:
         """Copies of all weights."""

@@ -15,6 +15,7 @@ Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, SIAM J. App
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,8 @@ from ddg_explorer.structure import FreeKernel
 from ddg_explorer.training.jacobians import AutomaticJacobian, jacobian
 from ddg_explorer.training.layout import Layout
 from ddg_explorer.training.patches import Windows, reach
+from ddg_explorer.training.prepare import mean_change
+from ddg_explorer.training.weak import RADIUS
 
 FIRST_DAMPING = 1e-2
 FLOOR = 1e-6
@@ -65,6 +68,8 @@ class LevenbergMarquardt:
     rows
         Residuals an iteration: at the start, and from two thirds on; they grow geometrically. None:
         by the grid's dimension.
+    weak
+        Average residuals with ψ (`weak`); fields only.
 
     Attributes
     ----------
@@ -86,7 +91,10 @@ class LevenbergMarquardt:
         *,
         steps: int,
         rows: tuple[int, int] | None = None,
+        weak: bool = False,
     ) -> None:
+        if weak and data.grid is None:
+            raise ValueError("noise='weak': needs a field; for an ODE use 'states'")
         dimensions = 0 if data.grid is None else data.grid.ndim
         self.steps, self.rows = steps, rows or ROWS[dimensions]
         if not 1 <= self.rows[0] <= self.rows[1]:
@@ -95,10 +103,9 @@ class LevenbergMarquardt:
         self.generator = generator
         self.damping = FIRST_DAMPING
         self.held = "operator.raw" if free_kernel(model) and conserves_mean(data) else None
-        u, v = data.u[:, :-1], data.u[:, 1:]
-        self.scale = float(((v - u) / data.dt).square().mean().sqrt())
-        radius = reach(model)
-        self.residuals = jacobian(model, data.dt, self.scale)
+        self.scale = math.sqrt(mean_change(data, weak=weak))
+        radius = reach(model) + RADIUS * weak
+        self.residuals = jacobian(model, data.dt, self.scale, weak=weak)
         single = isinstance(self.residuals, AutomaticJacobian)
         self.windows = Windows(data, radius, 1 if single else WINDOWS[dimensions])
 

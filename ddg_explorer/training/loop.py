@@ -3,7 +3,7 @@
 The loss is the mean square of the one-step residual (v − u)/Δt − Φ(v, u, Δt) divided by that of
 (v − u)/Δt over the training data: 1 is a model that predicts no change, nondimensional. With
 noise="states" it is the mean square distance to the observations in units of their noise: 1 is a
-model that explains the data.
+model that explains the data. With noise="weak" both are averaged with ψ first (`weak`).
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def train(
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
     noise
         What is done about noise in the observed states. "none"; "smooth": smooth the trajectories
-        first (`smoothing`); "states": estimate the true states of an ODE with the weights, lm only
+        first (`smoothing`); "weak": smooth them and train on the weak form of a field's residual,
+        lm only (`weak`); "states": estimate the true states of an ODE with the weights, lm only
         (`observed`). None: with lm, where the data's recipe says that they are noisy, "states" for
         an ODE and "smooth" for a field; "none" otherwise.
     ridge
@@ -166,7 +167,10 @@ def train(
     if default_compile(model, chosen, settings["steps"]) if compile is None else compile:
         settings["compile"] = True
     generator = torch.Generator().manual_seed(seed)
-    seen = smooth(data) if treatment == "smooth" else data
+    smoothed = treatment in ("smooth", "weak")
+    seen = smooth(data) if smoothed else data
+    if smoothed and validation is not None:
+        validation = smooth(validation)
     if settings["scale"]:
         prepare(model, seen, generator, small=chosen == "lm")
     run = _optimiser(model, seen, generator, settings)
@@ -177,19 +181,19 @@ def _optimiser(
     model: Model, data: Dataset, generator: torch.Generator, settings: dict[str, Any]
 ) -> Optimiser:
     steps = settings["steps"]
-    if settings["noise"] == "states" and settings["optimizer"] != "lm":
-        raise ValueError("noise='states': needs optimizer='lm'")
+    treatment = settings["noise"]
+    if treatment in ("weak", "states") and settings["optimizer"] != "lm":
+        raise ValueError(f"noise={treatment!r}: needs optimizer='lm'")
     if settings.get("compile") and not (fuses(model) and settings["optimizer"] != "lm"):
         raise ValueError("compile=True: needs a dgnet of depth 2, and optimizer='adam'")
     if settings["unroll"] != 1 and settings["optimizer"] != "adam":
         raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam'")
-    if settings["noise"] == "states":
+    if treatment == "states":
         return ObservedStates(model, data, steps=steps, ridge=settings["ridge"])
     if settings["optimizer"] == "lm":
-        rows = settings["rows"]
-        return LevenbergMarquardt(
-            model, data, generator, steps=steps, rows=None if rows is None else tuple(rows)
-        )
+        rows = None if settings["rows"] is None else tuple(settings["rows"])
+        weak = treatment == "weak"
+        return LevenbergMarquardt(model, data, generator, steps=steps, rows=rows, weak=weak)
     options = {
         name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule", "unroll")
     }
@@ -209,13 +213,17 @@ def _loop(
 ) -> Iterator[Progress]:
     steps, first = settings["steps"], 0
     every = report_every or max(1, steps // 100)
-    unit = mean_change(data)
+    weak = settings["noise"] == "weak"
+    unit = mean_change(data, weak=weak)
+
+    def held_out() -> float | None:
+        return None if validation is None else relative_loss(model, validation, unit, weak=weak)
+
     if checkpoint is not None and Path(checkpoint).is_file():
         snapshot = read_snapshot(checkpoint, settings)
         first = _resume(snapshot, model, run, generator)
         if first == steps:
-            held_out = None if validation is None else relative_loss(model, validation, unit)
-            yield Progress(steps, steps, snapshot.loss, held_out, 0.0, 0.0, done=True)
+            yield Progress(steps, steps, snapshot.loss, held_out(), 0.0, 0.0, done=True)
     begin = time.perf_counter()
     for step in range(first, steps):
         loss = run.advance(step) / (unit if settings["optimizer"] == "adam" else 1.0)
@@ -234,7 +242,7 @@ def _loop(
             taken,
             steps,
             loss,
-            None if validation is None else relative_loss(model, validation, unit),
+            held_out(),
             elapsed,
             elapsed / (taken - first) * (steps - taken),
             done=failed or taken == steps,

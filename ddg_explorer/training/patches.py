@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.training.weak import RADIUS, averaged_inside
 
 Weights = dict[str, Tensor]
 WITH_NEIGHBOURS = (
@@ -53,14 +54,18 @@ def reach(model: Model) -> int:
     if operator.get("operator") == "spectral":
         raise ValueError("structure operator='spectral': has no finite reach; use Adam")
     own = operator.get("width", 3) // 2 if operator["kind"] in WITH_NEIGHBOURS else 0
-    return STAGES[model.scheme] * (2 * radius + own)
+    gradient = 2 * radius if model.recipe.prior is None else 1
+    return STAGES[model.scheme] * (gradient + own)
 
 
-def patch_model(model: Model) -> Model:
-    """The same model on the grid of one patch, to be called with the large model's weights."""
+def patch_model(model: Model, margin: int = 0) -> Model:
+    """The same model on the grid of one patch, to be called with the large model's weights.
+
+    Residuals are right up to `margin` points from the centre.
+    """
     if model.grid is None or model.recipe is None:
         return model
-    width = 2 * reach(model) + 1
+    width = 2 * (reach(model) + margin) + 1
     shape = [width] * model.grid.ndim
     grid = {"shape": shape, "length": [h * width for h in model.grid.spacing]}
     recipe = replace(model.recipe, grid=grid, state_shape=(model.state_shape[0], *shape))
@@ -112,14 +117,24 @@ class Windows:
         return v.movedim(-1, 1), u.movedim(-1, 1)
 
 
-def centre_residual(model: Model, dt: float) -> Callable[[Weights, Tensor, Tensor], Tensor]:
-    """`(weights, v, u) → residual` of one patch at its centre, shape (C,); (d,) for an ODE."""
-    small = patch_model(model)
+def centre_residual(
+    model: Model, dt: float, *, weak: bool = False
+) -> Callable[[Weights, Tensor, Tensor], Tensor]:
+    """`(weights, v, u) → residual` of one patch at its centre, shape (C,); (d,) for an ODE.
+
+    `weak`: its average with ψ, on a patch that is wider by 6.
+    """
+    margin = RADIUS if weak else 0
+    small = patch_model(model, margin)
     grid = small.grid
     middle = () if grid is None else tuple(n // 2 for n in grid.shape)
 
     def residual(weights: Weights, v: Tensor, u: Tensor) -> Tensor:
         r = torch.func.functional_call(small, weights, (v, u, dt))
-        return r[(..., *middle)]
+        if not weak:
+            return r[(..., *middle)]
+        for axis, n in enumerate(middle, 1):
+            r = r.narrow(axis, n - margin, 2 * margin + 1)
+        return averaged_inside(r[None])[(0, ..., *(0,) * len(middle))]
 
     return residual

@@ -12,11 +12,12 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.training.scaling import (
     fit_inputs,
+    fit_linear,
     fit_output,
-    fit_quadratic,
     initialise_small,
-    perceptrons,
+    linear_terms,
 )
+from ddg_explorer.training.weak import averaged
 
 SAMPLE_SITES = 150_000
 VALIDATION_SITES = 30_000
@@ -37,8 +38,8 @@ def prepare(model: Model, data: Dataset, generator: torch.Generator, *, small: b
     # a third of the sites is enough for the few coefficients of the output
     u, v = u[: max(1, count // 3)], v[: max(1, count // 3)]
     fit_output(model, v, u, data.dt)
-    if isinstance(model, EnergyModel) and perceptrons(model)[0][0].quadratic is not None:
-        fit_quadratic(model, v, u, data.dt)
+    if isinstance(model, EnergyModel) and linear_terms(model):
+        fit_linear(model, v, u, data.dt)
 
 
 def _pairs(data: Dataset, sites: int) -> int:
@@ -46,15 +47,17 @@ def _pairs(data: Dataset, sites: int) -> int:
     return max(2, sites // (50 if data.grid is None else data.grid.size))
 
 
-def mean_change(data: Dataset) -> float:
-    """Mean square of (v − u)/Δt over the data: the unit of the loss."""
-    u, v = data.pairs()
-    return float(((v - u) / data.dt).square().mean())
+def mean_change(data: Dataset, *, weak: bool = False) -> float:
+    """Mean square of (v − u)/Δt over the data, or of its average with ψ: the unit of the loss."""
+    rate = data.u.diff(1, 1) / data.dt
+    if weak and data.grid is not None:
+        rate = averaged(rate, data.grid)
+    return float(rate.square().mean())
 
 
 @torch.no_grad()
-def relative_loss(model: Model, data: Dataset, unit: float) -> float:
-    """The loss on some of the pairs, evenly spread over the data."""
+def relative_loss(model: Model, data: Dataset, unit: float, *, weak: bool = False) -> float:
+    """The loss on some of the pairs, evenly spread over the data; `weak`: that of the weak form."""
     weight = next(model.parameters())
     u, v = data.pairs()
     every = max(1, len(u) // _pairs(data, VALIDATION_SITES))
@@ -62,4 +65,7 @@ def relative_loss(model: Model, data: Dataset, unit: float) -> float:
     def prepared(x: Tensor) -> Tensor:
         return x[::every].to(weight.device, weight.dtype)
 
-    return float(model.residual(prepared(v), prepared(u), data.dt).square().mean()) / unit
+    residual = model.residual(prepared(v), prepared(u), data.dt)
+    if weak and data.grid is not None:
+        residual = averaged(residual, data.grid)
+    return float(residual.square().mean()) / unit

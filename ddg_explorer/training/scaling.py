@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.local_energy import LocalEnergy, dirichlet
 from ddg_explorer.models.networks import (
     EnergyNetwork,
     Perceptron,
@@ -34,6 +35,8 @@ def perceptrons(model: Model) -> list[tuple[Perceptron, str]]:
     network = model.get_submodule("network")
     if isinstance(network, SeparableEnergy):
         return [(network.kinetic.density, "p"), (network.potential.density, "q")]
+    if isinstance(network, LocalEnergy):
+        return [(network.local.density, "all")]
     if isinstance(network, EnergyNetwork):
         return [(network.density, "all")]
     assert isinstance(network, VectorField)
@@ -42,15 +45,29 @@ def perceptrons(model: Model) -> list[tuple[Perceptron, str]]:
 
 def fit_inputs(model: Model, states: Tensor) -> None:
     """Whiten the inputs of every dense part on these states, `(n, *state_shape)`."""
+    network = model.get_submodule("network")
+    if isinstance(network, LocalEnergy):
+        fit_unit(network, states)
+        network = network.local
     for part, half in perceptrons(model):
         if half == "all":
-            stencils = model.get_submodule("network.gather")(states).flatten(0, -2)
+            stencils = network.get_submodule("gather")(states).flatten(0, -2)
         else:
             q, p = states.chunk(2, -1)
             stencils = q if half == "q" else p
         mean, whiten = whitening(stencils)
         part.mean.copy_(mean)
         part.whiten.copy_(whiten)
+
+
+def fit_unit(network: LocalEnergy, states: Tensor) -> None:
+    """The unit of κ: the variance of every channel over the mean of |∇u|², κ of order 1."""
+    grid = network.grid
+    axes = [0, *range(2, states.ndim)]
+    variance = (states - states.mean(axes, keepdim=True)).square().mean(axes)
+    slopes = dirichlet(states, grid).mean(0) / (grid.cell_volume * grid.size)
+    known = (slopes > 0) & (variance > 0)
+    network.unit.copy_(torch.where(known, variance / slopes, 1.0))
 
 
 def whitening(stencils: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,36 +131,60 @@ def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tens
 def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
     """Scale the output so that the slope Φ has the RMS of (v − u)/Δt on these pairs.
 
-    A quadratic part is left out: it is fitted next.
+    What is linear in the weights is left out: it is fitted next.
     """
     parts = [part for part, _ in perceptrons(model)]
-    for part in parts:
-        if part.quadratic is not None:
-            part.quadratic.zero_()
+    for weight in [part.quadratic for part in parts] + [w for w, _ in linear_terms(model)]:
+        if weight is not None:
+            weight.zero_()
     target = ((v - u) / dt).square().mean().sqrt()
     slope = model.slope(v, u, dt).square().mean().sqrt()
     for part in parts:
         part.scale.mul_(target / slope)
 
 
-def fit_quadratic(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
-    """Least-squares fit of the quadratic part ½ xᵀQx to the pairs, the network's part left out.
+def linear_terms(model: Model) -> list[tuple[Tensor, list[Tensor]]]:
+    """Weights in which the energy is linear, each with the directions in which it can change.
+
+    The quadratic part, in symmetric matrices, and the stiffness of a `LocalEnergy`; of a separable
+    energy the part of p, for leapfrog multiplies the two.
+    """
+    terms = []
+    part, _ = perceptrons(model)[0]
+    if part.quadratic is not None:
+        terms.append((part.quadratic, _symmetric(part.quadratic)))
+    network = model.get_submodule("network")
+    if isinstance(network, LocalEnergy):
+        terms.append((network.stiffness, list(torch.eye(len(network.stiffness)).to(network.unit))))
+    return terms
+
+
+def _symmetric(like: Tensor) -> list[Tensor]:
+    out = []
+    for i, j in zip(*torch.triu_indices(*like.shape).tolist(), strict=True):
+        direction = torch.zeros_like(like)
+        direction[i, j] += 0.5
+        direction[j, i] += 0.5
+        out.append(direction)
+    return out
+
+
+def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
+    """Least-squares fit of the linear terms to the pairs, the network's part left out.
 
     Columns are scaled to equal size before the fit, directions that the data do not determine get
     the smallest norm.
     """
+    terms = linear_terms(model)
     (part, _) = perceptrons(model)[0]
-    assert part.quadratic is not None
-    m = part.quadratic.shape[0]
-    rows, columns = torch.triu_indices(m, m)
     scale = part.scale.clone()
     part.scale.zero_()
     basis = []
-    for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
-        part.quadratic.zero_()
-        part.quadratic[i, j] += 0.5
-        part.quadratic[j, i] += 0.5
-        basis.append(model.slope(v, u, dt).flatten())
+    for weight, directions in terms:
+        for direction in directions:
+            weight.copy_(direction)
+            basis.append(model.slope(v, u, dt).flatten())
+        weight.zero_()
     matrix = torch.stack(basis, 1).double()
     size = matrix.square().mean(0).sqrt()
     size = size.clamp_min(1e-6 * size.max())
@@ -151,9 +192,11 @@ def fit_quadratic(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
     solution = torch.linalg.lstsq(
         matrix / size, target[:, None], driver="gelsd", rcond=1e-8
     ).solution[:, 0]
-    part.quadratic.zero_()
-    part.quadratic[rows, columns] += 0.5 * (solution / size).to(part.quadratic)
-    part.quadratic[columns, rows] += 0.5 * (solution / size).to(part.quadratic)
+    for weight, directions in terms:
+        values, solution = solution[: len(directions)], solution[len(directions) :]
+        scaled = (values / size[: len(directions)]).to(weight)
+        size = size[len(directions) :]
+        weight.copy_(torch.tensordot(scaled, torch.stack(directions), 1))
     part.scale.copy_(scale)
 
 

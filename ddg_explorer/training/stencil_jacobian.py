@@ -13,6 +13,9 @@ where α, γ carry the derivatives of the slopes to the pre-activations at u and
 in K, so in the entries of a learned G. It equals the automatic Jacobian to rounding and is some ten
 times faster.
 
+A `LocalEnergy` adds −κ Δū to the features of s, linear in κ. In weak form (`weak`) K and (v − u)/Δt
+are averaged with ψ.
+
 Windows of w sites per axis are evaluated at once: `(n, C, w + 2·reach, …)` values in, `n·wᵈ·C` rows
 out. An ODE is a window of one site whose stencil is its state.
 """
@@ -25,12 +28,12 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.models.base import EnergyModel
-from ddg_explorer.models.networks import EnergyNetwork, Perceptron
-from ddg_explorer.training.coupling import Coupling
+from ddg_explorer.models.local_energy import LocalEnergy
+from ddg_explorer.models.networks import Perceptron
+from ddg_explorer.training.coupling import Coupling, network_of
 from ddg_explorer.training.ends import Ends, dense_layers, layer_ends
+from ddg_explorer.training.weak import RADIUS, averaged_inside
 from ddg_explorer.training.windows_geometry import by_site, crop, picks, stencils
-
-NAME = "network.density."
 
 
 class StencilJacobian:
@@ -42,22 +45,32 @@ class StencilJacobian:
         A `dgnet` of depth 2 whose structure operator `Coupling` covers.
     dt, scale
         Δt of the data, and the RMS of du/dt by which residuals are divided.
+    weak
+        Whether residuals are averaged with ψ; fields only.
     """
 
-    def __init__(self, model: EnergyModel, dt: float, scale: float) -> None:
-        assert isinstance(model.network, EnergyNetwork)
-        self.model, self.dt, self.scale = model, dt, scale
-        self.part: Perceptron = model.network.density
-        self.coupling = Coupling(model)
+    def __init__(self, model: EnergyModel, dt: float, scale: float, *, weak: bool = False) -> None:
+        self.model, self.dt, self.scale, self.weak = model, dt, scale, weak
+        self.part: Perceptron = network_of(model).density
+        self.local = model.network if isinstance(model.network, LocalEnergy) else None
+        self.name = "network.density." if self.local is None else "network.local.density."
+        self.coupling = Coupling(model, weak=weak)
 
     def __call__(self, v: Tensor, u: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Scaled residuals `(rows,)` and the Jacobian's blocks by weight name, `(rows, …)`."""
         x, xi, layers = self._forward(v, u)
         index, target = self._places(u), self._target(v, u)
         k = self.coupling()
-        blocks = [self._rows(x, xi, layers, one, index) for one in k]
+        blocks = [self._rows(x, xi, layers, one[:, : x.shape[-1]], index) for one in k]
         blocks = {name: torch.stack([b[name] for b in blocks], 2) for name in blocks[0]}
-        s = self._gradient(x, xi, layers)[:, index]
+        s = self._gradient(x, xi, layers)
+        if self.local is not None:
+            curvature = self._curvature(v, u)
+            s = torch.cat([s, curvature * self.local.stiffness], -1)
+            last = k[..., x.shape[-1] :]
+            rows = torch.einsum("nsoc,poc->nspc", curvature[:, index], last)
+            blocks["network.stiffness"] = rows
+        s = s[:, index]
         blocks |= self._operator_rows(s)
         phi = s.flatten(2) @ k.flatten(1).mT
         flat = {name: block.flatten(0, 2) / -self.scale for name, block in blocks.items()}
@@ -65,7 +78,10 @@ class StencilJacobian:
 
     def residual(self, v: Tensor, u: Tensor) -> Tensor:
         """Scaled residuals alone, in the same order."""
-        s = self._gradient(*self._forward(v, u))[:, self._places(u)]
+        s = self._gradient(*self._forward(v, u))
+        if self.local is not None:
+            s = torch.cat([s, self._curvature(v, u) * self.local.stiffness], -1)
+        s = s[:, self._places(u)]
         phi = s.flatten(2) @ self.coupling().flatten(1).mT
         return ((self._target(v, u) - phi) / self.scale).flatten()
 
@@ -87,7 +103,21 @@ class StencilJacobian:
 
     def _features(self, u: Tensor) -> Tensor:
         """Whitened stencils of all energy sites of the windows, `(n, sites, features)`."""
-        return (stencils(u, self.coupling.radius) - self.part.mean) @ self.part.whiten
+        if self.local is not None:
+            values = stencils(crop(u, 1), 0)
+        else:
+            values = stencils(u, self.coupling.radius)
+        return (values - self.part.mean) @ self.part.whiten
+
+    def _curvature(self, v: Tensor, u: Tensor) -> Tensor:
+        """−Δū in the units of κ at all energy sites, `(n, sites, C)`."""
+        assert self.local is not None
+        mean = (v + u) / 2
+        total = torch.zeros_like(crop(mean, 1))
+        for axis, h in enumerate(self.local.grid.spacing, 2):
+            beside = [crop(mean.roll(shift, axis), 1) for shift in (1, -1)]
+            total += (2 * crop(mean, 1) - beside[0] - beside[1]) / h**2
+        return by_site(total) * self.local.unit
 
     def _places(self, u: Tensor) -> Tensor:
         """Energy site of every residual site and offset, `(sites, offsets)`."""
@@ -97,7 +127,10 @@ class StencilJacobian:
 
     def _target(self, v: Tensor, u: Tensor) -> Tensor:
         """(v − u)/Δt at the residual sites, `(n, sites, components)`."""
-        return by_site(crop(v - u, self.coupling.radius + self.coupling.spread)) / self.dt
+        rate, margin = (v - u) / self.dt, self.coupling.radius + self.coupling.spread
+        if self.weak:
+            rate, margin = averaged_inside(rate), margin - RADIUS
+        return by_site(crop(rate, margin))
 
     def _rows(
         self, x: Tensor, xi: Tensor, layers: tuple[Ends, Ends], k: Tensor, index: Tensor
@@ -122,17 +155,17 @@ class StencilJacobian:
         in1 = torch.cat([k.expand(*alpha1.shape[:-1], -1), x[:, index], xi[:, index]], -2)
         last = (second.slope[:, index] * r).sum(-2, keepdim=True) * self.part.scale
         block = {
-            f"{NAME}layers.0.weight": out1.mT @ in1,
-            f"{NAME}layers.0.bias": (alpha1 + gamma1).sum(-2),
-            f"{NAME}layers.1.weight": out2.mT @ in2,
-            f"{NAME}layers.1.bias": (alpha2 + gamma2).sum(-2),
-            f"{NAME}layers.2.weight": last,
-            f"{NAME}layers.2.bias": torch.zeros_like(last[..., 0]),
+            f"{self.name}layers.0.weight": out1.mT @ in1,
+            f"{self.name}layers.0.bias": (alpha1 + gamma1).sum(-2),
+            f"{self.name}layers.1.weight": out2.mT @ in2,
+            f"{self.name}layers.1.bias": (alpha2 + gamma2).sum(-2),
+            f"{self.name}layers.2.weight": last,
+            f"{self.name}layers.2.bias": torch.zeros_like(last[..., 0]),
         }
         if self.part.quadratic is not None:
             mean = (x + xi)[:, index] / 2
             outer = k.expand(mean.shape).mT @ mean
-            block[f"{NAME}quadratic"] = (outer + outer.mT) / 2
+            block[f"{self.name}quadratic"] = (outer + outer.mT) / 2
         return block
 
     def _operator_rows(self, s: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.models import EnergyModel, Model, ModelRecipe
+from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import Perceptron
 
 LINE = {"shape": [16], "length": [4.0]}
@@ -31,6 +32,8 @@ RECIPES = {
     "dgnet-1d": FIELD,
     "dgnet-2d": FIELD_2D,
     "dgnet-skip": replace(FIELD, skip=True, structure={"kind": "laplacian"}),
+    "dgnet-local": replace(FIELD, prior="local", skip=True),
+    "hnnpp-local-2d": replace(FIELD_2D, model="hnnpp", prior="local"),
     "dgnet-wave": replace(FIELD, state_shape=(2, 16), structure={"kind": "strain_wave"}),
 }
 """One recipe of every model and kind of state."""
@@ -62,12 +65,23 @@ def lively(model: Model, speed: float = 1.0, seed: int = 5) -> Model:
         if part.quadratic is not None:
             size = part.quadratic.shape
             part.quadratic.copy_(0.1 * torch.randn(size, generator=generator).to(model.dtype))
+    stiffness = stiffnesses(model)
+    for weight in stiffness:
+        weight.copy_(0.05 + 0.1 * torch.rand(weight.shape, generator=generator).to(model.dtype))
     factor = speed / float(model.rhs(states(model, 64, seed)).square().mean().sqrt())
     for part in perceptrons(model):
         part.scale.mul_(factor)
         if part.quadratic is not None:
             part.quadratic.mul_(factor)
+    for weight in stiffness:
+        weight.mul_(factor)
     return model
+
+
+def stiffnesses(model: Model) -> list[Tensor]:
+    """Those of energies with the local prior."""
+    parts = model.get_submodule("network").modules()
+    return [part.stiffness for part in parts if isinstance(part, LocalEnergy)]
 
 
 def energy_model(recipe: ModelRecipe, speed: float = 1.0) -> EnergyModel:

@@ -12,6 +12,7 @@ from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training.jacobians import AutomaticJacobian, closed_jacobian, jacobian
 from ddg_explorer.training.patches import Windows, centre_residual, reach
+from ddg_explorer.training.weak import RADIUS
 
 DATA = {
     "kdv": kdv(count=2, steps=6),
@@ -22,13 +23,14 @@ DATA = {
 }
 
 
-def compare(name, *, model="dgnet", **options):
+def compare(name, *, model="dgnet", weak=False, **options):
     """Largest relative difference of closed and automatic residuals and Jacobian columns."""
     data = DATA[name]
     net = shaken(ModelRecipe.fitting(model, data, hidden=5, **options).build())
     draw = torch.Generator().manual_seed(1)
-    v, u = Windows(data, reach(net)).draw(7, draw)
-    closed, automatic = closed_jacobian(net, data.dt, 2.0), AutomaticJacobian(net, data.dt, 2.0)
+    v, u = Windows(data, reach(net) + RADIUS * weak).draw(7, draw)
+    closed = closed_jacobian(net, data.dt, 2.0, weak=weak)
+    automatic = AutomaticJacobian(net, data.dt, 2.0, weak=weak)
     assert closed is not None
     with torch.no_grad():
         r, blocks = closed(v, u)
@@ -135,11 +137,37 @@ def test_what_no_closed_form_covers_is_differentiated_automatically():
         assert isinstance(jacobian(net, data.dt, 1.0), AutomaticJacobian)
 
 
+@pytest.mark.parametrize("model", ["node", "hnnpp"])
+@pytest.mark.parametrize("name", ["wave", "cahn_hilliard_2d"])
+def test_closed_jacobian_of_a_baseline_is_the_automatic_one_in_weak_form(name, model):
+    assert compare(name, model=model, weak=True, width=3) < 1e-11
+
+
+@pytest.mark.parametrize("weak", [False, True])
+@pytest.mark.parametrize("name", ["kdv", "wave", "cahn_hilliard_2d"])
+def test_closed_jacobian_is_the_automatic_one_with_the_local_prior(name, weak):
+    assert compare(name, prior="local", skip=True, weak=weak) < 1e-11
+
+
+@pytest.mark.parametrize("name", ["kdv", "wave", "cahn_hilliard_2d"])
+def test_closed_jacobian_is_the_automatic_one_in_weak_form(name):
+    assert compare(name, weak=True) < 1e-11
+
+
+@pytest.mark.parametrize("prior", [None, "local"])
+def test_closed_jacobian_is_the_automatic_one_for_a_learned_kernel_in_weak_form(prior):
+    structure = {"kind": "learned_kernel"}
+    assert compare("cahn_hilliard_2d", structure=structure, prior=prior, weak=True) < 1e-11
+
+
+@pytest.mark.parametrize("prior", [None, "local"])
 @pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])
 @pytest.mark.parametrize("name", ["kdv", "cahn_hilliard_2d"])
-def test_residual_of_a_patch_is_that_of_the_whole_grid(name, model):
+def test_residual_of_a_patch_is_that_of_the_whole_grid(name, model, prior):
+    if model == "node" and prior:
+        pytest.skip("a neural ODE has no energy")
     data = DATA[name]
-    net = shaken(ModelRecipe.fitting(model, data, hidden=5).build())
+    net = shaken(ModelRecipe.fitting(model, data, hidden=5, prior=prior).build())
     v, u = data.u[:1, 1], data.u[:1, 0]
     whole = net.residual(v, u, data.dt).detach()[0, 0]
     place = (3, 1)[: whole.ndim]
