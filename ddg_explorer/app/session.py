@@ -18,13 +18,43 @@ log = logging.getLogger(__name__)
 
 
 class Browser(JSComponent):
-    """The page's address, kept in step without adding to the history, and the window's width."""
+    """What only the browser can do: its address, its window, its clipboard, its downloads.
+
+    The address is kept in step without adding to the history.
+    """
 
     _esm = """
+    function save(bytes, name) {
+      const url = URL.createObjectURL(new Blob([bytes], {type: "application/octet-stream"}));
+      const link = Object.assign(document.createElement("a"), {href: url, download: name});
+      document.body.appendChild(link);
+      link.click();
+      link.remove();
+      setTimeout(() => URL.revokeObjectURL(url), 10000);
+    }
+
+    // The clipboard's interface is missing on pages that are neither local nor encrypted.
+    async function copy(text) {
+      if (navigator.clipboard) return navigator.clipboard.writeText(text);
+      const area = Object.assign(document.createElement("textarea"), {value: text});
+      document.body.appendChild(area);
+      area.select();
+      const done = document.execCommand("copy");
+      area.remove();
+      if (!done) throw new Error("refused");
+    }
+
     export function render({model}) {
-      model.on("msg:custom", ({search}) => {
-        const {pathname, hash} = window.location;
-        window.history.replaceState(window.history.state, "", pathname + search + hash);
+      model.on("msg:custom", ({search, bytes, name, copied}) => {
+        const {origin, pathname, hash} = window.location;
+        if (search !== undefined) {
+          window.history.replaceState(window.history.state, "", pathname + search + hash);
+        }
+        if (bytes) save(bytes, name);
+        if (copied !== undefined) {
+          copy(origin + pathname + copied).then(
+            () => model.send_msg({copied: true}), () => model.send_msg({copied: false}));
+        }
       });
       model.send_msg({width: window.innerWidth});
       return document.createElement("span");
@@ -33,11 +63,28 @@ class Browser(JSComponent):
 
     def __init__(self, on_width: Callable[[int], None], **params: Any) -> None:
         super().__init__(width=0, height=0, margin=0, **params)
-        self.on_msg(lambda event: on_width(int(event.data["width"])))
+        self._on_width = on_width
+        self.on_msg(self._receive)
 
     def write(self, flat: Mapping[str, str]) -> None:
         """Show the state's query in the address."""
         self._send_msg({"search": "?" + urlencode(flat)})
+
+    def save(self, data: bytes, name: str) -> None:
+        """Let the browser save a file."""
+        self._send_msg({"bytes": data, "name": name})
+
+    def copy_link(self, flat: Mapping[str, str]) -> None:
+        """Put the link to a state on the clipboard."""
+        self._send_msg({"copied": "?" + urlencode(flat)})
+
+    def _receive(self, event: Any) -> None:
+        if "width" in event.data:
+            self._on_width(int(event.data["width"]))
+        elif event.data.get("copied"):
+            tell("The link is on the clipboard.")
+        else:
+            notify("The browser refused the clipboard; copy the address instead.")
 
 
 def linked_state() -> tuple[AppState, str]:

@@ -17,6 +17,10 @@ ICONS = {
     "play": _PATH.format("M8 5v14l11-7z"),
     "pause": _PATH.format("M6 5h4v14H6zM14 5h4v14h-4z"),
     "add": _PATH.format("M19 13h-6v6h-2v-6H5v-2h6V5h2v6h6z"),
+    "share": _PATH.format(
+        "M18 16a3 3 0 0 0-2 .8L8.9 12.7a3 3 0 0 0 0-1.4L16 7.2A3 3 0 1 0 15 5l.1.7L8 9.8a3 "
+        "3 0 1 0 0 4.4l7.1 4.1A3 3 0 1 0 18 16z",
+    ),
     "step": _PATH.format("M6 5v14l9-7zM16 5h3v14h-3z"),
     "reset": _PATH.format(
         "M12 5V1L7 6l5 5V7a6 6 0 1 1-6 6H4a8 8 0 1 0 8-8z",

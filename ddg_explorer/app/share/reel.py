@@ -1,0 +1,161 @@
+"""What a lane has shown, as plain arrays, and its drawing as an image.
+
+    field    (T, ny, nx), coloured by the table         profile  (T, C, n), curves over x
+    phase    (T, d), trails over the contours of H
+
+Drawn with Pillow at twice the size and scaled down, so that thin lines are smooth.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+SCALE = 2
+TILE = (320, 240)
+"""Width and height of a lane's picture in pixels."""
+HEAD = 30
+MARGIN = 12
+TRAIL = 400
+
+
+@dataclass(frozen=True)
+class Reel:
+    """One lane's history.
+
+    Attributes
+    ----------
+    title, colour
+        Of the lane.
+    spec
+        `Picture.spec`.
+    times, values
+        (T,) and one array a frame as in the module's text, oldest first.
+    limits
+        Of colour, or of the vertical axis.
+    """
+
+    title: str
+    colour: str
+    spec: dict[str, Any]
+    times: np.ndarray
+    values: np.ndarray
+    limits: tuple[float, float]
+
+    def at(self, t: float) -> int:
+        """Index of the newest frame that is not later than t, at least 0."""
+        return max(0, int(np.searchsorted(self.times, t * (1 + 1e-12), side="right")) - 1)
+
+
+def compose(reels: Sequence[Reel], t: float, table: bytes, palette: dict[str, str]) -> np.ndarray:
+    """All lanes at time t side by side, `(height, width, 3)` uint8; both sides are even."""
+    columns = min(len(reels), 3)
+    rows = -(-len(reels) // columns)
+    tile = (TILE[0] + MARGIN, HEAD + TILE[1] + MARGIN)
+    size = (columns * tile[0] + MARGIN, rows * tile[1] + MARGIN)
+    sheet = Image.new("RGB", (SCALE * size[0], SCALE * size[1]), palette["surface"])
+    for index, reel in enumerate(reels):
+        left = SCALE * (MARGIN + index % columns * tile[0])
+        top = SCALE * (MARGIN + index // columns * tile[1])
+        _head(sheet, reel, t, (left, top), palette)
+        sheet.paste(_picture(reel, t, table, palette), (left, top + SCALE * HEAD))
+    small = sheet.resize((size[0] + size[0] % 2, size[1] + size[1] % 2), Image.Resampling.LANCZOS)
+    return np.asarray(small)
+
+
+def picture_file(reels: Sequence[Reel], table: bytes, palette: dict[str, str]) -> bytes:
+    """All lanes' newest frames as a PNG."""
+    buffer = io.BytesIO()
+    now = max(float(reel.times[-1]) for reel in reels)
+    Image.fromarray(compose(reels, now, table, palette)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _head(
+    sheet: Image.Image, reel: Reel, t: float, at: tuple[int, int], palette: dict[str, str]
+) -> None:
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=15 * SCALE)
+    left, top = at
+    middle = top + SCALE * HEAD // 2
+    draw.rectangle((left, middle - SCALE, left + 14 * SCALE, middle + SCALE), fill=reel.colour)
+    draw.text((left + 22 * SCALE, middle), reel.title, palette["ink"], font, anchor="lm")
+    shown = reel.times[reel.at(t)]
+    draw.text(
+        (left + SCALE * TILE[0], middle), f"t = {shown:.4g}", palette["muted"], font, anchor="rm"
+    )
+
+
+def _picture(reel: Reel, t: float, table: bytes, palette: dict[str, str]) -> Image.Image:
+    index = reel.at(t)
+    if reel.spec["kind"] == "field":
+        return _field(reel.values[index], reel.limits, table)
+    image = Image.new("RGB", (SCALE * TILE[0], SCALE * TILE[1]), palette["surface"])
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, image.width - 1, image.height - 1), outline=palette["border"])
+    if reel.spec["kind"] == "profile":
+        _profile(draw, image.size, reel, index, palette)
+    else:
+        _phase(draw, image.size, reel, index, palette)
+    return image
+
+
+def _field(values: np.ndarray, limits: tuple[float, float], table: bytes) -> Image.Image:
+    low, high = limits
+    levels = np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
+    colours = np.frombuffer(table, np.uint8).reshape(256, 4)[:, :3]
+    image = Image.fromarray(colours[levels])
+    side = min(SCALE * TILE[0] / image.width, SCALE * TILE[1] / image.height)
+    size = (round(image.width * side), round(image.height * side))
+    return image.resize(size, Image.Resampling.NEAREST)
+
+
+def _profile(
+    draw: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    reel: Reel,
+    index: int,
+    palette: dict[str, str],
+) -> None:
+    curves, (low, high) = reel.values[index], reel.limits
+    x = np.linspace(0, size[0], curves.shape[-1] + 1)
+    colours = [reel.colour, *[palette["muted"]] * (len(curves) - 1)]
+    for values, colour in reversed(list(zip(curves, colours, strict=True))):
+        closed = np.append(values, values[0])
+        y = size[1] * (1 - (closed - low) / (high - low))
+        draw.line(_points(x, y), fill=colour, width=2 * SCALE, joint="curve")
+
+
+def _phase(
+    draw: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    reel: Reel,
+    index: int,
+    palette: dict[str, str],
+) -> None:
+    x0, x1, y0, y1 = reel.spec["window"]
+
+    def place(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+        return _points(size[0] * (x - x0) / (x1 - x0), size[1] * (1 - (y - y0) / (y1 - y0)))
+
+    for lines in reel.spec["contours"]:
+        for line in lines:
+            flat = np.asarray(line)
+            draw.line(place(flat[::2], flat[1::2]), fill=palette["border"], width=SCALE)
+    states = reel.values[max(0, index - TRAIL) : index + 1]
+    for a, b in reel.spec["curves"]:
+        jumps = np.flatnonzero(np.abs(np.diff(states[:, a])) > (x1 - x0) / 2) + 1
+        for part in np.split(states, jumps):
+            if len(part) > 1:
+                draw.line(place(part[:, a], part[:, b]), fill=reel.colour, width=2 * SCALE)
+        (x, y), r = place(states[-1:, a], states[-1:, b])[0], 5 * SCALE
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=reel.colour)
+
+
+def _points(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+    return list(zip(x.tolist(), y.tolist(), strict=True))
