@@ -22,10 +22,11 @@ from ddg_explorer.app import makers, session, theme
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.controls import Controls
 from ddg_explorer.app.entrants import Shelf
-from ddg_explorer.app.explore import ExplorePage
+from ddg_explorer.app.explore_page import ExplorePage
 from ddg_explorer.app.lanebar import LaneBar
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
+from ddg_explorer.app.share.bar import ShareBar
 from ddg_explorer.app.simulation import first_setup
 from ddg_explorer.app.state import AppState, Lane
 from ddg_explorer.app.store import Store
@@ -87,6 +88,7 @@ class Explorer(Viewer):
         self.lanebar = LaneBar(self.store, self.shelf, session.notify)
         self.transport = Transport(self.store, self.runner)
         self.browser = session.Browser(self._on_width)
+        self.share = ShareBar(self.store, self.shelf, self.race, self.browser)
         self.tabs = Tabs(self._makers(), lambda key: self.store.change_view(page=key))
         self._set_lanes(self.store.state.lanes)
         self.race.show_truth(setup)
@@ -137,7 +139,9 @@ class Explorer(Viewer):
 
     def _makers(self) -> dict[str, Callable[[], Page]]:
         return {
-            "explore": lambda: ExplorePage(self.controls, self.transport, self.lanebar, self.race),
+            "explore": lambda: ExplorePage(
+                self.controls, self.transport, self.lanebar, self.race, self.share
+            ),
             "train": lambda: makers.make_train(self._dark, self._on_model),
             "results": lambda: makers.make_results(self._dark),
             "structure": lambda: makers.make_structure(self._dark),

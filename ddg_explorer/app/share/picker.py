@@ -44,7 +44,8 @@ class FilePicker(JSComponent):
     _stylesheets: ClassVar[list[str]] = [
         """
         button { font: 600 14px Roboto, "Helvetica Neue", "Liberation Sans", sans-serif;
-          height: 34px; padding: 0 14px; border-radius: 8px; cursor: pointer; background: transparent;
+          height: 34px; padding: 0 14px; border-radius: 8px; cursor: pointer;
+          background: transparent;
           color: var(--ddg-accent, inherit);
           border: 1px solid color-mix(in srgb, var(--ddg-accent, gray) 50%, transparent); }
         button:hover { border-color: var(--ddg-accent, gray);

@@ -8,6 +8,7 @@ from ddg_explorer.app.controls import Controls
 from ddg_explorer.app.lanebar import LaneBar
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.race import Race
+from ddg_explorer.app.share.bar import ShareBar
 from ddg_explorer.app.transport import Transport
 
 
@@ -15,7 +16,12 @@ class ExplorePage:
     """Arranges what the session's parts show."""
 
     def __init__(
-        self, controls: Controls, transport: Transport, lanebar: LaneBar, race: Race
+        self,
+        controls: Controls,
+        transport: Transport,
+        lanebar: LaneBar,
+        race: Race,
+        share: ShareBar,
     ) -> None:
         self._race = race
         chosen = pn.Row(
@@ -33,7 +39,15 @@ class ExplorePage:
             align_items="center",
             gap="12px 16px",
         )
-        bars = pn.Column(bar, lanebar.view, sizing_mode="stretch_width", styles={"gap": "12px"})
+        lanes = pn.FlexBox(
+            lanebar.view,
+            share.view,
+            sizing_mode="stretch_width",
+            align_items="center",
+            justify_content="space-between",
+            gap="10px 16px",
+        )
+        bars = pn.Column(bar, lanes, sizing_mode="stretch_width", styles={"gap": "12px"})
         self.view = pn.Column(
             card(bars),
             race.view,

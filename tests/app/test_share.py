@@ -1,0 +1,165 @@
+"""What leaves the page comes back: recipes, states, histories, models; pictures show the lanes."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from PIL import Image
+
+from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.share.clip import MOST_FRAMES, clip_file, video_available
+from ddg_explorer.app.share.files import (
+    history_file,
+    models_file,
+    opened_model,
+    opened_state,
+    state_file,
+)
+from ddg_explorer.app.share.recipe import dump_recipe, load_recipe
+from ddg_explorer.app.share.record import records_of
+from ddg_explorer.app.share.reel import picture_file
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import AppState, Lane, Scene, View
+from ddg_explorer.app.theme import PALETTES, colour_table
+from ddg_explorer.app.turns import Turn
+from ddg_explorer.rollout import Rollout
+
+LOOK = (colour_table("diverging", False), dict(PALETTES["light"]))
+
+
+def records(scene, models, steps=3):
+    """Records of lanes after some steps."""
+    lanes = [Lane(), *(Lane(model) for model in models)]
+    simulations = [Simulation(lane) for lane in lanes]
+    for simulation in simulations:
+        simulation.advance(Turn(scene, steps=0))
+        simulation.advance(Turn(scene, steps=steps, budget=None))
+    canvases = [LaneCanvas(lane=lane.model, title=lane.model) for lane in lanes]
+    return records_of(simulations, canvases, AppState(scene).to_flat(), dark=False)
+
+
+def test_a_recipe_restores_state_and_initial_state_bit_by_bit():
+    state = AppState(
+        Scene("pendulum", "friction", dt=0.07, parameters={"friction": 0.31}),
+        (Lane(), Lane("dgnet", "rk4")),
+        View(3, dark=True),
+    )
+    start = torch.tensor([1 / 3, -2e-17], dtype=torch.float64)
+    again, initial = load_recipe(dump_recipe(state, start))
+    assert again == state
+    assert initial is not None
+    torch.testing.assert_close(initial, start, rtol=0, atol=0)
+    assert load_recipe(dump_recipe(state))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"\xff\xfe", "no recipe"),
+        (b"[1, 2]", "no recipe"),
+        (b'{"ddg_explorer": 99, "state": {}}', "format 99"),
+        (b'{"ddg_explorer": 1, "state": {"system": 3}}', "names to strings"),
+        (b'{"ddg_explorer": 1, "state": {"system": "nonsense"}}', "system='nonsense'"),
+        (
+            b'{"ddg_explorer": 1, "state": {}, "initial": {"shape": [2], "data": "AAAA"}}',
+            "initial state",
+        ),
+    ],
+)
+def test_a_bad_recipe_is_one_line(data, line):
+    with pytest.raises(ValueError, match=line) as caught:
+        load_recipe(data)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_initial_state_that_is_not_finite_is_refused():
+    broken = dump_recipe(AppState(), torch.tensor([float("nan")]))
+    with pytest.raises(ValueError, match="finite numbers"):
+        load_recipe(broken)
+
+
+def test_a_state_comes_back_bit_by_bit():
+    scene = Scene("kdv")
+    (record,) = records(scene, [])
+    data = state_file(record)
+    u = opened_state("state.npz", data, record.truth.state_shape)
+    torch.testing.assert_close(u, record.states[-1], rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"shape \(1, 50\), this scene has \(1, 64\)"):
+        opened_state("state.npz", data, (1, 64))
+    with pytest.raises(ValueError, match=r"state\.npz.*cannot be read"):
+        opened_state("state.npz", b"nonsense", (1, 50))
+
+
+def test_a_history_holds_every_lane_with_its_energies():
+    found = records(Scene("kdv"), ["dgnet", "dgnet"])
+    assert [r.name for r in found] == ["truth", "dgnet", "dgnet_2"]
+    data = io.BytesIO(history_file(found))
+    for record in found:
+        group = xr.open_dataset(data, group=record.name, engine="h5netcdf")
+        np.testing.assert_array_equal(group["u"].values, record.states.numpy())
+        np.testing.assert_array_equal(group["time"].values, record.times)
+        own = record.dynamics.energy(record.states)
+        np.testing.assert_allclose(group["own_energy"].values, own.detach().numpy())
+        assert json.loads(group.attrs["scene"])["system"] == "kdv"
+
+
+def test_a_model_comes_back_and_runs_the_same():
+    (_, record) = records(Scene("pendulum"), ["dgnet"])
+    with zipfile.ZipFile(io.BytesIO(models_file([record]))) as archive:
+        data = archive.read("dgnet.safetensors")
+    model = opened_model("mine.safetensors", data)
+    u0 = record.states[0]
+    a, b = (Rollout(m, u0, 0.1).step(3).u for m in (model, record.dynamics))
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+    with pytest.raises(ValueError, match=r"mine\.safetensors.*no checkpoint"):
+        opened_model("mine.safetensors", b"nonsense")
+    with pytest.raises(ValueError, match=r"^models: "):
+        models_file(records(Scene("pendulum"), []))
+
+
+@pytest.mark.parametrize("name", ["kdv", "cahn_hilliard_2d", "pendulum", "two_body"])
+def test_the_picture_shows_every_lane(name):
+    (record,) = records(Scene(name), [])
+    one = Image.open(io.BytesIO(picture_file([record.reel()], *LOOK)))
+    two = Image.open(io.BytesIO(picture_file([record.reel()] * 2, *LOOK)))
+    assert two.width > 1.8 * one.width
+    assert len(one.convert("RGB").getcolors(1 << 24)) > 20
+
+
+def test_a_field_s_pixels_are_those_of_the_colour_table():
+    (record,) = records(Scene("cahn_hilliard_2d"), [])
+    reel = record.reel()
+    image = np.asarray(Image.open(io.BytesIO(picture_file([reel], *LOOK))).convert("RGB"))
+    table = np.frombuffer(LOOK[0], np.uint8).reshape(256, 4)[:, :3]
+    low, high = reel.limits
+    value = reel.values[-1][0, 0]  # the corner with the largest y
+    expected = table[round((value - low) * 255 / (high - low))].astype(int)
+    assert np.abs(image[12 + 30 + 1, 12 + 1].astype(int) - expected).max() <= 6
+
+
+def test_a_clip_moves_and_is_evenly_spaced_in_time():
+    found = [record.reel() for record in records(Scene("pendulum"), ["dgnet"], steps=12)]
+    clip = Image.open(io.BytesIO(clip_file(".gif", found, *LOOK)))
+    assert clip.n_frames == 13
+    first = np.asarray(clip.convert("RGB")).copy()
+    clip.seek(12)
+    assert np.abs(np.asarray(clip.convert("RGB")).astype(int) - first).max() > 50
+    assert MOST_FRAMES >= 100
+
+
+def test_a_clip_of_nothing_is_refused():
+    found = [record.reel() for record in records(Scene("pendulum"), [], steps=0)]
+    with pytest.raises(ValueError, match="nothing has moved"):
+        clip_file(".gif", found, *LOOK)
+    with pytest.raises(ValueError, match=r"clip='\.avi'"):
+        clip_file(".avi", found, *LOOK)
+
+
+@pytest.mark.skipif(not video_available(), reason="imageio-ffmpeg is not installed")
+def test_a_video_is_an_mp4():
+    found = [record.reel() for record in records(Scene("pendulum"), [], steps=12)]
+    assert clip_file(".mp4", found, *LOOK)[4:8] == b"ftyp"
