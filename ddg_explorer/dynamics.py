@@ -10,13 +10,41 @@ before is a batch. Energies carry the cell volume, `energy(u)` has the batch's s
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.discrete import discrete_grad
 from ddg_explorer.grids import Grid
+from ddg_explorer.stencils import LocalOperator
 from ddg_explorer.structure import Structure
+
+
+class Increments(Protocol):
+    """∇̄H of one energy from one start u, for a solver that asks for many ends u + w.
+
+    Belongs to one run: it may keep arrays. All states are (B, *state).
+    """
+
+    smooth: bool
+    """Whether `curvature` stands for the derivative of a call: not where ∇H jumps."""
+
+    def start(self, u: Tensor, dtype: torch.dtype) -> None:
+        """Take u as the start; arithmetic in `dtype`, which may be less precise than u's."""
+        ...
+
+    def __call__(self, w: Tensor) -> Tensor:
+        """∇̄H(u + w, u)/Δxᵈ."""
+        ...
+
+    def advance(self, u: Tensor) -> None:
+        """Go on to `u`, the start plus the last w."""
+        ...
+
+    def curvature(self, u: Tensor, dtype: torch.dtype) -> LocalOperator:
+        """½ δ²H/δu² at u, about the derivative of a call by w where u is start + w/2."""
+        ...
 
 
 class Dynamics:
@@ -62,6 +90,10 @@ class Dynamics:
     def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
         """Discrete variational derivative ∇̄H(v, u)/Δxᵈ by automatic discrete differentiation."""
         return discrete_grad(self.energy)(v, u) / self.cell_volume
+
+    def increments(self) -> Increments | None:
+        """A fast way to `discrete_gradient` for one run, None where there is no other."""
+        return None
 
     def rhs(self, u: Tensor) -> Tensor:
         """G(u) δH/δu."""

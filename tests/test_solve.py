@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.solve import (
@@ -13,6 +14,7 @@ from ddg_explorer.solve import (
     Progress,
     anderson,
     attach_gradient,
+    chord_krylov,
     gmres,
     jacobian,
     max_norm,
@@ -335,3 +337,45 @@ def test_implicit_gradient(krylov: bool):
     assert torch.autograd.gradcheck(solve, (b, k))
     with pytest.raises(RuntimeError, match="only once"):
         torch.autograd.grad(solve(b, k).sum(), b, create_graph=True)
+
+
+def test_chord_krylov_gains_digits_with_an_aged_linearisation() -> None:
+    """f = A(b − x) − x³/100 with a J that is off by some per cent, and one that is useless."""
+    generator = torch.Generator().manual_seed(0)
+    a = torch.eye(20).double() + 0.1 * torch.randn(20, 20, generator=generator).double()
+    b = torch.randn(3, 20, generator=generator).double()
+
+    def update(x: Tensor) -> Tensor:
+        return (b - x) @ a - x**3 / 100
+
+    taken: list[str] = []
+
+    for off, renewals in ((0.03, 0), (30.0, 2)):
+        kept = [a * (1 + off)]
+        progress = Progress(torch.ones(3).double(), 1e-12, polish=1)
+
+        def renew(x: Tensor, kept: list[Tensor] = kept) -> None:
+            kept[0] = a + 0.03 * torch.diag(x.square().mean(0))
+            taken.append("J")
+
+        x, f = chord_krylov(
+            update,
+            torch.zeros_like(b),
+            progress,
+            lambda r, eta, kept=kept: torch.linalg.solve(kept[0], r, left=False),
+            renew,
+            renewals=renewals,
+        )
+        assert progress.converged.all()
+        assert update(x).abs().max() < 1e-12
+        assert torch.equal(f, update(x))
+    assert taken
+
+
+def test_chord_krylov_gives_up_where_nothing_contracts() -> None:
+    progress = Progress(torch.ones(2).double(), 1e-12)
+    start = torch.ones(2, 4).double()
+    x, _ = chord_krylov(lambda x: x, start, progress, lambda r, eta: r, lambda x: None)
+    assert not progress.converged.any()
+    assert torch.isfinite(x).all()
+    assert progress.iterations.max() < 12

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.dynamics import Dynamics, Increments
 from ddg_explorer.integrators.one_step import OneStep
 
 
@@ -42,3 +42,6 @@ class DiscreteGradient(OneStep):
 
     def split(self, dynamics: Dynamics, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
         return dynamics.split_discrete_gradient(u, c)
+
+    def increments(self, dynamics: Dynamics) -> Increments | None:
+        return dynamics.increments()

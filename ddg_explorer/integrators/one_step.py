@@ -10,8 +10,8 @@ same equation to the same tolerance and differ in cost only:
 * "krylov": inexact Newton with exact Jacobian–vector products and the same preconditioner.
 
 "auto" takes "newton" for ODEs of up to `DENSE_ODE` unknowns and for fields of up to `DENSE_FIELD`
-unknowns whose symbols are unknown; else "picard", and "krylov" from the best iterate where that
-contracts badly.
+unknowns whose symbols are unknown; for larger learned fields the method of `incremental`; else
+"picard", and "krylov" from the best iterate where that contracts badly.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.dynamics import Dynamics, Increments
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
+from ddg_explorer.integrators.incremental import Incremental
 from ddg_explorer.integrators.measured import Measured
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.predictor import Predictor, guess_state
 from ddg_explorer.integrators.scheme import Scheme
 from ddg_explorer.integrators.semi_implicit import SemiImplicit
 from ddg_explorer.solve import Chord, Solution, max_norm, newton
+from ddg_explorer.solve.dense import Residual, jacobian
 
 SOLVERS = ("auto", "newton", "picard", "krylov")
 DENSE_ODE = 128
@@ -45,6 +48,7 @@ class OneStep(Integrator):
     tol
         Bound on max|δ|/max(1, max|u|) of the last update δ; default 1e-12 in float64, 1e-6 in
         float32. One polishing iteration follows, two where G is skew and the solver a fixed point.
+        From 1e-7 on, a learned float64 field is stepped live: by float32 increments, unpolished.
     max_iterations
         Bound on the iterations of each solver used in a step.
     solver
@@ -85,6 +89,10 @@ class OneStep(Integrator):
 
         return term
 
+    def increments(self, dynamics: Dynamics) -> Increments | None:
+        """What evaluates ḡ(u + w, u) fast for one u, None where nothing does."""
+        return None
+
     def stepper(self, dynamics: Dynamics) -> Stepper:
         return OneStepStepper(dynamics, self)
 
@@ -99,6 +107,7 @@ class OneStepStepper(Stepper):
         self.chord = Chord()
         self.chord_dt: float | None = None
         self.form = self._choose()
+        self.work = scheme.increments(dynamics) if self.form is None else None
 
     def _choose(self) -> FixedPoint | None:
         """The fixed-point form to use, None for the dense Newton method."""
@@ -110,7 +119,8 @@ class OneStepStepper(Stepper):
         limit = DENSE_ODE if self.dynamics.grid is None else DENSE_FIELD
         if self.scheme.solver == "auto" and math.prod(self.dynamics.state_shape) <= limit:
             return None
-        return Measured(self.dynamics, self.scheme)
+        local = Incremental.of(self.dynamics, self.scheme)
+        return Measured(self.dynamics, self.scheme) if local is None else local
 
     def reset(self) -> None:
         self.predictor.reset()
@@ -135,18 +145,44 @@ class OneStepStepper(Stepper):
         )
 
     def _newton(self, u: Tensor, dt: float, scale: Tensor) -> Solution:
-        def residual(x: Tensor) -> Tensor:
-            v = x.reshape(u.shape)
-            return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
-
         guess = guess_state(self.predictor, u.view(u.shape[0], -1), self.chord_dt == dt)
         if self.chord_dt != dt:
             self.chord.forget()
             self.chord_dt = dt
         tol, limit = self.scheme.tolerance(u.dtype), self.scheme.max_iterations
-        found = newton(residual, guess, self.chord, scale=scale, tol=tol, max_iterations=limit)
+        residual, slope = self._equation(u, dt)
+        found = newton(
+            residual, guess, self.chord, slope=slope, scale=scale, tol=tol, max_iterations=limit
+        )
         if bool(found.converged.all()):
             self.predictor.push(found.value)
         else:
             self.predictor.reset()
         return found
+
+    def _equation(self, u: Tensor, dt: float) -> tuple[Residual, Residual | None]:
+        """F on flattened states, and its Jacobian where it is known in closed form."""
+        structure, work = self.dynamics.structure, self.work
+
+        def whole(x: Tensor) -> Tensor:
+            v = x.reshape(u.shape)
+            return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
+
+        if work is None:
+            return whole, None
+        work.start(u, u.dtype)
+
+        def residual(x: Tensor) -> Tensor:
+            w = x.view(u.shape) - u
+            middle = u + w / 2 if structure.state_dependent else None
+            slope = structure.apply(work(w), middle)
+            return w.sub_(slope, alpha=dt).view(x.shape)
+
+        def closed(x: Tensor) -> Tensor:
+            # to second order in v − u, which a chord does not notice
+            columns = work.curvature((u + x.view(u.shape)) / 2, u.dtype).dense().mT
+            moved = structure.apply(columns.reshape(-1, *u.shape[1:])).view(columns.shape)
+            return torch.eye(x.shape[1], dtype=x.dtype, device=x.device) - dt * moved.mT
+
+        known = work.smooth and not structure.state_dependent
+        return residual, closed if known else partial(jacobian, whole)

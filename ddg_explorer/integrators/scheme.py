@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.dynamics import Dynamics, Increments
 
 
 class Scheme(Protocol):
@@ -35,4 +35,8 @@ class Scheme(Protocol):
 
     def split(self, dynamics: Dynamics, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
         """v ↦ N(v, u) − c (v − u)/2 with N = `nonlinear`."""
+        ...
+
+    def increments(self, dynamics: Dynamics) -> Increments | None:
+        """What evaluates ḡ(u + w, u) fast for one u, None where nothing does."""
         ...

@@ -22,8 +22,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.discrete.gradient import check_ends
+from ddg_explorer.dynamics import Dynamics, Increments
 from ddg_explorer.grids import Grid
+from ddg_explorer.models.closed_form import discrete_gradient
+from ddg_explorer.models.increments import NetworkIncrements
+from ddg_explorer.models.networks import EnergyNetwork
 from ddg_explorer.structure import Structure
 
 if TYPE_CHECKING:
@@ -230,6 +234,19 @@ class EnergyModel(Model):
         other.structure, other.operator = structure, structure.module
         other.context, other.recipe = dict(context), None
         return other
+
+    def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
+        """∇̄H(v, u)/Δxᵈ: what automatic discrete differentiation gives, in closed form."""
+        if not isinstance(self.network, EnergyNetwork):
+            return super().discrete_gradient(v, u)
+        check_ends(v, u)
+        return discrete_gradient(self.network, v, u)
+
+    def increments(self) -> Increments | None:
+        """A worker with buffers that evaluates the closed form for one run."""
+        if not isinstance(self.network, EnergyNetwork):
+            return None
+        return NetworkIncrements(self.network, self.state_shape, self.grid)
 
 
 def spacing_misfit(own: Grid, other: Grid) -> str:

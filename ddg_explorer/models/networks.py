@@ -113,6 +113,11 @@ class Perceptron(nn.Module):
         """The activation."""
         return ACTIVATIONS[self.activation]
 
+    @property
+    def dense(self) -> list[nn.Linear]:
+        """The layers, the output's last."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+
     def forward(self, s: Tensor) -> Tensor:
         x = (s - self.mean) @ self.whiten
         h = x

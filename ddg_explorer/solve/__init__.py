@@ -1,5 +1,6 @@
 """Batched solvers for implicit steps. They know no physics: callables and tensors only."""
 
+from ddg_explorer.solve.chord import chord_krylov
 from ddg_explorer.solve.dense import Chord, jacobian, newton
 from ddg_explorer.solve.implicit import attach_gradient
 from ddg_explorer.solve.inexact import newton_krylov
@@ -15,6 +16,7 @@ __all__ = [
     "Solution",
     "anderson",
     "attach_gradient",
+    "chord_krylov",
     "gmres",
     "jacobian",
     "linearize",

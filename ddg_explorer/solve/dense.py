@@ -12,6 +12,7 @@ Source: C. G. Broyden, Math. Comp. 19 (1965) 577, doi 10.1090/S0025-5718-1965-01
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -54,14 +55,14 @@ class Chord:
     def forget(self) -> None:
         self.inverse = None
 
-    def renew(self, residual: Residual, v: Tensor) -> None:
-        """Take the exact Jacobian at v."""
-        self.inverse = torch.linalg.inv_ex(jacobian(residual, v))[0]
+    def renew(self, slope: Residual, v: Tensor) -> None:
+        """Take the Jacobian at v from `slope`."""
+        self.inverse = torch.linalg.inv_ex(slope(v))[0]
 
-    def direction(self, residual: Residual, v: Tensor, r: Tensor) -> Tensor:
+    def direction(self, slope: Residual, v: Tensor, r: Tensor) -> Tensor:
         """−J⁻¹r."""
         if self.inverse is None or self.inverse.shape[0] != v.shape[0]:
-            self.renew(residual, v)
+            self.renew(slope, v)
         assert self.inverse is not None
         return (self.inverse @ r.unsqueeze(-1)).squeeze(-1).neg_()
 
@@ -124,21 +125,24 @@ def newton(
     *,
     scale: Tensor,
     tol: float,
+    slope: Residual | None = None,
     max_iterations: int = 30,
     polish: int = 1,
 ) -> Solution:
     """Solve F(v) = 0 from the guess `v`, (B, n).
 
-    `scale`, `tol`, `polish`: see `Progress`. Steps that raise max|F| are halved. Converged
-    trajectories are frozen, failed ones stay at their last finite iterate.
+    `slope` gives the Jacobian, (B, n, n), at least nearly; without it, it is taken by automatic
+    differentiation. `scale`, `tol`, `polish`: see `Progress`. Steps that raise max|F| are halved.
+    Converged trajectories are frozen, failed ones stay at their last finite iterate.
     """
+    slope = slope or partial(jacobian, residual)
     progress = Progress(scale, tol, polish)
     eps = torch.finfo(v.dtype).eps
     r = residual(v)
     now = _Iterate(v, r, max_norm(r).cpu().numpy(), torch.zeros_like(scale), False)
     floor = FLOOR_EPS * eps * (now.size + progress.scale)
     for _ in range(max_iterations):
-        delta = chord.direction(residual, now.v, now.r)
+        delta = chord.direction(slope, now.v, now.r)
         mask = progress.mask(v)
         delta = delta if mask is None else torch.where(mask, delta, 0.0)
         old, limit = now, np.maximum(now.size, floor)
@@ -147,7 +151,7 @@ def newton(
         if not progress.running:
             break
         if (now.halved or progress.slowest > STALE_RATE) and progress.iterations.max() > 1:
-            chord.renew(residual, now.v)
+            chord.renew(slope, now.v)
         elif progress.size.max() > RESOLVED * eps:
             chord.learn(delta, now.r - old.r, mask)
     if not progress.converged.all():

@@ -28,24 +28,41 @@ def _norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x, dim=-1)
 
 
-def _least_squares(columns: list[np.ndarray], beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """min‖β e₁ − H y‖ per trajectory for the Hessenberg H of these columns: y and the residual."""
-    k = len(columns)
-    h = np.zeros((beta.shape[0], k + 1, k))
-    for j, column in enumerate(columns):
-        h[:, : j + 2, j] = column
-    rhs = np.zeros((beta.shape[0], k + 1))
-    rhs[:, 0] = beta
-    q, r = np.linalg.qr(h, mode="complete")
-    rotated = np.einsum("bji,bj->bi", q, rhs)
-    r = r[:, :k]
-    # a vanishing pivot belongs to a trajectory that is solved already (or has b = 0)
-    diagonal = np.abs(np.einsum("bii->bi", r))
-    dead = diagonal <= 1e-300 + 1e-15 * diagonal.max(axis=1, keepdims=True)
-    index = np.arange(k)
-    r[:, index, index] = np.where(dead, 1.0, r[:, index, index])
-    y = np.linalg.solve(r, np.where(dead, 0.0, rotated[:, :k])[..., None])[..., 0]
-    return np.where(dead, 0.0, y), np.abs(rotated[:, k])
+class _Hessenberg:
+    """min‖β e₁ − H y‖ per trajectory while H grows by columns: QR by Givens rotations."""
+
+    def __init__(self, beta: np.ndarray) -> None:
+        self._rotations: list[tuple[np.ndarray, np.ndarray]] = []
+        self._columns: list[list[np.ndarray]] = []
+        self._rhs = [beta]
+
+    def append(self, column: np.ndarray) -> np.ndarray:
+        """Take the next column, (B, k + 2), and return the residuals."""
+        h = list(np.where(np.isfinite(column), column, 0.0).T)
+        for j, (c, s) in enumerate(self._rotations):
+            h[j], h[j + 1] = c * h[j] + s * h[j + 1], c * h[j + 1] - s * h[j]
+        size = np.hypot(h[-2], h[-1])
+        safe = np.where(size > 0, size, 1.0)
+        c, s = np.where(size > 0, h[-2] / safe, 1.0), h[-1] / safe
+        self._rotations.append((c, s))
+        self._columns.append([*h[:-2], size])
+        last = self._rhs[-1]
+        self._rhs[-1:] = [c * last, -s * last]
+        return np.abs(self._rhs[-1])
+
+    def solve(self) -> np.ndarray:
+        """y, (B, k)."""
+        size = len(self._columns)
+        pivots = np.stack([column[-1] for column in self._columns])
+        # a vanishing pivot belongs to a trajectory that is solved already (or has b = 0)
+        dead = pivots <= 1e-300 + 1e-15 * pivots.max(0)
+        y = np.zeros_like(pivots)
+        for i in reversed(range(size)):
+            rest = self._rhs[i]
+            for j in range(i + 1, size):
+                rest = rest - self._columns[j][i] * y[j]
+            y[i] = np.where(dead[i], 0.0, rest / np.where(dead[i], 1.0, pivots[i]))
+        return y.T
 
 
 def gmres(
@@ -62,8 +79,7 @@ def gmres(
     basis[:, 0] = torch.where(beta[:, None] > 0, b / beta[:, None], 0.0)
     beta_host = beta.cpu().double().numpy()
     target = beta_host * rtol.cpu().double().numpy()
-    columns: list[np.ndarray] = []
-    y, residual = np.zeros((b.shape[0], 0)), beta_host
+    small, residual = _Hessenberg(beta_host), beta_host
     used = np.zeros(b.shape[0], dtype=np.int64)
     for k in range(room):
         used += residual > target
@@ -71,15 +87,14 @@ def gmres(
         w, h = _orthogonalise(apply(basis[:, k]), v)
         norm = _norm(w)
         column = torch.cat([h, norm[:, None]], 1).cpu().double().numpy()
-        columns.append(np.where(np.isfinite(column), column, 0.0))
-        y, residual = _least_squares(columns, beta_host)
+        residual = small.append(column)
         if not (residual > target).any():
             break
         if k + 1 == basis.shape[1]:
             basis = torch.cat([basis, torch.empty_like(basis)], 1)
         basis[:, k + 1] = torch.where(norm[:, None] > 0, w / norm[:, None], 0.0)
-    weights = torch.from_numpy(y).to(b)
-    return (weights.unsqueeze(-2) @ basis[:, : y.shape[1]]).squeeze(-2), used
+    weights = torch.from_numpy(small.solve()).to(b)
+    return (weights.unsqueeze(-2) @ basis[:, : weights.shape[1]]).squeeze(-2), used
 
 
 def _orthogonalise(w: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

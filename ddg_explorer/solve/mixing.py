@@ -28,7 +28,7 @@ TRIAL = 8
 """Iterations after which the speed is judged against `patience`."""
 
 
-class _Mixer:
+class Mixer:
     """The last differences of one solve; their small Gram matrices live on the host."""
 
     def __init__(self, depth: int, x: Tensor) -> None:
@@ -118,7 +118,7 @@ def anderson(
     Returns x and f = g(x) − x there: converged trajectories frozen at the iterate that met the
     tolerance, the others at their iterate of smallest f.
     """
-    mixer: _Mixer | None = None
+    mixer: Mixer | None = None
     g_old = f_old = None
     best, first, count = _Best(x), math.inf, 0
     while count < max_iterations:
@@ -137,7 +137,7 @@ def anderson(
             break
         x = g
         if g_old is not None and f_old is not None and (mixer or progress.slowest > FAST_RATE):
-            mixer = mixer or _Mixer(depth, x)
+            mixer = mixer or Mixer(depth, x)
             progress.accelerated = True
             x = mixer.mix(g, f, g_old, f_old)
         g_old, f_old = g, f
