@@ -106,7 +106,10 @@ def ours(system: str, model: str) -> Budget:
     if system in ODES:
         training["rows"] = ODE_ROWS
     else:
-        training |= {"steps": STEPS.get(system, LM_STEPS), "rows": ROWS_2D if system == "cahn_hilliard_2d" else ROWS}
+        training |= {
+            "steps": STEPS.get(system, LM_STEPS),
+            "rows": ROWS_2D if system == "cahn_hilliard_2d" else ROWS,
+        }
     return Budget("ours", network, training, FIRST_ORDER)
 
 

@@ -43,6 +43,7 @@ class LaneCanvas(JSComponent):
     scheme = param.String("", doc="Key of the lane's integrator.")
     schemes = param.List([], doc="[key, label] of the integrators that can be chosen.")
     compact = param.Boolean(False, doc="Fewer read-outs, for several lanes side by side.")
+    radius = param.Number(0.06, doc="Radius of the brush, in units of the field's length.")
     removable = param.Boolean(False)
     trainable = param.Boolean(False, doc="Whether a lane that does not fit offers training.")
     spec = param.Dict({"kind": ""}, doc="`Picture.spec`.")
@@ -50,7 +51,7 @@ class LaneCanvas(JSComponent):
     palette = param.Dict({})
     colours = param.List([], doc="This lane's colour first, then the others.")
 
-    _esm = script("draw", "field", "profile", "phase", "lane")
+    _esm = script("draw", "field", "profile", "phase", "touch", "lane")
     _stylesheets: ClassVar[list[str]] = [(_JS / "lane.css").read_text(encoding="utf-8")]
 
     def __init__(self, **params: Any) -> None:
@@ -92,7 +93,7 @@ class LaneCanvas(JSComponent):
         if "limits" in message and self.on_limits:
             limits = message["limits"]
             self.on_limits(limits if limits == "auto" else tuple(map(float, limits)))
-        for key in ("integrator", "remove", "train"):
+        for key in ("integrator", "remove", "train", "edit", "start"):
             if key in message and self.on_choice:
                 self.on_choice(key, message[key])
         if self.on_wake:

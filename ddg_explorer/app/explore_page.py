@@ -9,6 +9,7 @@ from ddg_explorer.app.lanebar import LaneBar
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.share.bar import ShareBar
+from ddg_explorer.app.touchbar import TouchBar
 from ddg_explorer.app.transport import Transport
 
 
@@ -21,6 +22,7 @@ class ExplorePage:
         transport: Transport,
         lanebar: LaneBar,
         race: Race,
+        touchbar: TouchBar,
         share: ShareBar,
     ) -> None:
         self._race = race
@@ -47,7 +49,9 @@ class ExplorePage:
             justify_content="space-between",
             gap="10px 16px",
         )
-        bars = pn.Column(bar, lanes, sizing_mode="stretch_width", styles={"gap": "12px"})
+        bars = pn.Column(
+            bar, lanes, touchbar.view, sizing_mode="stretch_width", styles={"gap": "12px"}
+        )
         self.view = pn.Column(
             card(bars),
             race.view,

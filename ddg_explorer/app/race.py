@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import panel as pn
 
@@ -61,6 +62,7 @@ class Race:
         self.simulations: list[Simulation] = []
         self.setups: list[Setup | None] = []
         self._last: list[Outcome | None] = []
+        self.on_touch: Callable[[str, Any], None] = lambda key, value: None
         self.table = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.view = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
         self.plots = RunningPlots([TRUTH], self._dark)
@@ -116,6 +118,11 @@ class Race:
         self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
         self._tabulate(True)
 
+    def set_brush(self, radius: float) -> None:
+        """Radius of the brush that follows the pointer."""
+        for canvas in self.canvases:
+            canvas.radius = radius
+
     def show_mode(self) -> None:
         """Bring the canvases to the view's choice of state or difference."""
         for canvas in self.canvases:
@@ -148,6 +155,8 @@ class Race:
             self._store.change_scene(integrator=str(value))
         elif key == "integrator":
             lanes[index] = replace(lanes[index], integrator=str(value))
+        elif key in ("edit", "start"):
+            self.on_touch(key, value)
         elif self._on_train is not None:
             self._on_train(lanes[index].model)
         self._store.put_lanes(lanes)

@@ -57,6 +57,14 @@ class Area {
     return this.top + (1 - (v - this.y0) / (this.y1 - this.y0)) * this.height;
   }
 
+  valueX(px) {
+    return this.x0 + ((px - this.left) / this.width) * (this.x1 - this.x0);
+  }
+
+  valueY(px) {
+    return this.y0 + (1 - (px - this.top) / this.height) * (this.y1 - this.y0);
+  }
+
   clip(ctx, paint) {
     ctx.save();
     ctx.beginPath();

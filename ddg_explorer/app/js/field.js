@@ -5,6 +5,14 @@ class FieldView {
     this.env = env;
     [this.nx, this.ny] = env.spec.shape;
     this.bytes = null;
+    this.gesture = "disk";
+  }
+
+  // Rows run from the top, the largest y.
+  locate(x, y) {
+    const {width, height, spec} = this.env;
+    if (x < 0 || y < 0 || x >= width || y >= height) return null;
+    return [(x / width) * spec.length[0], (1 - y / height) * spec.length[1]];
   }
 
   absorb(header, buffer, offset) {

@@ -7,7 +7,26 @@ const SERIES_HEIGHT = 184;
 class PhaseView {
   constructor(env) {
     this.env = env;
+    this.gesture = "point";
     this.forget();
+  }
+
+  // Only a plane of one body has a point to drag.
+  locate(x, y) {
+    const {plane} = this;
+    if (!plane || this.env.spec.names.length !== 2) return null;
+    const inside = x >= plane.left && x <= plane.left + plane.width
+      && y >= plane.top && y <= plane.top + plane.height;
+    return inside ? [plane.valueX(x), plane.valueY(y)] : null;
+  }
+
+  sketch(ctx, points) {
+    const [q, p] = points[points.length - 1];
+    ctx.beginPath();
+    ctx.arc(this.plane.x(q), this.plane.y(p), 8, 0, 2 * Math.PI);
+    ctx.lineWidth = 2;
+    ctx.strokeStyle = this.env.palette.accent;
+    ctx.stroke();
   }
 
   forget() {
@@ -48,6 +67,7 @@ class PhaseView {
     const h = beside ? height - top - bottom : height - SERIES_HEIGHT - top - bottom;
     const plane = new Area(left, top, w, h);
     this.setWindow(plane, spec);
+    this.plane = plane;
     plane.axes(ctx, palette, {xlabel: "", ylabel: ""});
     plane.clip(ctx, () => {
       this.paintContours(ctx, palette, plane);

@@ -13,7 +13,25 @@ class ProfileView {
     this.sheetCtx = this.sheet.getContext("2d", {alpha: true});
     this.row = this.sheetCtx.createImageData(this.n, 1);
     this.rowPixels = new Uint32Array(this.row.data.buffer);
+    this.gesture = "curve";
     this.forget();
+  }
+
+  locate(x, y) {
+    const {area} = this;
+    if (!area || this.env.spec.show === "difference") return null;
+    const inside = x >= area.left && x <= area.left + area.width
+      && y >= area.top && y <= area.top + area.height;
+    return inside ? [area.valueX(x), area.valueY(y)] : null;
+  }
+
+  // The line that is being drawn.
+  sketch(ctx, points) {
+    ctx.lineWidth = 2;
+    ctx.setLineDash([]);
+    ctx.strokeStyle = this.env.palette.accent;
+    polyline(ctx, (i) => this.area.x(points[i][0]), (i) => this.area.y(points[i][1]), 0,
+      points.length);
   }
 
   forget() {
@@ -93,6 +111,7 @@ class ProfileView {
     const area = new Area(left, top, width - left - right, upper);
     area.setRange(0, spec.length[0],
       Math.min(this.low, this.reach[0]), Math.max(this.high, this.reach[1]));
+    this.area = area;
     area.axes(ctx, palette);
     area.clip(ctx, () => this.paintCurves(ctx, palette, area));
     this.legend(ctx, palette, area);
