@@ -41,16 +41,9 @@ class ExplorePage:
             align_items="center",
             gap="12px 16px",
         )
-        lanes = pn.FlexBox(
-            lanebar.view,
-            share.view,
-            sizing_mode="stretch_width",
-            align_items="center",
-            justify_content="space-between",
-            gap="10px 16px",
-        )
+        lanebar.view.append(share.view)
         bars = pn.Column(
-            bar, lanes, touchbar.view, sizing_mode="stretch_width", styles={"gap": "12px"}
+            bar, lanebar.view, touchbar.view, sizing_mode="stretch_width", styles={"gap": "12px"}
         )
         self.view = pn.Column(
             card(bars),

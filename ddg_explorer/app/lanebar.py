@@ -41,6 +41,7 @@ class LaneBar:
             self.add,
             self.clock,
             self.what,
+            sizing_mode="stretch_width",
             align_items="center",
             gap="10px 16px",
         )

@@ -92,8 +92,7 @@ class RunningPlots:
         colours = [LANE_COLOURS[mode(dark)][place] for place in lane_places(self.models)]
         for lines in self._lines.values():
             for line, colour in zip(lines, colours, strict=True):
-                if line is not None:
-                    line.glyph.line_color = colour
+                line.glyph.line_color = colour
         extra = {"mass_drift": LANE_COLOURS[mode(dark)][2], "residual": palette["faint"]}
         for name, line in self._extra.items():
             line.glyph.line_color = extra[name]
@@ -164,25 +163,17 @@ class RunningPlots:
         return fig
 
     def _draw(self, name: str) -> list[Any]:
-        """The lanes' lines in a figure, None where a lane has none."""
+        """The lanes' lines in a figure; unseen where a lane has nothing to show there."""
         lines: list[Any] = []
         for index, place in enumerate(lane_places(self.models)):
             model = self.models[index]
-            absent = (name == "own_drift" and model in ("truth", "node")) or (
-                name == "error" and model == "truth"
+            absent = ("truth", "node") if name == "own_drift" else ("truth",)
+            line = self._figures[name].line(
+                "t", name, source=self.traces[index].source, line_width=2
             )
-            dash = LANE_DASHES[place]
-            lines.append(
-                None
-                if absent
-                else self._figures[name].line(
-                    "t",
-                    name,
-                    source=self.traces[index].source,
-                    line_width=2,
-                    line_dash=dash,
-                )
-            )
+            line.glyph.line_dash = LANE_DASHES[place]
+            line.visible = name not in ("own_drift", "error") or model not in absent
+            lines.append(line)
         return lines
 
 

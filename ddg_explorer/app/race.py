@@ -164,6 +164,8 @@ class Race:
     def _arrange(self) -> None:
         """One lane stands beside its plots, several in a row above them."""
         plots, count = self.plots.cards, len(self.canvases)
+        for plot in plots.values():
+            plot.styles = {**plot.styles, "flex": "0 0 auto" if count == 1 else "1 1 340px"}
         if count == 1:
             stack = pn.Column(*plots.values(), styles={"flex": "2 1 340px", "gap": "16px"})
             lane = card(self.canvases[0], styles={"flex": "3 1 420px"})

@@ -69,7 +69,8 @@ class ShareBar:
             accept=ACCEPT,
             doc="A recipe (.json), a model (.safetensors) or an initial state (.npz, .nc)",
         )
-        self.view = pn.Row(self.save, self.open, styles={"gap": "8px"}, margin=0)
+        self.view = pn.Row(self.save, self.open, margin=0)
+        self.view.styles = {"gap": "8px", "margin-left": "auto"}
 
     def _makers(self) -> dict[str, tuple[str, Callable[[], bytes]]]:
         """Label → suffix of the file, and what makes its bytes in a worker."""
