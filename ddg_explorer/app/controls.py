@@ -13,10 +13,12 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from ddg_explorer.app import texts
+from ddg_explorer.app import equations, texts
+from ddg_explorer.app.grid_controls import GridControls
 from ddg_explorer.app.layout import section
+from ddg_explorer.app.operator_editor import OperatorEditor
 from ddg_explorer.app.parameters import ParameterControls
-from ddg_explorer.app.state import POINTS, SEEDS, STEP_SIZES, TOLERANCES, Scene
+from ddg_explorer.app.state import STEP_SIZES, TOLERANCES, Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.turns import Setup
@@ -28,6 +30,8 @@ from ddg_explorer.systems import SYSTEMS
 
 DT_RANGE = 40.0
 """The Δt slider spans the preset's Δt divided and multiplied by this."""
+EDITED = "edited"
+"""The menu's option while an edited G runs."""
 
 
 class Controls:
@@ -52,7 +56,7 @@ class Controls:
         self._parameters = ParameterControls(store, self._change)
         self._equations = pn.Column(sizing_mode="stretch_width", styles={"gap": "6px"})
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
-        self._badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
+        self.editor = OperatorEditor(store, self._change)
         self._promise = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self._honesty = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.exact = pmui.Switch(
@@ -62,7 +66,7 @@ class Controls:
             value=store.state.view.exact,
         )
         self.exact.param.watch(lambda event: store.change_view(exact=event.new), "value")
-        self._grid = pn.Column(self.n, self.operator.widget, sizing_mode="stretch_width")
+        self.grid = GridControls(store, self._change)
         self.reset = pmui.Button(
             label="Reset to preset",
             variant="outlined",
@@ -79,12 +83,12 @@ class Controls:
                 "Structure operator",
                 self.structure.widget,
                 self._parameters.strengths,
-                self._badges,
+                self.editor.view,
             ),
             section("Time stepping", self.dt, self.integrator.widget, self._promise, self.tol),
             section("Learned models", self.activation.widget, self._honesty),
             physics,
-            section("Grid and initial state", self._grid, self.seed, self.dtype.widget, self.reset),
+            section("Grid and initial state", *self.grid.objects, self.reset),
         ]
         self.show(setup)
 
@@ -93,14 +97,23 @@ class Controls:
         schemes = {texts.integrator_label(key): key for key in INTEGRATORS}
         self.system = Choice("System", systems, lambda key: self._store.put_scene(Scene(key)))
         self.preset = Choice("Preset", {}, self._to_preset)
-        self.structure = Choice("Structure operator G", {}, self._setter("structure"))
-        self.integrator = Choice("Integrator", schemes, self._setter("integrator"))
-        self.operator = Choice("Derivatives", texts.OPERATORS, self._setter("operator"))
-        self.dtype = Choice("Number format", texts.DTYPES, self._setter("dtype"))
+        self.structure = Choice(
+            "Structure operator G",
+            {},
+            self._to_structure,
+            doc="What stands before δH/δu: it decides what happens to energy and mass.",
+        )
+        self.integrator = Choice(
+            "Integrator",
+            schemes,
+            self._setter("integrator"),
+            doc="Of the true system; every other lane has its own.",
+        )
         self.activation = Choice(
             "Activation of the DGNets",
             {name: name for name in ACTIVATIONS},
             self._setter("activation"),
+            doc="Picks the trained DGNet with this activation, where there is one.",
         )
 
     def _make_sliders(self) -> None:
@@ -118,22 +131,6 @@ class Controls:
             scale="log",
             span=(1e-14, 1e-4),
             typed=TOLERANCES,
-        )
-        self.n = self._slider(
-            "n",
-            "Grid points per axis",
-            "Starts again from the initial state.",
-            scale="integer",
-            span=(16, 512),
-            typed=POINTS,
-        )
-        self.seed = self._slider(
-            "seed",
-            "Seed of the initial state",
-            "Seed 0 is the preset as titled; others are variations of it.",
-            scale="integer",
-            span=(0, 50),
-            typed=SEEDS,
         )
 
     def _slider(
@@ -167,6 +164,11 @@ class Controls:
         except ValueError as problem:
             self._report(str(problem))
 
+    def _to_structure(self, key: str) -> None:
+        """A choice from the menu drops what was edited."""
+        if key != EDITED:
+            self._change(structure=key, entries=None)
+
     def _to_preset(self, preset: str) -> None:
         self._store.put_scene(Scene(self._store.state.scene.system, preset))
 
@@ -175,6 +177,7 @@ class Controls:
         self._show_choices(setup)
         self._show_numbers(setup)
         self._parameters.show(setup.scene, setup.system)
+        self.grid.show(setup)
         self.exact.visible = setup.picture.kind == "profile" and setup.system.has_exact
         self._physics.visible = bool(self._parameters.physics.objects)
         self._show_texts(setup)
@@ -182,8 +185,8 @@ class Controls:
     def restyle(self, dark: bool) -> None:
         """Colours of the badges."""
         p = PALETTES[mode(dark)]
-        colours = ";".join(f"--{name}:{p[name]}" for name in ("good", "warn", "bad"))
-        self._badges.stylesheets = [f":host {{{colours}}}" + texts.BADGE_CSS]
+        colours = ";".join(f"--{name}:{p[name]}" for name in ("good", "warn", "bad", "muted"))
+        self.editor.restyle(colours)
 
     def _show_choices(self, setup: Setup) -> None:
         scene, system = setup.scene, setup.system
@@ -191,14 +194,12 @@ class Controls:
         titles = {p.title: key for key, p in system.presets.items()}
         self.preset.show(system.preset, options=titles)
         labels = {label: key for key, label in system.structures.items()}
-        self.structure.show(system.structure_key, options=labels)
+        if scene.entries is not None:
+            labels = {"G as edited below": EDITED, **labels}
+        self.structure.show(system.structure_key or EDITED, options=labels)
         unsuited = [key for key in INTEGRATORS if key not in setup.schemes]
         self.integrator.show(scene.chosen_integrator, disabled_options=unsuited)
-        self.dtype.show(scene.dtype)
         self.activation.show(scene.activation)
-        self._grid.visible = system.grid is not None
-        if system.operator is not None:
-            self.operator.show(system.operator)
 
     def _show_numbers(self, setup: Setup) -> None:
         scene, system = setup.scene, setup.system
@@ -215,18 +216,15 @@ class Controls:
             value=scene.tol or DEFAULT_TOL[system.dtype],
             disabled=not INTEGRATORS[scene.chosen_integrator].implicit,
         )
-        self.seed.value = scene.chosen_seed
-        if system.grid is not None:
-            self.n.value = system.grid.shape[0]
 
     def _show_texts(self, setup: Setup) -> None:
         system = setup.system
-        lines = texts.latex(system)
+        lines = equations.lines(setup.scene, system)
         if lines != self._lines:
             self._lines = lines
             self._equations.objects = [_formula(line) for line in lines]
         self._about.object = texts.paragraph(system.about)
-        self._badges.object = texts.badges(system.structure, has_mass=system.grid is not None)
+        self.editor.show(setup)
         preserves = INTEGRATORS[setup.scene.chosen_integrator].preserves
         self._promise.object = texts.paragraph(f"Keeps {preserves}.", small=True)
         self._honesty.object = texts.paragraph(texts.held_out(setup.scene), small=True)

@@ -100,19 +100,27 @@ def stored(path: Path) -> Model:
 
 def _fitted(model: Model, system: PresetSystem) -> Model:
     """The model as it runs in this system; `Misfit` where it does not."""
-    same = model.context.get("structure") == context_of(system).get("structure")
-    context = model.context
+    edited, context = system.structure_key is None, model.context
+    same = not edited and context.get("structure") == context_of(system).get("structure")
+    bound = edited or (not same and "structure" in context)
     if isinstance(model, EnergyModel) and model.key in ANY_STRUCTURE and not same:
         context = _with_strengths(model, system)
         reason = model.under(system.structure, context).misfit(system)
     else:
-        reason = model.misfit(system)
+        reason = model.misfit(system) or (_bound(model) if bound else "")
     if reason:
         raise Misfit(reason)
     placed = _placed(model, system)
     if context is not model.context and isinstance(placed, EnergyModel):
         return placed.under(system.structure, context)
     return placed
+
+
+def _bound(model: Model) -> str:
+    """Why a model cannot follow a change of G."""
+    if isinstance(model, EnergyModel):
+        return f"{model.title} has its own G, that of its data; only DGNet and HNN++ take another"
+    return f"{model.title} learned the motion as a whole: it has no H to put another G before"
 
 
 def _placed(model: Model, system: PresetSystem) -> Model:

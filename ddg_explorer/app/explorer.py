@@ -227,6 +227,9 @@ class Explorer(Viewer):
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""
         scene = self._setup.scene
+        if scene.entries is not None:
+            session.notify("Training data need a G of the menu: go back to the menu first.")
+            return
         page: Any = self.tabs.page("train")
         page.prepare(
             scene.system,

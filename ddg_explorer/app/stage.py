@@ -23,10 +23,12 @@ from ddg_explorer.models.base import Model
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 from ddg_explorer.systems.builtin import PresetSystem
 
-RESTART = ("system", "preset", "n", "operator", "dtype", "seed", "choices", "start")
+RESTART = (
+    *("system", "preset", "n", "length", "operator", "dtype", "device", "seed", "choices", "start"),
+)
 """Fields of a scene that change the state's shape or the initial state: time begins anew."""
 
-REMAKE = (*RESTART, "parameters", "structure", "activation")
+REMAKE = (*RESTART, "parameters", "structure", "entries", "activation")
 """Fields that need new dynamics; those not in `RESTART` act on the running state."""
 
 LIVE_TOL = 1e-6

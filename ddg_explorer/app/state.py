@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ddg_explorer.app import entries as kernels
 from ddg_explorer.app.races import first_preset, race_of
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
@@ -22,7 +23,9 @@ from ddg_explorer.models import MODELS
 from ddg_explorer.systems import SYSTEMS
 
 DTYPES = ("float64", "float32")
+DEVICES = ("cpu", "cuda")
 POINTS = (8, 1024)
+LENGTHS = (1e-3, 1e4)
 SEEDS = (0, 2**32 - 1)
 STEP_SIZES = (1e-8, 1e3)
 SPEEDS = (1, 100)
@@ -66,8 +69,9 @@ class Start:
 class Scene:
     """The physics: system, grid, initial state, structure operator, Δt and scheme.
 
-    `activation` is that of the shipped DGNets. Without a preset, a system opens with its race. A
-    `start` is too large for a link, and stays out of the flat form.
+    `activation` is that of the shipped DGNets, `length` that of every side of the domain, `entries`
+    are those of an edited G (`app.entries`), in place of `structure`. Without a preset, a system
+    opens with its race. A `start` is too large for a link, and stays out of the flat form.
 
     Raises
     ------
@@ -79,12 +83,15 @@ class Scene:
     system: str = "kdv"
     preset: str | None = None
     n: int | None = None
+    length: float | None = None
     operator: str | None = None
     dtype: str = "float64"
+    device: str = "cpu"
     seed: int | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     choices: Mapping[str, str] = field(default_factory=dict)
     structure: str | None = None
+    entries: tuple[float, ...] | None = None
     dt: float | None = None
     integrator: str | None = None
     tol: float | None = None
@@ -99,15 +106,19 @@ class Scene:
         if self.operator is not None:
             _one_of("operator", self.operator, ("finite_difference", "spectral"))
         _one_of("dtype", self.dtype, DTYPES)
+        _one_of("device", self.device, DEVICES)
         if self.integrator is not None:
             _one_of("integrator", self.integrator, INTEGRATORS)
         _within("n", self.n, POINTS)
+        _within("length", self.length, LENGTHS)
         _within("seed", self.seed, SEEDS)
         _within("dt", self.dt, STEP_SIZES)
         _within("tol", self.tol, TOLERANCES)
         known = SYSTEMS[self.system]
         if self.structure is not None:
             _one_of("structure", self.structure, known.structures)
+        if self.entries is not None:
+            kernels.checked(self.entries)
         for name, value in self.parameters.items():
             _one_of("parameter", name, known.parameters)
             _within(name, value, known.parameters[name].bounds)
@@ -215,6 +226,8 @@ class AppState:
                 flat |= {f"p.{k}": repr(float(v)) for k, v in sorted(value.items())}
             elif f.name == "choices":
                 flat |= {f"c.{k}": v for k, v in sorted(value.items())}
+            elif f.name == "entries":
+                flat |= {} if value is None else {"entries": kernels.to_text(value)}
             elif value is not None and value != getattr(base, f.name):
                 flat[f.name] = repr(value) if isinstance(value, float) else str(value)
         lanes = tuple(lane for lane in self.lanes if not lane.source)
@@ -249,6 +262,8 @@ class AppState:
                 scene["parameters"][key[2:]] = _number(key, text, float)
             elif key.startswith("c."):
                 scene["choices"][key[2:]] = text
+            elif key == "entries":
+                scene["entries"] = kernels.from_text(text)
             elif key in _SCENE_TYPES:
                 scene[key] = _number(key, text, _SCENE_TYPES[key])
             elif key == "speed":
@@ -269,17 +284,10 @@ class AppState:
 
 
 _SCENE_TYPES: Mapping[str, type] = {
-    "system": str,
-    "preset": str,
-    "n": int,
-    "operator": str,
-    "dtype": str,
-    "seed": int,
-    "structure": str,
-    "dt": float,
-    "integrator": str,
-    "tol": float,
-    "activation": str,
+    **dict.fromkeys(("system", "preset", "operator", "dtype", "device"), str),
+    **dict.fromkeys(("structure", "integrator", "activation"), str),
+    **dict.fromkeys(("n", "seed"), int),
+    **dict.fromkeys(("length", "dt", "tol"), float),
 }
 
 

@@ -11,7 +11,6 @@ from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.models import MODELS
 from ddg_explorer.recipes import TRAIN_SEED
 from ddg_explorer.structure import Structure
-from ddg_explorer.systems.base import System
 
 _GREEK = {
     "alpha": "α",
@@ -99,10 +98,11 @@ def badges(structure: Structure, *, has_mass: bool) -> str:
             if structure.conserves_mass
             else ("warn", "–", "mass not conserved")
         )
-    return "".join(_badge(*b) for b in found)
+    return "".join(badge(*b) for b in found)
 
 
-def _badge(kind: str, mark: str, text: str) -> str:
+def badge(kind: str, mark: str, text: str) -> str:
+    """One badge: good, warn, bad or plain."""
     return f'<span class="badge {kind}"><b aria-hidden="true">{mark}</b> {html.escape(text)}</span>'
 
 
@@ -111,17 +111,8 @@ BADGE_CSS = """
   font-size: 12px; line-height: 18px; border: 1px solid currentColor; }
 .badge b { font-weight: 700; }
 .good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
+.plain { color: var(--muted); }
 """
-
-
-def latex(system: System) -> list[str]:
-    """The running equation for LaTeX panes: the dynamics, then the energy.
-
-    Offline, KaTeX gives MathML, whose tall brackets need a font that few systems have: pairs are
-    written on one line.
-    """
-    flat = re.sub(r"\\binom\{(.+?)\}\{(.+?)\}", r"(\1, \2)", system.equation)
-    return [rf"$\displaystyle {line}$" for line in flat.split(r",\quad ")]
 
 
 def paragraph(text: str, *, small: bool = False) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from ddg_explorer.app import entries
 from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.state import Scene
@@ -127,11 +128,17 @@ class Outcome:
 def build(scene: Scene) -> PresetSystem:
     """The scene's system; ValueError naming the parameter that it cannot have."""
     options: dict[str, Any] = {**scene.parameters, **scene.choices}
-    for name in ("n", "operator", "structure", "dt"):
+    for name in ("n", "length", "operator", "structure", "dt"):
         if (value := getattr(scene, name)) is not None:
             options[name] = value
+    if scene.device != "cpu":
+        options["device"] = scene.device
     dtype = getattr(torch, scene.dtype)
-    return SYSTEMS[scene.system](scene.chosen_preset, dtype=dtype, **options)
+    system = SYSTEMS[scene.system](scene.chosen_preset, dtype=dtype, **options)
+    if scene.entries is None:
+        return system
+    form = entries.form_of(system, entries.base_key(scene.structure, system))
+    return system.with_(structure=entries.edited(scene.entries, system, form))
 
 
 def suitable(dynamics: Dynamics) -> tuple[str, ...]:

@@ -25,6 +25,11 @@ ICONS = {
         "M12.5 8c-2.6 0-5 1-6.9 2.6L2 7v9h9l-3.6-3.6A8 8 0 0 1 20 16l2.3-.8A10.5 10.5 0 0 0 12.5 8z"
     ),
     "step": _PATH.format("M6 5v14l9-7zM16 5h3v14h-3z"),
+    "dice": _PATH.format(
+        "M5 3h14a2 2 0 0 1 2 2v14a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2V5a2 2 0 0 1 2-2zm0 2v14h14V5z"
+        "M8.5 7a1.5 1.5 0 1 1-.01 0zM15.5 7a1.5 1.5 0 1 1-.01 0zM12 10.5a1.5 1.5 0 1 1-.01 0z"
+        "M8.5 14a1.5 1.5 0 1 1-.01 0zM15.5 14a1.5 1.5 0 1 1-.01 0z"
+    ),
     "reset": _PATH.format(
         "M12 5V1L7 6l5 5V7a6 6 0 1 1-6 6H4a8 8 0 1 0 8-8z",
     ),
@@ -76,12 +81,18 @@ class Choice:
     """A labelled select; `on_change` hears what the person chooses, not what `show` sets."""
 
     def __init__(
-        self, label: str, options: Mapping[str, str], on_change: Callable[[str], None]
+        self,
+        label: str,
+        options: Mapping[str, str],
+        on_change: Callable[[str], None],
+        *,
+        doc: str | None = None,
     ) -> None:
         self._on_change = on_change
         self._showing = False
         self.widget = pmui.Select(
             label=label,
+            description=doc,
             options=dict(options),
             value=next(iter(options.values()), None),
             size="small",

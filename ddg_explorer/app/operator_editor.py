@@ -1,0 +1,148 @@
+"""The editor of G: a table of its entries, buttons that make it obey a law, and what it promises.
+
+An edit acts on the running state of every lane that can follow; what is said below the table comes
+from the operator that runs, not from what was typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import panel as pn
+import param
+from panel.custom import JSComponent
+
+from ddg_explorer.app import entries, operator_marks, texts
+from ddg_explorer.app.canvas import script
+from ddg_explorer.app.store import Store
+from ddg_explorer.app.turns import Setup
+
+ACTIONS = {
+    "skew": ("Make skew", "Nearest G with Gᵀ = −G: the energy is conserved."),
+    "dissipative": ("Make dissipative", "Just enough damping for ½(G + Gᵀ) ≤ 0."),
+    "zero_sum": ("Zero sum", "The centre takes up the rest: the mass is conserved."),
+    "isotropic": ("Isotropic", "Mean over all rotations and reflections."),
+    "menu": ("Back to the menu", "Drop the edit and run the operator chosen above."),
+}
+NO_FORM = "This operator is a matrix of derivatives: choose another one from the menu instead."
+
+
+class OperatorTable(JSComponent):
+    """Numbers in a table, with buttons below.
+
+    `on_edit` hears the entries after every accepted edit, `on_action` the key of a button.
+    """
+
+    rows = param.Integer(1)
+    columns = param.Integer(3)
+    values = param.List([])
+    names = param.List([], doc="Of the rows and columns of a matrix.")
+    factor = param.String("", doc="What stands in front of the entries.")
+    factor_doc = param.String("")
+    note = param.String("")
+    limit = param.Number(entries.ENTRY_LIMIT)
+    actions = param.List([], doc="[key, label, tooltip, enabled] of each button.")
+
+    _esm = script("operator")
+    _stylesheets: ClassVar[list[str]] = [
+        (Path(__file__).parent / "js" / "operator.css").read_text(encoding="utf-8")
+    ]
+
+    def __init__(
+        self, on_edit: Callable[[list[float]], None], on_action: Callable[[str], None]
+    ) -> None:
+        super().__init__(sizing_mode="stretch_width", margin=(4, 0))
+        self._on_edit, self._on_action = on_edit, on_action
+        self.on_msg(self._receive)
+
+    def _receive(self, event: Any) -> None:
+        if "entries" in event.data:
+            self._on_edit(event.data["entries"])
+        elif "action" in event.data:
+            self._on_action(event.data["action"])
+
+
+class OperatorEditor:
+    """Table, badges and symbol of the operator that runs.
+
+    Parameters
+    ----------
+    store
+        Read for the scene that is being changed.
+    change
+        Called with the changed fields of the scene; refuses in one line.
+    """
+
+    def __init__(self, store: Store, change: Callable[..., None]) -> None:
+        self._store, self._change = store, change
+        self._form: entries.Form | None = None
+        self._points: tuple[int, ...] = ()
+        self._key = ""
+        self._shown: tuple[Any, ...] = ()
+        self.table = OperatorTable(self._edit, self._act)
+        self.badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
+        self.marks = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
+        self.view = pn.Column(self.table, self.badges, self.marks, sizing_mode="stretch_width")
+
+    def show(self, setup: Setup) -> None:
+        """Bring everything to the operator of a scene that holds."""
+        scene, system = setup.scene, setup.system
+        self._key = system.structure_key or entries.base_key(scene.structure, system)
+        self._form = form = entries.form_of(system, self._key)
+        self._points = () if system.grid is None else system.grid.shape
+        edited = scene.entries is not None
+        report = system.structure.report() if edited else None
+        self.badges.object = operator_marks.badges(system, report)
+        if form is None:
+            self.table.param.update(values=[], actions=[])
+            self.marks.object = texts.paragraph(NO_FORM, small=True)
+            return
+        values = scene.entries or self._started(system, form)
+        self.table.param.update(
+            rows=form.rows,
+            columns=form.columns,
+            names=list(form.names),
+            values=list(values),
+            factor=form.factor_text,
+            factor_doc=f"Every entry is multiplied by {form.factor:.6g}.",
+            note=_note(system, self._key, form, edited),
+            actions=[[k, *ACTIONS[k], True] for k in entries.laws_of(form)]
+            + [["menu", *ACTIONS["menu"], edited]],
+        )
+        self.marks.object = operator_marks.symbol(values, form)
+
+    def restyle(self, colours: str) -> None:
+        """Colours of the theme, as CSS variables."""
+        self.badges.stylesheets = [f":host {{{colours}}}" + texts.BADGE_CSS]
+
+    def _started(self, system: Any, form: entries.Form) -> tuple[float, ...]:
+        """Entries of the menu's operator, kept while it stays the same."""
+        known = (type(system), self._key, form, tuple(system.values.items()), system.state_shape)
+        if self._shown[:1] != (known,):
+            self._shown = (known, entries.started(system, self._key, form))
+        return self._shown[1]
+
+    def _edit(self, values: list[float]) -> None:
+        self._change(structure=self._key, entries=tuple(values))
+
+    def _act(self, action: str) -> None:
+        if action == "menu":
+            self._change(entries=None)
+        elif self._form is not None:
+            values = self._store.state.scene.entries or tuple(self.table.values)
+            self._edit(list(entries.projected(values, action, self._form, self._points)))
+
+
+def _note(system: Any, key: str, form: entries.Form, edited: bool) -> str:
+    """What the entries stand for."""
+    if form.kind == "matrix":
+        many = system.grid is None and system.state_shape[0] > form.rows
+        return "The same for every coordinate." if many else ""
+    height = system.grid.spacing[0]
+    weights = "Weights of the neighbours" + (f", Δx = {height:.3g}." if form.factor_text else ".")
+    if edited or (system.operator != "spectral" and key not in entries.TWINS):
+        return weights
+    twin = "the spectral operator" if system.operator == "spectral" else "an operator of the state"
+    return f"{weights} Now {twin} runs; an edit starts from these differences."
