@@ -13,11 +13,11 @@ STYLE = """
 :host { color: var(--ddg-ink, inherit); font-size: 14px; line-height: 1.55; }
 h2 { font-size: 20px; font-weight: 600; letter-spacing: -.005em; margin: 0 0 4px; }
 h3 { font-size: 15px; font-weight: 600; margin: 0 0 4px; }
-p { margin: 0 0 10px; max-width: 46em; }
+p { margin: 0 0 10px; max-width: 46em; text-wrap: pretty; }
 p.lead { max-width: 64em; }
 p:last-child { margin-bottom: 0; }
 .muted, .caption { color: var(--ddg-muted, inherit); }
-.caption { font-size: 12.5px; line-height: 1.5; max-width: 68em; }
+.caption { font-size: 12.5px; line-height: 1.5; max-width: 80em; text-wrap: pretty; }
 a { color: var(--ddg-accent, inherit); }
 .key { display: flex; flex-wrap: wrap; gap: 4px 18px; font-size: 12.5px; align-items: center;
   color: var(--ddg-muted, inherit); }
@@ -33,7 +33,7 @@ th, td { padding: 7px 14px 7px 0;
   border-bottom: 1px solid var(--ddg-border, rgba(128,128,128,.3)); }
 tr:last-child td { border-bottom: none; }
 td { vertical-align: top; white-space: nowrap; }
-td.text { white-space: normal; min-width: 9em; }
+td.text { white-space: normal; min-width: 6.5em; }
 td.number, th.number { text-align: right; }
 td small { display: block; color: var(--ddg-muted, inherit); font-size: 11.5px; }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 8px; }

@@ -164,7 +164,7 @@ def _several(label: str) -> pmui.MultiChoice:
         sizing_mode="stretch_width",
         delete_button=False,
         solid=False,
-        sx={"& .MuiSelect-select": {"paddingTop": "6px", "paddingBottom": "6px"}},
+        sx={"& .MuiSelect-select": {"paddingTop": "9px", "paddingBottom": "6px"}},
     )
 
 

@@ -51,7 +51,7 @@ def _beside(mean: float, published: float | None, experiment: str, test: str) ->
     words = (
         f"{number(ratio, 2)} times larger" if ratio > 1 else f"{number(1 / ratio, 2)} times smaller"
     )
-    return f"; published {number(published)}, {words}"
+    return f"; published: {number(published)}, {words}"
 
 
 def captions(rows: Sequence[Row], experiment: str, test: str) -> str:

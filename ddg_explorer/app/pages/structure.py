@@ -218,6 +218,8 @@ class StructurePage:
             title, words = PARTS[part]
             limit = structure_figures.largest([s for _, s in shown], part)
             for name, each in shown:
+                if part not in structure_figures.parts_of([each]):
+                    continue
                 fig = structure_figures.image(each, found.grid, part, limit, dark)
                 cards.append(_symbol_card(f"{title}, {name}" if name else title, words, fig, ""))
         return cards

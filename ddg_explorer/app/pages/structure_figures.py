@@ -176,7 +176,7 @@ def image(symbol: Tensor, grid: Grid, part: str, limit: float, dark: bool) -> An
         ends.append((theta[0] - step / 2, theta[-1] + step / 2))
     (bottom, top), (left, right) = ends
     table = np.frombuffer(colour_table("diverging", dark), np.uint8).reshape(256, 4)
-    ticks = [(-math.pi, "−π"), (0, "0"), (math.pi, "π")]
+    ticks = [(-math.pi, "−π"), (-math.pi / 2, "−π/2"), (0, "0"), (math.pi / 2, "π/2")]
     # The first axis runs upwards, as the coordinates of the grid do.
     picture = hv.Image(values[::-1], bounds=(left, bottom, right, top), kdims=["ky", "kx"])
     fig = figures.render(
@@ -208,4 +208,4 @@ def _quiet_bar(fig: Any, dark: bool) -> None:
         bar.bar_line_color = bar.major_tick_line_color = None
         bar.major_label_text_color = p["muted"]
         bar.major_label_text_font_size = "11px"
-        bar.width, bar.padding = 10, 4
+        bar.title, bar.width, bar.padding = None, 10, 4

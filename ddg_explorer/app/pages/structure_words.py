@@ -56,12 +56,12 @@ def verdict_table(specimen: Specimen, tolerance: float) -> str:
         [
             f"<b>{one.law}</b>",
             markup.badge(one.kind, one.words),
-            f"{number(one.defect, 2)}<small>{one.what}</small>",
-            gauge(one.defect, tolerance, one.kind),
+            f"{number(one.defect, 2)}<br>{gauge(one.defect, tolerance, one.kind)}"
+            f"<small>{one.what}</small>",
         ]
         for one in verdicts(specimen, tolerance)
     ]
-    head = ["Law", "Verdict", "Measured, relative to the largest weight", "Margin"]
+    head = ["Law", "Verdict", "Measured defect, relative to the largest weight"]
     drawn = markup.table(head, rows, label="Verdicts")
     if specimen.gap is None:
         return drawn

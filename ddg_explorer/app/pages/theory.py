@@ -23,14 +23,17 @@ PROSE = (
     *("energy", "laws", "discrete", "step", "automatic", "secant", "cancel"),
     *("training", "limits", "references"),
 )
+THIN_SPACE = (r"\,", r"\hspace{0.2em}")
+"""As MathML, KaTeX gives the first as a bare character, which is not drawn."""
 STYLE = """
-math, :lang(ja) math { font-family: math; font-size: 1.06em; }
+math { font-size: 1.06em; font-family: "STIX Two Math", "Cambria Math",
+  "Latin Modern Math", "DejaVu Math TeX Gyre", math, serif; }
 .katex-display { display: block; margin: 10px 0; overflow-x: auto; overflow-y: hidden; }
 .katex-display math { display: block math; text-align: left; }
 ul { margin: 0; padding-left: 1.2em; max-width: 46em; }
 li { margin: 0 0 6px; }
 td div { color: var(--ddg-muted, inherit); margin-top: 2px; }
-:lang(ja) { font-family: "Hiragino Sans", "Yu Gothic UI", "Noto Sans CJK JP", "Noto Sans JP",
+[lang="ja"] { font-family: "Hiragino Sans", "Yu Gothic UI", "Noto Sans CJK JP", "Noto Sans JP",
   "IPAexGothic", sans-serif; line-height: 1.75; }
 """
 
@@ -79,7 +82,7 @@ class TheoryPage:
         head = markup.heading(TITLES[language], words["lead"])
         self._title.object = f'<div lang="{language}">{head}</div>'
         for name, shown in self._prose.items():
-            shown.object = f'<div lang="{language}">{words[name]}</div>'
+            shown.object = f'<div lang="{language}">{words[name].replace(*THIN_SPACE)}</div>'
         self.step.reword(words)
         self.secant.reword(words)
 

@@ -19,7 +19,10 @@ DISCRETE_LAW = (
     r"$$\frac{H(v) - H(u)}{\Delta t} = \overline\nabla H \cdot \frac{v - u}{\Delta t} = "
     r"\overline\nabla H^{\top}\,\overline{G}\,\overline\nabla H$$"
 )
-TANH = r"$$\frac{\tanh v - \tanh u}{v - u} = \frac{\sinh(v - u)}{(v - u)\,\cosh v\,\cosh u}$$"
+TANH = (
+    r"$$\frac{\tanh\,v - \tanh\,u}{v - u} = "
+    r"\frac{\sinh(v - u)}{(v - u)\,\cosh\,v\,\cosh\,u}$$"
+)
 LOSS = (
     r"$$\frac{1}{N}\sum_{n}\, \lVert \frac{u_{n+1} - u_n}{\Delta t} - "
     r"\overline{G}\,\overline\nabla H_\theta(u_{n+1}, u_n) \rVert^2$$"
