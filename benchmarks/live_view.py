@@ -16,16 +16,25 @@ import time
 from typing import Any
 
 import psutil
-from playwright.sync_api import Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from benchmarks.browser import ARGS, Server, chromium_path, serve
 
 VIEWPORT = ViewportSize(width=1440, height=900)
+ALONE = "system=kdv&preset=two_solitons"
 SCENES = {
-    "Cahn–Hilliard 128²": ("system=cahn_hilliard_2d&n=128", 30.0, 50.0),
-    "Cahn–Hilliard 256²": ("system=cahn_hilliard_2d&n=256", 20.0, 30.0),
-    "KdV with space–time picture": ("system=kdv", 30.0, 60.0),
+    "Cahn–Hilliard 128²": ("system=cahn_hilliard_2d&preset=spinodal&n=128", 30.0, 58.0),
+    "Cahn–Hilliard 256²": ("system=cahn_hilliard_2d&preset=spinodal&n=256", 30.0, 58.0),
+    "KdV with space–time picture": (ALONE, 30.0, 60.0),
+    "KdV, truth and three models": ("system=kdv", 20.0, 60.0),
+    "Cahn–Hilliard 64², truth and DGNet": (
+        "system=cahn_hilliard_2d&lanes=truth,dgnet",
+        10.0,
+        30.0,
+    ),
 }
+CROWD = 8
+"""Sessions that play at once."""
 
 # Every 90 ms, so that changes do not queue: moves the slider, waits for a frame with another Δt.
 SLIDER_TO_PAINT = """async (trials) => {
@@ -96,6 +105,57 @@ def painted(page: Page, server: Server, query: str, seconds: float) -> dict[str,
     return {"fps": frames / (t1 - t0), "server": 1e3 * (cpu1 - cpu0) / frames}
 
 
+def slider_times(page: Page, trials: int) -> tuple[float, float]:
+    """Median and 90 % quantile of the milliseconds from the Δt slider to a frame with its value."""
+    times = sorted(page.evaluate(SLIDER_TO_PAINT, trials))
+    return times[len(times) // 2], times[int(0.9 * len(times))]
+
+
+def crowd(chromium: Browser, server: Server, seconds: float, trials: int) -> list[dict[str, Any]]:
+    """Frames per second of each of several sessions that play at once, and one's slider."""
+    pages = [chromium.new_page(viewport=VIEWPORT) for _ in range(CROWD)]
+    for index, page in enumerate(pages):
+        query = ALONE if index % 2 else "system=pendulum&preset=swing"
+        page.goto(f"{server.url}?{query}")
+        await_frames(page, 5)
+    seqs = [_seq(page) for page in pages]
+    start = time.perf_counter()
+    pages[0].wait_for_timeout(1000 * seconds)
+    elapsed = time.perf_counter() - start
+    rates = [(_seq(page) - seq) / elapsed for page, seq in zip(pages, seqs, strict=True)]
+    _, p90 = slider_times(pages[1], trials)
+    for page in pages:
+        page.close()
+    name = f"{CROWD} sessions playing pendulum or KdV"
+    return [
+        _figure(f"{name}: slowest", min(rates), "fps", 10.0, 20.0, "higher"),
+        _figure(f"{name}: slider to painted frame, p90", p90, "ms", 250.0, 150.0),
+    ]
+
+
+def while_training(chromium: Browser, server: Server, seconds: float) -> dict[str, Any]:
+    """Frames per second of KdV while a model is trained, relative to those without."""
+    page, trainer = (chromium.new_page(viewport=VIEWPORT) for _ in range(2))
+    alone = painted(page, server, ALONE, seconds)["fps"]
+    trainer.goto(f"{server.url}?page=train")
+    trainer.get_by_role("button", name="Start", exact=True).click()
+    trainer.wait_for_timeout(12_000)  # the worker imports and makes its data first
+    cancel = trainer.get_by_role("button", name="Cancel", exact=True)
+    if not cancel.is_enabled():
+        raise RuntimeError("the training job does not run")
+    beside = painted(page, server, ALONE, seconds)["fps"]
+    cancel.click()
+    for each in (page, trainer):
+        each.close()
+    return _figure(
+        "painted while a model trains, of without", beside / alone, "", 0.6, 0.9, "higher"
+    )
+
+
+def _seq(page: Page) -> float:
+    return float(page.get_by_test_id("field").first.get_attribute("data-seq") or 0)
+
+
 def measure(quick: bool) -> dict[str, Any]:
     """All figures, and what they were measured with."""
     seconds, trials, loads = (2.0, 10, 1) if quick else (6.0, 40, 5)
@@ -105,19 +165,21 @@ def measure(quick: bool) -> dict[str, Any]:
         page = chromium.new_page(viewport=VIEWPORT)
         page_load(page, server)
         load = statistics.median(page_load(page, server) for _ in range(loads))
-        figures.append(_figure("page load to first moving frame, warm", load, "s", 5.0, 2.0))
+        figures.append(_figure("page load to first moving frame, warm", load, "s", 2.0, 1.5))
         for name, (query, least, aim) in SCENES.items():
             got = painted(page, server, query, seconds)
             figures.append(_figure(f"painted: {name}", got["fps"], "fps", least, aim, "higher"))
             figures.append(
                 _figure(f"server CPU beside the step: {name}", got["server"], "ms/frame", 5.0, 2.0)
             )
-        page.goto(f"{server.url}?system=kdv")
+        page.goto(f"{server.url}?{ALONE}")
         await_frames(page, 30)
-        times = sorted(page.evaluate(SLIDER_TO_PAINT, trials))
-        p50, p90 = times[len(times) // 2], times[int(0.9 * len(times))]
+        p50, p90 = slider_times(page, trials)
         figures.append(_figure("slider to painted frame, KdV, p50", p50, "ms", 80.0, 40.0))
         figures.append(_figure("slider to painted frame, KdV, p90", p90, "ms", 150.0, 80.0))
+        page.goto("about:blank")
+        figures += crowd(chromium, server, seconds, trials)
+        figures.append(while_training(chromium, server, seconds))
         recipe = {
             "browser": chromium.version,
             "viewport": VIEWPORT,
