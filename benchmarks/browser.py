@@ -55,8 +55,8 @@ class Server:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
-    """A server on a free port whose sessions end a few seconds after their page.
+def serve(app: str = "apps/explorer.py") -> Iterator[Server]:
+    """A server of a script on a free port whose sessions end a few seconds after their page.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def serve() -> Iterator[Server]:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "panel", "serve", "apps/explorer.py", "--port", str(port)]
+    command = [sys.executable, "-m", "panel", "serve", app, "--port", str(port)]
     command += ["--unused-session-lifetime", "6000", "--check-unused-sessions", "1000"]
     with TemporaryDirectory() as folder:
         log = Path(folder) / "server.log"
@@ -74,7 +74,7 @@ def serve() -> Iterator[Server]:
             process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
         try:
             _await(f"http://localhost:{port}/", process, log)
-            yield Server(f"http://localhost:{port}/explorer", process.pid, log)
+            yield Server(f"http://localhost:{port}/{Path(app).stem}", process.pid, log)
         finally:
             process.terminate()
             process.wait(30)
@@ -84,7 +84,7 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(url, timeout=1)
+            urllib.request.urlopen(url, timeout=10)
         except urllib.error.HTTPError:
             return
         except OSError:

@@ -43,6 +43,8 @@ OPTIMISERS = {
     "Adam": "adam",
 }
 SCHEDULES = {"Constant rate": "constant", "Cosine decay": "cosine"}
+NO_STRUCTURE, CANONICAL, OWN = "none", "canonical", "own"
+"""Choices of G that follow from the model or the data and need no specification."""
 FIXED: Mapping[str, Mapping[str, str]] = {
     "field": {"Fixed: ∂x": "d_dx", "Fixed: Laplacian": "laplacian", "Fixed: −1": "minus_identity"},
     "ode": {"Fixed: symplectic": "symplectic"},
@@ -71,15 +73,15 @@ def model_titles() -> dict[str, str]:
 
 
 def structures(model: str, where: str, *, known: bool) -> dict[str, str]:
-    """Label → kind of G for states on a "field" or of an "ode"; "" for the system's own.
+    """Label → kind of G for states on a "field" or of an "ode".
 
     `known` tells whether the data have a G of their own; a file of plain numbers has none.
     """
     if model in WITHOUT_STRUCTURE:
-        return {"None: this model has no G": ""}
+        return {"None: this model has no G": NO_STRUCTURE}
     if model in ("hnn", "srnn"):
-        return {"Fixed: symplectic": ""}
-    own = {"Fixed: the system's own": ""} if known else FIXED[where]
+        return {"Fixed: symplectic": CANONICAL}
+    own = {"Fixed: the system's own": OWN} if known else FIXED[where]
     return {**own, **LEARNED[where]}
 
 

@@ -50,7 +50,7 @@ class LearningCurves:
         self._validation.glyph.line_color = colour
         self._loss.glyph.line_color = palette["faint"]
         self._head.object = heading(
-            "Loss: relative square error of one step",
+            "Loss (relative square error)",
             key(palette["faint"], "solid", "batch") + key(colour, "solid", "held out"),
         )
         restyle_figure(self._figure, dark)

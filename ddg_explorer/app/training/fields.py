@@ -21,8 +21,8 @@ def whole(label: str, value: int, bounds: tuple[int, int]) -> pmui.IntInput:
     return pmui.IntInput(label=label, value=value, start=bounds[0], end=bounds[1], **_STYLE)
 
 
-def number(label: str, value: float | None, bounds: tuple[float, float]) -> pmui.FloatInput:
-    """A real number within bounds; None: left open."""
+def number(label: str, value: float, bounds: tuple[float, float]) -> pmui.FloatInput:
+    """A real number within bounds."""
     return pmui.FloatInput(
         label=label, value=value, start=bounds[0], end=bounds[1], step=0.1, **_STYLE
     )

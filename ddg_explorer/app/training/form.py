@@ -81,7 +81,8 @@ class TrainForm:
             "activation": self.activation.value,
             "hidden": self.hidden.value,
         }
-        if self.structure.value:
+        implied = (choices.NO_STRUCTURE, choices.CANONICAL, choices.OWN)
+        if self.structure.value not in implied:
             network["structure"] = {"kind": self.structure.value}
         name = choices.run_name(model, system, number)
         return JobSpec(self.source.spec(), model, budget, network, self.seed.value, name)

@@ -71,7 +71,8 @@ class Monitor:
         if position:
             what = f"Waiting: {ordinal(position)} in the queue"
         if job.state == "data":
-            what += f" ({100 * job.data_done:.0f} %)"
+            done = job.data_done
+            what = f"{what} ({100 * done:.0f} %)" if done < 1 else "Fitting scales to the data"
         tail = job.line or ("It can go on with Resume." if job.state == "cancelled" else "")
         tone = TONES.get(job.state, "accent")
         return _line(what, job.spec.name + (f" — {tail}" if tail else ""), tone, self._dark)
@@ -124,7 +125,7 @@ def _numbers(job: Job | None) -> str:
             rows["Steps/s"] = f"{job.rate:.3g}"
             rows["Left"] = duration(now["eta"])
     cells = "".join(
-        f'<div style="flex:1 0 84px"><div style="font-size:11px;opacity:.72">{name}</div>'
+        f'<div style="flex:1 0 66px"><div style="font-size:11px;opacity:.72">{name}</div>'
         f'<div style="font-size:14px;font-variant-numeric:tabular-nums;white-space:nowrap">'
         f"{value}</div></div>"
         for name, value in rows.items()

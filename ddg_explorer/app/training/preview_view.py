@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import panel as pn
 from bokeh.models import (
+    BasicTicker,
+    BasicTickFormatter,
     ColumnDataSource,
     DataRange1d,
     FixedTicker,
@@ -44,6 +46,8 @@ class PreviewView:
         )
         self._errors.xaxis.axis_label, self._errors.yaxis.axis_label = "t", "relative error"
         self._errors.yaxis.ticker = FixedTicker(ticks=[1e-8, 1e-6, 1e-4, 1e-2, 1.0])
+        self._errors.xaxis.ticker = BasicTicker(desired_num_ticks=3)
+        self._errors.xaxis.formatter = BasicTickFormatter(use_scientific=False)
         self._error_line = self._errors.line("t", "error", source=self._error, line_width=2)
         self._mapper = LinearColorMapper(low=0, high=255)
         self._images = {name: ColumnDataSource(_no_image()) for name in FIELDS}

@@ -57,8 +57,8 @@ class DataSource:
             margin=(6, 0),
             sizing_mode="stretch_width",
         )
-        self.file_dt = number("Δt, if not in it", None, (0.0, 1e6))
-        self.file_length = number("Length, of a field", None, (0.0, 1e9))
+        self.file_dt = number("Δt (0: from the file)", 0.0, (0.0, 1e6))
+        self.file_length = number("Length (0: no field)", 0.0, (0.0, 1e9))
         self._about = pn.pane.HTML("", margin=(2, 0, 4, 0), sizing_mode="stretch_width")
         self._sizes = pair(self.trajectories, self.frames)
         self._more = pair(self.noise, self.data_seed)
@@ -203,7 +203,7 @@ class DataSource:
             self._axes = 0 if data.grid is None else data.grid.ndim
             shape = " × ".join(map(str, data.state_shape))
             self._say(
-                f"{self.file.filename}: {data.trajectories} trajectories of {data.frames - 1} "
-                f"steps, states of {shape} numbers, Δt = {data.dt:.4g}."
+                f"{self.file.filename}: {data.trajectories} × {data.frames - 1} steps, "
+                f"states of {shape} numbers, Δt = {data.dt:.4g}."
             )
         self._on_change()

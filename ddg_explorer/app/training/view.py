@@ -212,7 +212,7 @@ def _button(label: str, act: Callable[[], None], variant: str) -> pmui.Button:
     return pmui.Button(
         label=label,
         variant=variant,
-        width=98,
+        width=94,
         height=40,
         margin=0,
         on_click=lambda _: act(),

@@ -1,0 +1,313 @@
+"""The Train tab without a browser: what the form says, and what the page shows of a job."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import panel as pn
+import pytest
+
+from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER
+from ddg_explorer.app.training import choices
+from ddg_explorer.app.training.form import TrainForm
+from ddg_explorer.app.training.job import Job
+from ddg_explorer.app.training.jobs import Jobs
+from ddg_explorer.app.training.monitor import duration, ordinal, small
+from ddg_explorer.app.training.preview import Preview
+from ddg_explorer.app.training.specification import DataSpec
+from ddg_explorer.app.training.view import TrainPage
+from ddg_explorer.budgets import quick
+from ddg_explorer.fitting import Fit
+from ddg_explorer.models import MODELS
+from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, make_dataset
+
+
+@pytest.fixture(autouse=True)
+def _extension():
+    pn.extension()
+
+
+@pytest.fixture
+def form():
+    found = TrainForm()
+    yield found
+    found.close()
+
+
+def test_every_published_set_is_offered_with_every_budget(form):
+    assert set(choices.RECIPES.values()) == set(DATA_RECIPES)
+    for key in DATA_RECIPES:
+        form.source.recipe.widget.value = key
+        for name in choices.BUDGETS.values():
+            form.budget.widget.value = name
+            spec = form.spec().checked()
+            assert spec.data.recipe == key
+            assert spec.budget.training["steps"] == form.steps.value
+
+
+def test_every_model_is_offered_and_has_a_structure_or_none(form):
+    form.source.recipe.widget.value = "pendulum"
+    assert set(choices.model_titles().values()) == set(MODELS)
+    for key in MODELS:
+        form.model.widget.value = key
+        for kind in form.structure.widget.options.values():
+            form.structure.widget.value = kind
+            spec = form.spec().checked()
+            assert spec.model == key
+            assert spec.name.startswith(MODELS[key].title)
+            assert ("structure" in spec.network) == kind.startswith("learned")
+
+
+def test_a_budget_fills_in_the_numbers(form):
+    assert (form.steps.value, form.source.trajectories.value) == (60, 30)
+    form.budget.widget.value = "ours"
+    assert (form.steps.value, form.source.trajectories.value) == (540, 90)
+    form.budget.widget.value = "published"
+    assert (form.steps.value, form.hidden.value) == (10_000, 200)
+
+
+def test_adam_shows_its_settings_and_takes_them(form):
+    assert not form._adam.visible
+    form.optimizer.widget.value = "adam"
+    assert form._adam.visible
+    form.schedule.widget.value = "cosine"
+    form.lr.value = 0.01
+    training = form.spec().budget.training
+    assert (training["optimizer"], training["schedule"], training["lr"]) == ("adam", "cosine", 0.01)
+    assert training["scale"] is True
+
+
+def test_a_scene_is_data_of_its_own():
+    page = TrainPage(jobs=Jobs(1), on_model=lambda *_: None, notify=lambda _: None)
+    page.prepare(
+        "cahn_hilliard", "node", preset="ripening", n=64, dt=1e-4, parameters={"gamma": 1e-3}
+    )
+    spec = page.form.spec().checked()
+    recipe = spec.data.resolved()
+    assert isinstance(recipe, DataRecipe)
+    system = recipe.make_system()
+    assert (system.grid.shape, system.values["gamma"], system.dt) == ((64,), 1e-3, system.dt)
+    assert (recipe.preset, recipe.dt, spec.model) == ("ripening", 1e-4, "node")
+    with pytest.raises(ValueError, match="preset='x'"):
+        page.prepare("kdv", preset="x")
+    page.prepare(model="dgnet")
+    assert page.form.spec().model == "dgnet"
+    page.close()
+
+
+def test_a_preset_alone_is_not_the_published_data():
+    recipe = DataSpec(system="kdv").resolved()
+    assert recipe is not None
+    assert recipe.preset == "two_solitons"
+
+
+def test_an_own_file_is_looked_at(form, tmp_path):
+    form.source.kind.widget.value = "file"
+    with pytest.raises(ValueError, match="choose one first"):
+        form.spec()
+    good = tmp_path / "good.csv"
+    t = 0.1 * np.arange(30)
+    table = np.column_stack([t, np.cos(t), -np.sin(t)])
+    np.savetxt(good, table, delimiter=",", header="time,q,p", comments="")
+    form.source._path = good
+    form.source.file.filename = "mine.csv"
+    asyncio.run(form.source.look())
+    assert "mine.csv: 1 × 29 steps, states of 2 numbers, Δt = 0.1" in form.source._about.object
+    form.model.widget.value = "dgnet"
+    assert "symplectic" in form.structure.widget.options.values()
+    assert form.spec().network["structure"] == {"kind": "symplectic"}
+    good.write_text("time,q\n0,1\n1,x\n")
+    asyncio.run(form.source.look())
+    assert "mine.csv" in form.source._about.object
+    assert str(tmp_path) not in form.source._about.object
+
+
+class HeldJobs(Jobs):
+    """Jobs that never get a process: a test plays the worker."""
+
+    def _start_next(self) -> None:
+        while self._queue and len(self._running) < self.limit:
+            job = self._queue.popleft()
+            job.state = "starting"
+            self._running.append(job)
+
+    def end(self, job: Job, state: str, line: str = "") -> None:
+        self._running.remove(job)
+        job.state, job.line = state, line
+        self._start_next()
+        self._tell_all()
+
+
+def progress(step, loss, validation=None):
+    times = {"elapsed": 0.5 * step, "eta": 0.5 * (60 - step)}
+    return {
+        "event": "progress",
+        "step": step,
+        "steps": 60,
+        "loss": loss,
+        "validation_loss": validation,
+        **times,
+    }
+
+
+@pytest.fixture
+def stage():
+    """A page, its jobs, and what it has said."""
+    said = {"models": [], "lines": []}
+    jobs = HeldJobs(1)
+    page = TrainPage(
+        jobs=jobs,
+        on_model=lambda *model: said["models"].append(model),
+        notify=said["lines"].append,
+    )
+    yield page, jobs, said
+    page._pump._task = None  # its loop has ended with the scenario
+    page.close()
+
+
+def press(button) -> None:
+    button.clicks += 1
+
+
+def test_a_run_is_shown_from_queue_to_model(stage, tmp_path):
+    page, jobs, said = stage
+
+    async def scenario():
+        press(page.start)
+        press(page.start)
+        first, second = page._mine
+        page.update()
+        assert "Waiting: 1st in the queue" in page.monitor._state.object
+        assert "1 running, 1 waiting" in page._capacity.object
+        page._choose(first)
+        first.apply({"event": "data", "done": 0.4})
+        page.update()
+        assert "Making the data (40 %)" in page.monitor._state.object
+        assert page.monitor.bar.value == 40
+        for step in (1, 2, 3):
+            first.apply(progress(step, 10.0**-step, 0.1 * 10.0**-step))
+        page.update()
+        data = page.monitor.curves.source.data
+        assert list(data["step"]) == [1, 2, 3]
+        assert list(data["loss"]) == [0.1, 0.01, 0.001]
+        assert page.monitor.bar.value == 5
+        assert "3 / 60" in page.monitor._numbers.object
+        assert "28 s" in page.monitor._numbers.object
+        assert not page.cancel.disabled
+        assert page.resume.disabled
+        assert page.download.disabled
+        first.apply({"event": "done", "checkpoint": str(tmp_path / "m.safetensors"), "card": {}})
+        jobs.end(first, "finished")
+        page.update()
+        page.update()
+        assert said["models"] == [(first.spec.name, tmp_path / "m.safetensors", {})]
+        assert not page.download.disabled
+        assert page.cancel.disabled
+        page._choose(second)
+        assert list(page.monitor.curves.source.data["step"]) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_is_one_line_and_can_be_resumed(stage):
+    page, jobs, _ = stage
+
+    async def scenario():
+        press(page.start)
+        (job,) = page._mine
+        job.apply(progress(2, 0.5))
+        jobs.end(job, "failed", "diverged at step 2: <b>reduce</b> lr")
+        page.update()
+        assert "diverged at step 2: &lt;b&gt;" in page.monitor._state.object
+        assert not page.resume.disabled
+        press(page.resume)
+        assert job.state == "starting"
+        assert page.resume.disabled
+        job.apply({**progress(3, 0.25), "elapsed": 0.5})
+        page.update()
+        assert [p.step for p in job.points] == [2, 3]
+        assert (job.first, job.elapsed, job.rate) == (2, 1.5, 2.0)
+
+    asyncio.run(scenario())
+
+
+def test_refusals_are_told_and_nothing_is_queued(stage):
+    page, jobs, said = stage
+
+    async def scenario():
+        page.form.model.widget.value = "srnn"
+        press(page.start)
+
+    asyncio.run(scenario())
+    assert len(said["lines"]) == 1
+    assert "separable" in said["lines"][0]
+    assert page._mine == []
+    assert (jobs.running, jobs.waiting) == (0, 0)
+
+
+def test_closing_the_page_releases_its_jobs(stage):
+    page, jobs, _ = stage
+
+    async def scenario():
+        press(page.start)
+        press(page.start)
+        page.close()
+
+    asyncio.run(scenario())
+    assert all(not job.wanted for job in page._mine)
+    assert jobs.waiting == 0
+
+
+def test_a_model_has_its_own_colour_in_both_themes(stage):
+    page, *_ = stage
+
+    async def scenario():
+        page.form.model.widget.value = "node"
+        press(page.start)
+
+    asyncio.run(scenario())
+    for mode in ("dark", "light"):
+        page.restyle(mode == "dark")
+        line = page.monitor.curves._validation.glyph.line_color
+        assert line == LANE_COLOURS[mode][MODEL_ORDER.index("node")]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("kdv", "profile"), ("ch2d", "field"), ("spring", "phase")]
+)
+def test_previews_are_drawn(stage, name, kind):
+    page, *_ = stage
+    recipe = DATA_RECIPES[name]
+    data = make_dataset(recipe, trajectories=2, steps=3, cache=False)
+    fit = Fit("dgnet", data, quick(recipe.system, "dgnet"), hidden=2)
+    seen = Preview.of(recipe, fit).of_model(fit.model, seconds=0.2)
+    assert seen["kind"] == kind
+    assert seen["times"][0] == seen["errors"][0] == 0
+    view = page.monitor.preview
+    view.show({"event": "preview", "step": 1, **seen}, "dgnet")
+    assert view._field_panel.visible == (kind == "field")
+    assert view._curve_panel.visible == (kind != "field")
+    assert "held-out initial state" in view._caption.object
+    if kind == "field":
+        assert view._images["truth"].data["image"][0].shape == (64, 64)
+    else:
+        assert len(view._truth.data["x"]) == len(view._curves.data["x"])
+
+
+def test_words_for_numbers():
+    assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 22)] == [
+        *("1st", "2nd", "3rd", "4th", "11th", "12th", "22nd")
+    ]
+    assert [duration(s) for s in (3.4, 75, 3700, float("inf"))] == [
+        *("3 s", "1 min 15 s", "1 h 01 min", "–")
+    ]
+    assert [small(x) for x in (None, 2e-7, 3.0)] == ["–", "2.00e−7", "3.00e0"]
+
+
+def test_uploads_are_kept_apart_and_removed(form):
+    form.source.file.param.update(filename="a.csv", value=b"time,q,p\n0,1,0\n1,0,1\n")
+    path = form.source._path
+    assert isinstance(path, Path)
+    assert path.read_bytes().startswith(b"time")
+    form.close()
+    assert not path.exists()

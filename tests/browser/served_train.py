@@ -1,0 +1,45 @@
+"""A page with the Train tab alone, served by `test_train`."""
+
+from pathlib import Path
+
+import panel as pn
+import panel_material_ui as pmui
+from panel.util.parameters import edit_readonly
+
+from ddg_explorer.app import session, theme
+from ddg_explorer.app.training.view import TrainPage
+from ddg_explorer.models import load_model
+
+
+def open_session(panel, frame, page_theme, tab, load) -> pmui.Page:
+    """The page; what it goes on using is passed, for a script's globals end with its session."""
+    arrived = panel.pane.HTML('<div data-testid="arrived">no model</div>')
+
+    def on_model(name: str, path: Path, card) -> None:
+        weights = sum(p.numel() for p in load(path).parameters())
+        text = f"{name}: {weights} weights, {card['steps']} steps"
+        arrived.object = f'<div data-testid="arrived">{text}</div>'
+
+    train = tab(on_model=on_model, notify=session.notify)
+    column = panel.Column(
+        train.view, arrived, sizing_mode="stretch_width", styles={"padding": "16px"}
+    )
+    page = frame(
+        title="Train",
+        main=[column],
+        theme_config=page_theme.material_theme(),
+        sx=dict(page_theme.PAGE_SX),
+        stylesheets=[page_theme.PAGE_CSS],
+        busy_indicator=None,
+    )
+    # as in the explorer: the page must not follow `state.busy`, which all sessions share
+    with edit_readonly(page):
+        page.busy = page.param.loading
+    page.param.watch(lambda event: train.restyle(event.new), "dark_theme")
+    panel.state.on_session_destroyed(lambda _: train.close())
+    return page
+
+
+pn.extension(notifications=True, reconnect=True)
+session.stay_offline(pn.state.curdoc)
+open_session(pn, pmui.Page, theme, TrainPage, load_model).servable()

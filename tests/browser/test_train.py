@@ -1,0 +1,140 @@
+"""The Train tab in a browser: from Start to a model, Cancel and Resume, refusals, a phone."""
+
+import re
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from test_live import choose, press, wait
+
+from benchmarks.browser import Server, serve
+from ddg_explorer.models import load_model
+
+PATIENCE = 120
+"""Seconds a tiny training may take on a busy machine, its process and its data included."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        with serve("tests/browser/served_train.py") as running:
+            yield running
+
+
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    """Assertions wait longer here: a worker takes a core from the page for a while."""
+    expect.set_options(timeout=30_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
+def state(page: Page) -> Locator:
+    return page.get_by_test_id("train-state")
+
+
+def fill(page: Page, label: str, value: int) -> None:
+    field = page.get_by_label(label, exact=True)
+    field.fill(str(value))
+    field.press("Enter")
+
+
+def tiny(page: Page, steps: int) -> None:
+    """A training of seconds: little data, few steps."""
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    fill(page, "Trajectories", 3)
+    fill(page, "Steps of each", 20)
+    fill(page, "Width", 4)
+    fill(page, "Steps", steps)
+
+
+def step(page: Page) -> int:
+    found = re.search(r"(\d+) / \d+", page.get_by_test_id("train-numbers").inner_text())
+    return int(found[1]) if found else 0
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    return psutil.Process(server.pid).children(recursive=True)
+
+
+def test_from_start_to_a_model(open_page, server):
+    page = open_page()
+    tiny(page, 12)
+    expect(state(page)).to_contain_text("No run")
+    expect(page.get_by_role("button", name="Download model")).to_be_disabled()
+    press(page, "Start")
+    expect(state(page)).to_contain_text("Training", timeout=1000 * PATIENCE)
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_enabled()
+    expect(state(page)).to_contain_text("Finished", timeout=1000 * PATIENCE)
+    assert step(page) == 12
+    expect(page.get_by_text("from a held-out initial state")).to_be_visible()
+    arrived = page.get_by_test_id("arrived")
+    expect(arrived).to_contain_text("DGNet · Korteweg–de Vries · 1")
+    expect(arrived).to_contain_text("12 steps")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download model").click()
+    file = download.value
+    assert file.suggested_filename.startswith("dgnet-")
+    target = file.path().with_suffix(".safetensors")
+    file.save_as(target)
+    assert load_model(target).key == "dgnet"
+    wait(lambda: not workers(server), "the worker has ended", 30)
+
+
+def test_cancel_and_resume(open_page, server):
+    page = open_page()
+    tiny(page, 400)
+    press(page, "Start")
+    wait(lambda: step(page) > 4, "training", PATIENCE)
+    press(page, "Cancel")
+    expect(state(page)).to_contain_text("Cancelled")
+    wait(lambda: not workers(server), "the worker has ended", 30)
+    reached = step(page)
+    press(page, "Resume")
+    wait(lambda: step(page) > reached, "it goes on", PATIENCE)
+    assert step(page) < 400
+    press(page, "Cancel")
+    expect(state(page)).to_contain_text("Cancelled")
+
+
+def test_a_second_run_waits_visibly_and_a_closed_page_ends_both(open_page, server):
+    page = open_page()
+    tiny(page, 400)
+    press(page, "Start")
+    press(page, "Start")
+    expect(
+        page.get_by_role("button", name=re.compile("2: (waiting|starting|making)"))
+    ).to_be_visible()
+    wait(lambda: len(workers(server)) >= 1, "a worker", PATIENCE)
+    page.context.close()
+    wait(lambda: not workers(server), "workers end with their session", 30)
+
+
+def test_what_cannot_be_is_one_line(open_page):
+    page = open_page()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    choose(page, "Model", "SRNN")
+    press(page, "Start")
+    expect(page.get_by_text("separable")).to_be_visible()
+    choose(page, "Model", "DGNet")
+    choose(page, "Data", "Own file")
+    press(page, "Start")
+    expect(page.get_by_text("file: choose one first")).to_be_visible()
+    table = {"name": "own.csv", "mimeType": "text/csv", "buffer": b"time,q,p\n0,1,0\n1,x,0\n"}
+    page.locator("input[type=file]").set_input_files(table)
+    expect(page.get_by_text("own.csv")).not_to_have_count(0)
+    expect(page.get_by_text(re.compile("row|number|column"))).not_to_have_count(0)
+    assert "Traceback" not in page.content()
+    expect(state(page)).to_contain_text("No run")
+
+
+@pytest.mark.parametrize("width", [400, 900])
+def test_it_fits_and_has_a_dark_theme(open_page, width):
+    page = open_page(width=width)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("button", name="Toggle theme").click()
+    colour = "e => getComputedStyle(e.querySelector('span')).color"
+    wait(lambda: state(page).evaluate(colour) == "rgb(163, 174, 187)", "the dark theme's ink")
