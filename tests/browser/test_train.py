@@ -11,7 +11,7 @@ from test_live import choose, press, wait
 from benchmarks.browser import Server, serve
 from ddg_explorer.models import load_model
 
-PATIENCE = 120
+PATIENCE = 200
 """Seconds a tiny training may take on a busy machine, its process and its data included."""
 
 

@@ -19,8 +19,8 @@ from typing import Any, NoReturn, TextIO
 
 from ddg_explorer.app.training.process import REFUSED
 
-NICENESS = 15
-"""Far below a server that paints frames, so that training takes the time that is left over."""
+NICENESS = 10
+"""A tenth of the weight of a server that paints frames, where both want the same core."""
 GRACE = 1.5
 """Seconds to clean up in after the lifeline has broken."""
 
