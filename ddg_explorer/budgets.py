@@ -32,7 +32,9 @@ ROWS = (1500, 5000)
 ROWS_2D = (1000, 1300)
 """The same in two dimensions, where a residual takes 75 outer products and 1.6 MB."""
 ODE_ROWS = (1000, 5000)
-"""Residuals an iteration for an ODE: the whole of the published sets at the end."""
+"""States an iteration for an ODE: the whole of the published sets at the end."""
+TWO_BODY_ROWS = (200, 800)
+"""Every state has eight residuals."""
 QUICK_STEPS = 60
 QUICK_ROWS = {"cahn_hilliard_2d": (500, 1200)}
 """Residuals an iteration of the quick budget; others take `QUICK_FIELD_ROWS`."""
@@ -104,7 +106,7 @@ def ours(system: str, model: str) -> Budget:
         network["skip"] = True
     training: dict[str, Any] = {"optimizer": "lm"}
     if system in ODES:
-        training["rows"] = ODE_ROWS
+        training["rows"] = TWO_BODY_ROWS if system == "two_body" else ODE_ROWS
     else:
         training |= {
             "steps": STEPS.get(system, LM_STEPS),

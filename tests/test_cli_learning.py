@@ -10,6 +10,7 @@ from ddg_explorer import cli
 from ddg_explorer.models import MODELS, load_model, read_card
 from ddg_explorer.paper import COMMITTED, PUBLISHED
 from ddg_explorer.weights import SHIPPED, find_weights
+from ddg_explorer.weights.__main__ import main as make_weights
 
 LANE = {
     *("model", "integrator", "energy_mse", "state_mse", "max_energy_drift"),
@@ -264,5 +265,21 @@ def test_the_list_of_models_and_the_table_of_weights(
     for row in made:
         model, card = load_model(row.path), read_card(row.path)["card"]
         assert (model.key, model.context["system"]) == (row.model, row.system)
-        assert card["metrics"]["diverged"] == 0
+        # an H with kinks has steps that are not solved, which the rollout tells
+        assert card["metrics"]["diverged"] == 0 or row.activation == "relu"
         assert card["data"]["recipe"]["noise"] == 0
+
+
+def test_the_cards_of_the_shipped_models_are_a_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "cards.md"
+    assert make_weights(["pendulum.dgnet", "--cards", str(target)]) == 0
+    rows = [line for line in target.read_text().splitlines() if line.startswith("| pendulum.dgnet")]
+    made = [row for row in SHIPPED if row.name.startswith("pendulum.dgnet") and row.path.is_file()]
+    assert [line.split("|")[1].strip() for line in rows] == [row.name for row in made]
+    state = read_card(made[0].path)["card"]["metrics"]["state_mse"]
+    assert f"{state:.2e}" in rows[0]
+    with pytest.raises(SystemExit):
+        make_weights(["--cards", "cards.txt"])
+    assert "cards.txt" in capsys.readouterr().err

@@ -22,6 +22,7 @@ from ddg_explorer.paper import (
     summarise,
 )
 from ddg_explorer.paper.summary import over_seeds
+from ddg_explorer.paper.tables import aligned, number
 from ddg_explorer.recipes import DATA_RECIPES
 
 SIZES = {"trajectories": 3, "steps": 5}
@@ -200,6 +201,34 @@ def test_statistics_over_seeds() -> None:
     assert found["stderr"] == pytest.approx(math.sqrt(7 / 3))
     assert found["seeds"] == [1.0, 2.0, 6.0, None]
     assert over_seeds([{"x": 5.0}], "x")["stderr"] is None
+
+
+def test_tables_line_up_and_tell_every_seed() -> None:
+    figures = over_seeds([{"x": 1e-9}, {"x": 3e-9}], "x")
+    lost = over_seeds([{"x": 0}, {"x": 2}], "x")
+    row = {
+        **{"one_step": figures, "energy_mse": figures, "state_mse": over_seeds([{"x": 1e9}], "x")},
+        **{"diverged": lost, "fresh": {"energy_mse": figures}, "published": {"energy_mse": 2.0}},
+        **{"seed_numbers": [0, 1], "wall_s": 60.0, "cpu_s": None},
+    }
+    text = markdown({"kdv": {"dgnet@ours/dg/dg": row}}, seeds=True)
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert [len({len(line) for line in block}) for block in blocks] == [1, 1]
+    cells = [cell.strip() for cell in blocks[0][2].strip("|").split("|")]
+    assert cells[:7] == ["dgnet", "dg", "dg (2 rollouts diverged)", "ours", "2", "60", "–"]
+    assert cells[7:] == ["2.00e-09", "–", "2.00e-09", "2", "diverged", "–"]
+    assert len(blocks[0]) == 2 + len(PUBLISHED["kdv"])
+    every = [[cell.strip() for cell in line.strip("|").split("|")] for line in blocks[1][2:]]
+    assert [line[1:3] for line in every] == [
+        ["test", "du/dt"],
+        ["test", "energy"],
+        ["test", "state"],
+        ["fresh", "energy"],
+    ]
+    assert every[1][3:] == ["2.00e-09 ± 1.0e-09", "2.00e-09", "1.00e-09, 3.00e-09"]
+    assert "Every seed" not in markdown({"kdv": {"dgnet@ours/dg/dg": row}})
+    assert aligned([["a", "b"], ["long", ""]]) == "| a    | b |\n| ---- | - |\n| long |   |"
+    assert [number(x) for x in (None, 11.5, 4.57e4, 0.2)] == ["–", "11.5", "4.57e+04", "2.00e-01"]
 
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.glob("*/*.json")), ids=lambda p: p.stem)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ddg_explorer.budgets import BUDGETS
 from ddg_explorer.commands.interruption import interruptible
@@ -55,8 +57,21 @@ def run(args: argparse.Namespace) -> Report:
         write_json(tables, target)
     elif target is not None:
         with atomic(target) as file:
-            file.write_text(text + "\n", encoding="utf-8")
+            file.write_text(_document(args, tables), encoding="utf-8")
     return Report(tables, text, 130 if interrupted else 0)
+
+
+def _document(args: argparse.Namespace, tables: Mapping[str, Any]) -> str:
+    """All tables with every seed, and the command that wrote them."""
+    command = shlex.join(["ddg-explorer", *sys.argv[1:]])
+    about = (
+        "Means over seeds beside the published means over 15 trials. `test` is the published test "
+        "set, `fresh` another draw of it, `long` five rollouts of 5000 steps; du/dt is the "
+        "one-step error, energy and state are mean square errors of the rollouts. Wall and CPU "
+        "time are of one training, on one thread of a machine that did other work too."
+    )
+    parts = ["# Results", f"Written by `{command}`.", about, markdown(tables, seeds=True)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _folder(args: argparse.Namespace) -> Path:

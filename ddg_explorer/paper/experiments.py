@@ -7,10 +7,10 @@ JSON file of its own, so that a table is resumed cell by cell, and a cell predic
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ddg_explorer.budgets import Budget, budget
+from ddg_explorer.budgets import ODE_ROWS, Budget, budget
 from ddg_explorer.models import MODELS
 from ddg_explorer.paper.published import PUBLISHED
 from ddg_explorer.recipes import DATA_RECIPES, TEST_SEED, DataRecipe
@@ -25,6 +25,14 @@ INTEGRATOR = {
     "leapfrog": "leapfrog",
 }
 """Prediction scheme, as the tables name it → key of `INTEGRATORS`."""
+
+
+NOISY = Budget(
+    "ours",
+    {"hidden": 8},
+    {"optimizer": "lm", "steps": 40, "rows": ODE_ROWS, "noise": "smooth"},
+)
+"""Ours where an ODE's observations are noisy: see docs/budgets.md."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,10 @@ class Cell:
     @property
     def how(self) -> Budget:
         """Network and training."""
-        return budget(self.budget, self.recipe.system, self.model).with_steps(self.steps)
+        found = budget(self.budget, self.recipe.system, self.model)
+        if self.budget == "ours" and self.recipe.noise and self.train != "dopri5":
+            found = replace(NOISY, network={**found.network, **NOISY.network})
+        return found.with_steps(self.steps)
 
     @property
     def predictions(self) -> tuple[str, ...]:

@@ -28,6 +28,8 @@ from ddg_explorer.structure import FreeKernel
 from ddg_explorer.training.ends import dense_layers
 
 QUANTILE, SIZE = 0.999, 2.0
+EMPTY = 1e-14
+"""Variance, relative to the widest direction's, below which a direction holds rounding only."""
 
 
 def perceptrons(model: Model) -> list[tuple[Perceptron, str]]:
@@ -71,14 +73,20 @@ def fit_unit(network: LocalEnergy, states: Tensor) -> None:
 
 
 def whitening(stencils: Tensor) -> tuple[Tensor, Tensor]:
-    """μ and A of the module's equation; directions without variance keep the largest scale."""
+    """μ and A of the module's equation; directions without variance count as the widest one.
+
+    Such are the centre of mass and the total momentum of bodies that start at rest together: scaled
+    to size, they would be rounding errors blown up.
+    """
     x = stencils.double()
     mean = x.mean(0)
     variance, axes = torch.linalg.eigh((x - mean).mT @ (x - mean) / len(x))
-    floor = 1e-14 * variance.max().clamp_min(torch.finfo(torch.float64).tiny)
-    matrix = axes / variance.clamp_min(floor).sqrt()
+    largest = variance.max().clamp_min(torch.finfo(torch.float64).tiny)
+    seen = variance > EMPTY * largest
+    matrix = axes / torch.where(seen, variance, largest).sqrt()
     sample = ((x - mean) @ matrix).abs()[:: max(1, len(x) // 100_000)]
-    return mean, matrix * (SIZE / torch.quantile(sample, QUANTILE, dim=0).clamp_min(1e-3))
+    size = torch.where(seen, torch.quantile(sample, QUANTILE, dim=0), SIZE)
+    return mean, matrix * (SIZE / size.clamp_min(1e-3))
 
 
 def initialise_small(model: Model, generator: torch.Generator) -> None:

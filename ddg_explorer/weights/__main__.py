@@ -15,7 +15,9 @@ from typing import Any
 
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
+from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.recipes import make_dataset, make_test
+from ddg_explorer.weights.cards import document
 from ddg_explorer.weights.table import SHIPPED, Shipped
 
 
@@ -37,7 +39,8 @@ def make(row: Shipped, work: Path, command: str) -> None:
     options: dict[str, Any] = (
         {} if row.structure is None else {"structure": {"kind": row.structure}}
     )
-    fit = Fit(row.model, data, row.budget, checkpoint=state, activation=row.activation, **options)
+    options |= {"activation": row.activation, "seed": row.seed}
+    fit = Fit(row.model, data, row.budget, checkpoint=state, **options)
     with tqdm(unit="step", desc=row.name, file=sys.stderr, disable=None) as bar:
         for progress in fit:
             bar.total = progress.steps
@@ -60,11 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which (all)")
     parser.add_argument("--again", action="store_true", help="also those that are there")
     parser.add_argument("--list", action="store_true", help="only list what is there and missing")
+    parser.add_argument("--cards", metavar="F", help="only write the table of cards to a .md file")
     args = parser.parse_args(arguments)
     try:
         rows = chosen(args.names)
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
+    if args.cards is not None:
+        return _write_cards(rows, args.cards, parser)
     work = user_cache_path("ddg_explorer") / "training" / "weights"
     work.mkdir(parents=True, exist_ok=True)
     for row in rows:
@@ -73,6 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.write(f"{'made   ' if there else 'missing'}  {row.name}\n")
         elif args.again or not there:
             make(row, work, f"python -m ddg_explorer.weights {row.name}")
+    return 0
+
+
+def _write_cards(rows: Sequence[Shipped], path: str, parser: argparse.ArgumentParser) -> int:
+    try:
+        target = checked_path(path, (".md",))
+    except ValueError as error:
+        parser.exit(2, f"{parser.prog}: error: {error}\n")
+    with atomic(target) as file:
+        file.write_text(document(rows, f"{parser.prog} --cards {path}"), encoding="utf-8")
     return 0
 
 

@@ -12,6 +12,7 @@ from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
+from ddg_explorer.training.scaling import whitening
 
 SHORT = {"steps": 6, "rows": (60, 200)}
 
@@ -115,6 +116,18 @@ def test_scaling_whitens_the_stencils():
     size = covariance.diagonal().sqrt()
     assert (covariance / size / size[:, None] - torch.eye(3)).abs().max() < 0.05
     assert torch.quantile(x[:, :].abs(), 0.999, dim=0).sub(2).abs().max() < 0.2
+
+
+def test_directions_that_hold_rounding_only_are_not_blown_up():
+    generator = torch.Generator().manual_seed(0)
+    q = torch.randn(500, 2, generator=generator, dtype=torch.float64)
+    rounding = 1e-16 * torch.randn(500, 1, generator=generator, dtype=torch.float64)
+    # two bodies about a centre at rest: q₁ + q₂ is zero to rounding
+    x = torch.cat([q, rounding - q], 1)
+    mean, whiten = whitening(x)
+    assert whiten.abs().max() < 2
+    assert torch.linalg.matrix_rank(whiten) == 4
+    assert torch.quantile(((x - mean) @ whiten).abs(), 0.999, dim=0).max() < 2.01
 
 
 def test_the_quadratic_part_is_fitted_before_the_first_step():
