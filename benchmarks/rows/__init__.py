@@ -16,11 +16,22 @@ ROWS = (
     "kdv_etdrk4",
     "scaling",
     "batched",
+    "training_step",
+    "ode_step",
+    "gradient_error",
+    "training_memory",
     "import_time",
     "live_view",
 )
-CPU_ONLY = ("import_time", "live_view")
-"""Rows that have nothing to do with a device."""
+CPU_ONLY = (
+    "training_step",
+    "ode_step",
+    "gradient_error",
+    "training_memory",
+    "import_time",
+    "live_view",
+)
+"""Rows that are measured on the CPU, whatever the device."""
 
 
 def measure(name: str, options: Options) -> Row:

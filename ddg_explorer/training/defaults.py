@@ -13,9 +13,9 @@ from ddg_explorer.training.compiled import compiler
 from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.fused import fuses
 
-OPTIMISERS = ("lm", "adam")
+OPTIMISERS = ("lm", "adam", "soap")
 NOISE = ("none", "smooth", "weak", "states")
-DEFAULT_STEPS = {"lm": 500, "states": 60, "adam": 10_000}
+DEFAULT_STEPS = {"lm": 500, "states": 60, "adam": 10_000, "soap": 10_000}
 SMALL = 1500
 """Weights up to which second-order training is the default."""
 

@@ -1,4 +1,4 @@
-"""First-order training: Adam on batches of one-step pairs.
+"""First-order training: Adam or SOAP on batches of one-step pairs.
 
     L = mean |(v − u)/Δt − Φ(v, u, Δt)|²      or that of several steps in a row (`unrolled`)
 
@@ -7,13 +7,13 @@ steps, no decay, raw inputs. Closed-form slopes make its gradients right to roun
 Loss and gradient of a DGNet of depth 2 come from one fused pass (`fused`), those of other models
 from automatic differentiation.
 
-Source: D. P. Kingma and J. Ba, ICLR 2015, arXiv:1412.6980.
+Sources: D. P. Kingma and J. Ba, ICLR 2015, arXiv:1412.6980; N. Vyas et al., ICLR 2025,
+arXiv:2409.11321 (SOAP).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,13 +21,14 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
 from ddg_explorer.training.fused import FusedLoss, fuses
+from ddg_explorer.training.optimizers import FIRST_ORDER, pack, unpack
 from ddg_explorer.training.unrolled import unrolled_loss, windows
 
 SCHEDULES = ("constant", "cosine")
 
 
-class Adam:
-    """Adam on one model and data set; `advance(step)` is one step.
+class FirstOrder:
+    """A first-order optimiser on one model and data set; `advance(step)` is one step.
 
     Parameters
     ----------
@@ -45,6 +46,10 @@ class Adam:
         Step size, its decay term, and "constant" or "cosine" (to zero at the last step).
     unroll
         Steps in a row whose errors are taken; 1: the one-step residual.
+    compiled
+        Compile the fused loss (`fused`).
+    optimizer
+        Key of `FIRST_ORDER`.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Adam:
         schedule: str = "constant",
         unroll: int = 1,
         compiled: bool = False,
+        optimizer: str = "adam",
     ) -> None:
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule={schedule!r}: use one of {', '.join(SCHEDULES)}")
@@ -75,7 +81,7 @@ class Adam:
         self.fused = None
         if unroll == 1 and fuses(model):
             self.fused = FusedLoss(model, data.dt, compiled=compiled)
-        self.optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+        self.optimizer = FIRST_ORDER[optimizer](model.parameters(), lr, weight_decay)
 
     def advance(self, step: int) -> float:
         """Take step number `step`, counted from 0: the loss before it."""
@@ -107,16 +113,8 @@ class Adam:
 
     def state(self) -> dict[str, Tensor]:
         """Everything beside weights and generator that an exact resumption needs."""
-        out: dict[str, Tensor] = {}
-        for index, values in self.optimizer.state_dict()["state"].items():
-            out |= {f"{index}.{name}": value for name, value in values.items()}
-        return out
+        return pack(self.optimizer)
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
-        nested: dict[int, dict[str, Any]] = {}
-        for name, value in state.items():
-            index, key = name.split(".", 1)
-            nested.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": nested, "param_groups": groups})
+        unpack(self.optimizer, state)

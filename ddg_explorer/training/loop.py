@@ -28,7 +28,7 @@ from ddg_explorer.training.defaults import (
     default_noise,
     default_optimizer,
 )
-from ddg_explorer.training.first_order import Adam
+from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.fused import fuses
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.observed import RIDGE, ObservedStates
@@ -36,7 +36,7 @@ from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.smoothing import smooth
 from ddg_explorer.training.snapshots import Snapshot, read_snapshot
 
-Optimiser = LevenbergMarquardt | ObservedStates | Adam
+Optimiser = LevenbergMarquardt | ObservedStates | FirstOrder
 
 
 @dataclass(frozen=True)
@@ -100,21 +100,22 @@ def train(
     data, validation
         Training trajectories, and held-out ones.
     optimizer
-        "lm" (Levenberg–Marquardt, for networks of up to about a thousand weights), "adam", or None:
-        lm where the network is that small and the scheme has a finite reach.
+        "lm" (Levenberg–Marquardt, for networks of up to about a thousand weights), "adam", "soap"
+        (stronger on wide networks, see `optimizers`), or None: lm where the network is that small
+        and the scheme has a finite reach, else adam.
     steps
-        Iterations of lm (500; 60 with noise="states"), steps of Adam (10,000).
+        Iterations of lm (500; 60 with noise="states"), steps of the others (10,000).
     rows
         Residuals an iteration of lm, at the start and from two thirds on; they grow geometrically.
         None: 1500 to 20,000, in 2-D to 5000.
     batch, lr, weight_decay, schedule
-        Of Adam.
+        Of Adam and SOAP.
     unroll
-        Adam only: steps in a row whose errors are trained on, through the implicit equation
+        Adam and SOAP: steps in a row whose errors are trained on, through the implicit equation
         (`unrolled`); 1 is the one-step residual.
     compile
-        Adam on a tanh DGNet only: compile its loss, which halves the time of a step and changes it
-        by rounding. None: for long runs of wide networks where there is a C++ compiler.
+        Adam and SOAP on a tanh DGNet: compile its loss, which halves the time of a step and changes
+        it by rounding. None: for long runs of wide networks where there is a C++ compiler.
     scale
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
     noise
@@ -182,12 +183,14 @@ def _optimiser(
 ) -> Optimiser:
     steps = settings["steps"]
     treatment = settings["noise"]
+    if settings["optimizer"] == "lm" and any(p.dtype != torch.float64 for p in model.parameters()):
+        raise ValueError("optimizer='lm': needs a model in float64")
     if treatment in ("weak", "states") and settings["optimizer"] != "lm":
         raise ValueError(f"noise={treatment!r}: needs optimizer='lm'")
     if settings.get("compile") and not (fuses(model) and settings["optimizer"] != "lm"):
-        raise ValueError("compile=True: needs a dgnet of depth 2, and optimizer='adam'")
-    if settings["unroll"] != 1 and settings["optimizer"] != "adam":
-        raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam'")
+        raise ValueError("compile=True: needs a dgnet of depth 2, and not lm")
+    if settings["unroll"] != 1 and settings["optimizer"] == "lm":
+        raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam' or 'soap'")
     if treatment == "states":
         return ObservedStates(model, data, steps=steps, ridge=settings["ridge"])
     if settings["optimizer"] == "lm":
@@ -198,7 +201,15 @@ def _optimiser(
         name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule", "unroll")
     }
     compiled = settings.get("compile", False)
-    return Adam(model, data, generator, steps=steps, compiled=compiled, **options)
+    return FirstOrder(
+        model,
+        data,
+        generator,
+        steps=steps,
+        compiled=compiled,
+        optimizer=settings["optimizer"],
+        **options,
+    )
 
 
 def _loop(
@@ -226,7 +237,7 @@ def _loop(
             yield Progress(steps, steps, snapshot.loss, held_out(), 0.0, 0.0, done=True)
     begin = time.perf_counter()
     for step in range(first, steps):
-        loss = run.advance(step) / (unit if settings["optimizer"] == "adam" else 1.0)
+        loss = run.advance(step) / (1.0 if settings["optimizer"] == "lm" else unit)
         taken = step + 1
         if taken == steps and isinstance(model, EnergyModel):
             fix_freedom(model)

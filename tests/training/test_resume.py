@@ -17,17 +17,29 @@ from ddg_explorer.training import train
 OPTIONS = {
     "lm": {"optimizer": "lm", "steps": 12, "rows": (60, 200), "report_every": 3},
     "adam": {"optimizer": "adam", "steps": 12, "batch": 10, "report_every": 3},
+    "soap": {"optimizer": "soap", "steps": 12, "batch": 10, "report_every": 3},
+    "single": {
+        **{"optimizer": "adam", "steps": 12, "batch": 10, "report_every": 3},
+        **{"schedule": "cosine", "weight_decay": 1e-3, "scale": True},
+    },
 }
+NETWORK = {"single": {"dtype": "float32"}}
 VICTIM = """
 import sys
 sys.path.insert(0, sys.argv[3])
-from training_cases import dgnet, kdv
-from test_resume import OPTIONS
+from training_cases import kdv
+from test_resume import OPTIONS, model
 from ddg_explorer.training import train
-data = kdv(count=2, steps=20)
-for event in train(dgnet(data, hidden=4), data, checkpoint=sys.argv[1], **OPTIONS[sys.argv[2]]):
+kind, data = sys.argv[2], kdv(count=2, steps=20)
+for event in train(model(data, kind), data, checkpoint=sys.argv[1], **OPTIONS[kind]):
     print(event.step, flush=True)
 """
+
+
+def model(data, kind):
+    if kind == "soap":
+        pytest.importorskip("pytorch_optimizer")
+    return dgnet(data, hidden=4, **NETWORK.get(kind, {}))
 
 
 def weights(model):
@@ -42,32 +54,33 @@ def same(a, b):
 def test_an_abandoned_run_resumes_bitwise(kind, tmp_path):
     data = kdv(count=2, steps=20)
     options = OPTIONS[kind]
-    whole = dgnet(data, hidden=4)
+    whole = model(data, kind)
     events = list(train(whole, data, **options))
     file = tmp_path / "run.safetensors"
-    broken = train(dgnet(data, hidden=4), data, checkpoint=file, **options)
+    broken = train(model(data, kind), data, checkpoint=file, **options)
     assert [next(broken).step for _ in range(2)] == [3, 6]
     broken.close()
-    resumed = dgnet(data, hidden=4)
+    resumed = model(data, kind)
     rest = list(train(resumed, data, checkpoint=file, **options))
     assert [event.step for event in rest] == [9, 12]
     assert [event.loss for event in rest] == [event.loss for event in events[2:]]
     assert same(weights(whole), weights(resumed))
 
 
-def test_a_killed_process_resumes_bitwise(tmp_path):
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_a_killed_process_resumes_bitwise(kind, tmp_path):
     data = kdv(count=2, steps=20)
+    resumed, whole = model(data, kind), model(data, kind)
     file = tmp_path / "run.safetensors"
     here = str(Path(__file__).parent)
-    command = [sys.executable, "-c", VICTIM, str(file), "lm", here]
+    command = [sys.executable, "-c", VICTIM, str(file), kind, here]
     victim = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert victim.stdout is not None
     assert victim.stdout.readline().strip() == "3"
     os.kill(victim.pid, signal.SIGKILL)
     victim.communicate()
-    resumed, whole = dgnet(data, hidden=4), dgnet(data, hidden=4)
-    list(train(resumed, data, checkpoint=file, **OPTIONS["lm"]))
-    list(train(whole, data, **OPTIONS["lm"]))
+    list(train(resumed, data, checkpoint=file, **OPTIONS[kind]))
+    list(train(whole, data, **OPTIONS[kind]))
     assert same(weights(whole), weights(resumed))
 
 

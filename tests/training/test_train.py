@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
+from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.scaling import whitening
 
@@ -55,12 +57,44 @@ def test_levenberg_marquardt_trains_the_baselines_too(model):
     assert events[-1].loss < 1e-3 * events[0].loss
 
 
-def test_adam_lowers_the_loss():
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_first_order_training_lowers_the_loss(optimizer, dtype):
+    if optimizer == "soap":
+        pytest.importorskip("pytorch_optimizer")
     data = pendulum()
-    model = dgnet(data, hidden=30)
+    model = dgnet(data, hidden=30, dtype=dtype)
     options = {"steps": 200, "batch": 40, "lr": 1e-2, "schedule": "cosine", "report_every": 1}
-    events, _ = run(model, data, optimizer="adam", scale=True, **options)
+    events, weights = run(model, data, optimizer=optimizer, scale=True, **options)
     assert events[-1].loss < 1e-2 * events[0].loss
+    assert {str(w.dtype) for w in weights.values()} == {f"torch.{dtype}"}
+
+
+def test_soap_without_its_package_says_what_to_install(monkeypatch):
+    data = pendulum()
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(ValueError, match=r"pip install 'ddg-explorer\[soap\]'"):
+        next(train(dgnet(data, hidden=3), data, optimizer="soap"))
+
+
+def test_the_cosine_schedule_ends_at_nothing_and_the_constant_one_stays():
+    data = pendulum()
+    for schedule, wanted in (("cosine", [1e-2, 5e-3, 0.0]), ("constant", [1e-2] * 3)):
+        fit = FirstOrder(
+            *(dgnet(data, hidden=3), data, torch.Generator().manual_seed(0)),
+            **{"steps": 8, "batch": 4, "lr": 1e-2, "schedule": schedule},
+        )
+        taken = []
+        for step in (0, 4, 8):
+            fit.advance(step)
+            taken.append(fit.optimizer.param_groups[0]["lr"])
+        assert taken == pytest.approx(wanted, abs=1e-15)
+
+
+def test_levenberg_marquardt_refuses_single_precision():
+    data = pendulum()
+    with pytest.raises(ValueError, match="optimizer='lm': needs a model in float64"):
+        next(train(dgnet(data, hidden=3, dtype="float32"), data, optimizer="lm"))
 
 
 @pytest.mark.parametrize("optimizer", ["lm", "adam"])
@@ -95,10 +129,13 @@ def test_the_loss_of_a_model_that_predicts_no_change_is_one():
     assert math.isclose(events[0].validation_loss or 0, 1, rel_tol=1e-12)
 
 
-def test_divergence_is_reported_with_its_step():
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_divergence_is_reported_with_its_step(optimizer):
+    if optimizer == "soap":
+        pytest.importorskip("pytorch_optimizer")
     data = pendulum()
     model = dgnet(data, hidden=4, activation="relu")
-    options = {"optimizer": "adam", "lr": 1e200, "steps": 50, "report_every": 10}
+    options = {"optimizer": optimizer, "lr": 1e200, "steps": 50, "report_every": 10}
     events, _ = run(model, data, **options)
     assert events[-1].done
     assert events[-1].step < 50

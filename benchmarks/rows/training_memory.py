@@ -1,0 +1,70 @@
+"""Peak memory of one training step in two dimensions: DGNet, and HNN++ with Dormand–Prince.
+
+Each in a process of its own: largest resident set after the step, less that before it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from benchmarks.machine import ROOT, Options
+from benchmarks.report import Row
+
+SIZES = (64, 128)
+HIDDEN, BATCH = 200, 4
+PROGRAM = """
+import json, resource, sys
+import torch
+from benchmarks.learning import true_trajectories
+from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.training.first_order import FirstOrder
+name, n, hidden, batch, threads = sys.argv[1], *map(int, sys.argv[2:])
+torch.set_num_threads(threads)
+data = true_trajectories("cahn_hilliard_2d", "published", batch, 2, 2e-4, n=n, length=n / 64)
+scheme = "dopri5" if name == "hnnpp" else None
+model = ModelRecipe.fitting(name, data, hidden=hidden, scheme=scheme, dtype="float32").build()
+run = FirstOrder(model, data, torch.Generator().manual_seed(0), steps=1, batch=batch)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+import torchdiffeq
+before = peak()
+loss = run.advance(0)
+print(json.dumps({"before": before, "after": peak(), "loss": loss}))
+"""
+
+
+def measure(options: Options) -> Row:
+    row = Row(
+        "training_memory",
+        "peak memory of a 2-D training step, DGNet : HNN++ with Dormand–Prince, same batch",
+        {
+            "data": "cahn_hilliard_2d, published preset, spacing 1/64",
+            "network": f"9 → {HIDDEN} → {HIDDEN} → 1, tanh, float32",
+            "batch": BATCH,
+            "measure": "largest resident set of a process of its own, after less before the step",
+        },
+    )
+    for n in SIZES[:1] if options.quick else SIZES:
+        grown = {}
+        for name in ("dgnet", "hnnpp"):
+            found = _run(name, n, options)
+            grown[name] = found["after"] - found["before"]
+            label = "DGNet" if name == "dgnet" else "HNN++, Dormand–Prince"
+            row.add(f"{label}, {n}²: of the step", grown[name], "MiB")
+            row.add(f"{label}, {n}²: of the whole process", found["after"], "MiB")
+        ratio = grown["hnnpp"] / grown["dgnet"]
+        row.add(f"{n}²: times less", ratio, "×", least=4.0, aim=8.0, better="higher")
+    return row
+
+
+def _run(name: str, n: int, options: Options) -> dict[str, float]:
+    numbers = map(str, (n, HIDDEN, BATCH, options.threads))
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, name, *numbers],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(run.stdout.splitlines()[-1])
