@@ -21,7 +21,7 @@ HELD_OUT = 0.1
 """Fraction of the training trajectories that is held out for validation."""
 SMALL = {"kdv": 16, "cahn_hilliard": 20, "cahn_hilliard_2d": 16}
 """Hidden width of a field's small network; others have 16."""
-STEPS = {"kdv": 540, "cahn_hilliard": 500}
+STEPS = {"kdv": 540, "cahn_hilliard": 500, "cahn_hilliard_2d": 340}
 """Levenberg–Marquardt iterations for a field; others take `LM_STEPS`. For an ODE `train` chooses:
 noise asks for another method."""
 LM_STEPS = 300

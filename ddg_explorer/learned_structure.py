@@ -8,7 +8,8 @@ value of the symmetric part's symbol relative to the magnitude of its smallest (
 difference from the kernel's rotations and reflections (isotropy).
 
 The distance to a known true stencil τ is max|cκ − τ|/max_{j≠0}|τⱼ|, with c such that the centres
-agree, or where τ has no centre the least-squares one.
+agree, or where τ has no centre the least-squares one. A free matrix beside an H that leaves more
+than this scale open (`models.freedom`) is also compared with the whole family of its equals.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.freedom import family, family_distance
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.models.operators import make_operator
 from ddg_explorer.structure import Report, Structure
@@ -62,6 +64,11 @@ class StructureFindings:
         To the true stencil or matrix of the system it learned, see the module; None where unknown.
     tolerance
         Of the verdicts.
+    freedom
+        For a free matrix: how many factors data leave open, 1 for the scale alone; else None.
+    family_distance
+        To the nearest of all matrices that differ from the true one in these factors only, relative
+        to the largest entry; None where unknown.
     """
 
     kernel: Tensor | None
@@ -74,6 +81,8 @@ class StructureFindings:
     symbol_max_over_abs_min: float | None
     distance: float | None
     tolerance: float
+    freedom: int | None = None
+    family_distance: float | None = None
 
     @property
     def energy_law(self) -> str:
@@ -111,6 +120,13 @@ class StructureFindings:
             lines = lines[:1]
         if self.distance is not None:
             lines.append(f"differs from the true operator by {self.distance:.1e}")
+        if self.freedom is not None and self.freedom > 1:
+            lines.append(
+                f"the learned H leaves {self.freedom} factors of G open, not its scale alone (it "
+                "is separable or quadratic): G is one of a family with the same motion"
+            )
+            if self.family_distance is not None:
+                lines.append(f"the true operator's family is {self.family_distance:.1e} away")
         return lines
 
 
@@ -148,6 +164,7 @@ def inspect_structure(
         else:
             kernel = stencil_of(structure, model.grid, model.state_shape)
     found = kernel if kernel is not None else matrix
+    basis = family(model)
     low = abs(report.symmetric_min)
     ratio = None if report.is_skew or low == 0 else report.symmetric_max / low
     return StructureFindings(
@@ -161,6 +178,8 @@ def inspect_structure(
         symbol_max_over_abs_min=ratio,
         distance=None if found is None else _distance_to_truth(model, found),
         tolerance=tolerance,
+        freedom=None if basis is None else len(basis),
+        family_distance=None if basis is None else _distance_to_family(model, matrix, basis),
     )
 
 
@@ -205,6 +224,20 @@ def true_structure(model: EnergyModel) -> Structure | None:
     return make_operator(
         specification, model.state_shape, model.grid, torch.Generator(), torch.float64
     )
+
+
+def _true_matrix(model: EnergyModel) -> Tensor | None:
+    """G of the ODE in the model's context, None where that is not known."""
+    name, specification = model.context.get("system"), model.context.get("structure")
+    if name not in SYSTEMS or specification is None or model.grid is not None:
+        return None
+    structure = make_operator(specification, model.state_shape, None, torch.Generator())
+    return structure.matrix(model.state_shape)
+
+
+def _distance_to_family(model: EnergyModel, found: Tensor | None, basis: Tensor) -> float | None:
+    true = _true_matrix(model)
+    return None if true is None or found is None else family_distance(found, true, basis)
 
 
 def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:

@@ -153,3 +153,29 @@ def test_a_free_kernel_trained_on_kdv_is_found_skew() -> None:
     assert found.distance is not None
     assert found.distance < 1e-3
     assert found.margins()["energy"] < 1e-3
+
+
+def test_more_freedom_than_a_scale_is_said() -> None:
+    """H of an untrained network on (q, p) couples them; one whose layers see q or p alone does not.
+
+    The matrix found is then a relative of S, and the report says so instead of calling it wrong.
+    """
+    relative = [[0.0, 2.0], [-0.5, 0.0]]
+    model = ode_model(relative, {"kind": "symplectic"})
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("bias"):
+                weight.copy_(torch.tensor([0.3, -0.4], dtype=torch.float64)[: len(weight)])
+    coupled = inspect_structure(model)
+    assert coupled.freedom == 1
+    assert not any("open" in line for line in coupled.sentences())
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.startswith("network") and weight.shape == (2, 2):
+                weight.copy_(torch.eye(2).double())
+    found = inspect_structure(model)
+    assert found.freedom == 2
+    assert found.distance is not None
+    assert found.distance > 0.1
+    assert found.family_distance == pytest.approx(0, abs=1e-12)
+    assert any("leaves 2 factors" in line for line in found.sentences())

@@ -20,6 +20,10 @@ ROWS = (
     "ode_step",
     "gradient_error",
     "training_memory",
+    "field_2d",
+    "learned_kernel",
+    "learned_matrix",
+    "noise",
     "import_time",
     "live_view",
 )
@@ -28,6 +32,10 @@ CPU_ONLY = (
     "ode_step",
     "gradient_error",
     "training_memory",
+    "field_2d",
+    "learned_kernel",
+    "learned_matrix",
+    "noise",
     "import_time",
     "live_view",
 )

@@ -13,7 +13,7 @@ from ddg_explorer.models import EnergyModel, load_model, read_card
 
 OPERATOR = (
     *("learned", "kernel", "matrix", "sum_over_centre", "anisotropy", "symbol_max_over_abs_min"),
-    *("distance", "verdicts", "margins", "tolerance", "scale"),
+    *("distance", "verdicts", "margins", "tolerance", "scale", "freedom", "family_distance"),
 )
 """What is said of G; None for a model without one."""
 
@@ -59,6 +59,8 @@ def _operator(found: StructureFindings) -> dict[str, Any]:
         "margins": found.margins(),
         "tolerance": found.tolerance,
         "scale": found.scale,
+        "freedom": found.freedom,
+        "family_distance": found.family_distance,
     }
 
 
@@ -78,7 +80,7 @@ def _text(figures: dict[str, Any], found: StructureFindings | None) -> str:
     if weights is not None:
         how = "learned" if found.learned else "fixed"
         parts.append(f"G ({how}, up to the scale H → cH, G → G/c)\n{_grid(weights)}")
-    names = ("sum_over_centre", "anisotropy", "symbol_max_over_abs_min", "distance")
+    names = ("sum_over_centre", "anisotropy", "symbol_max_over_abs_min", "distance", "freedom")
     margins = {name: figures[name] for name in names if figures[name] is not None}
     if margins:
         parts.append(table(margins))

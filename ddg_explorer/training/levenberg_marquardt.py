@@ -37,7 +37,7 @@ CHUNK_ELEMENTS = 400_000
 WINDOWS = {0: 1, 1: 25, 2: 3}
 """Residual sites per axis of a window, by the grid's dimension: in 2-D sharing the work on stencils
 counts for less than independent sites."""
-ROWS = {0: (1500, 20_000), 1: (1500, 20_000), 2: (1500, 5000)}
+ROWS = {0: (1500, 20_000), 1: (1500, 20_000), 2: (1000, 1300)}
 HELD_STEPS = 60
 CONSERVED = 1e-3
 """Change of the mean, relative to that of the values, up to which data count as conserving it."""

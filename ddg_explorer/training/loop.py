@@ -107,7 +107,7 @@ def train(
         Iterations of lm (500; 60 with noise="states"), steps of the others (10,000).
     rows
         Residuals an iteration of lm, at the start and from two thirds on; they grow geometrically.
-        None: 1500 to 20,000, in 2-D to 5000.
+        None: 1500 to 20,000, in 2-D 1000 to 1300.
     batch, lr, weight_decay, schedule
         Of Adam and SOAP.
     unroll
