@@ -25,7 +25,7 @@ NETWORK: dict[str, Any] = {
     "skip": True,
     "structure": {"kind": "learned_matrix"},
 }
-TRAINING = {"steps": 200, "rows": (500, 1000)}
+TRAINING = {"steps": 400, "rows": (500, 1000)}
 TRAJECTORIES, STEPS, DT, FRICTION = 20, 60, 0.1, 0.2
 
 

@@ -81,9 +81,9 @@ def _compare(row: Row, name: str, level: float, seconds: float, options: Options
     for lane, (model, network) in LANES.items():
         run = _timed(model, noisy, network, seconds)
         scores[lane] = _score(run, truth, name)
-        bounds = {"least": 1e-5} if (name, lane) == ("ch2d", "DGNet, local prior") else {}
+        least = 1e-5 if (name, lane) == ("ch2d", "DGNet, local prior") else None
         label = f"{name}, {level:.0%}, {lane}"
-        row.add(f"{label}: state MSE", scores[lane].mse, **bounds)
+        row.add(f"{label}: state MSE", scores[lane].mse, least=least)
         row.add(f"{label}: diverged of {trajectories}", scores[lane].diverged)
         row.add(f"{label}: training", run.cpu_s, "s CPU")
         if "prior" in network:

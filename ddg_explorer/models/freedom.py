@@ -48,15 +48,22 @@ def hessians(model: EnergyModel, states: Tensor) -> Tensor:
 
 
 def symmetrising(matrices: Tensor, tolerance: float = TOLERANCE) -> Tensor:
-    """A basis of {A : A M symmetric for all M}, `(n, d, d)`, from `(…, d, d)` symmetric M."""
+    """A basis of {A : A M symmetric for all M}, `(n, d, d)`, from `(n, d, d)` symmetric M.
+
+    Components are scaled to second derivatives of equal size first, DMD and DAD⁻¹: where they
+    differ much, as beside a G of very unequal entries, small ones would pass for zero.
+    """
     d = matrices.shape[-1]
     units = torch.eye(d * d, dtype=matrices.dtype).unflatten(1, (d, d))
-    products = units[:, None] @ (matrices / matrices.norm(dim=(-2, -1)).mean())
+    sizes = matrices.diagonal(dim1=-2, dim2=-1).square().mean(0).sqrt()
+    scale = sizes.clamp_min(1e-12 * sizes.max()).rsqrt()
+    products = units[:, None] @ (scale[:, None] * matrices * scale)
     defects = (products - products.mT).flatten(1)
     _, values, vectors = torch.linalg.svd(defects.mT, full_matrices=True)
-    sizes = torch.zeros(d * d, dtype=matrices.dtype)
-    sizes[: len(values)] = values
-    return vectors[sizes <= tolerance * values.max()].unflatten(1, (d, d))
+    found = torch.zeros(d * d, dtype=matrices.dtype)
+    found[: len(values)] = values
+    basis = vectors[found <= tolerance * values.max()].unflatten(1, (d, d))
+    return basis / scale[:, None] * scale
 
 
 def family_distance(found: Tensor, true: Tensor, basis: Tensor) -> float:

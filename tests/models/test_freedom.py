@@ -46,6 +46,16 @@ def test_two_separable_bodies_leave_the_masses_of_both_open():
     assert len(symmetrising(some(energy))) >= 2
 
 
+def test_very_unequal_components_change_nothing():
+    stretched = torch.diag(torch.tensor([1.0, 100.0], dtype=torch.float64))
+    for make, freedom in ((separable, 2), (coupled, 1)):
+        matrices = stretched @ some(make) @ stretched
+        basis = symmetrising(matrices)
+        assert len(basis) == freedom
+        products = basis[:, None] @ matrices
+        assert (products - products.mT).abs().max() < 1e-10 * products.abs().max()
+
+
 def test_the_family_of_a_separable_energy_holds_its_relatives():
     basis = symmetrising(some(separable))
     true = torch.tensor([[0.0, 1.0], [-1.0, -0.2]], dtype=torch.float64)
