@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.trainings import rollout_errors, trained, true_rollouts
 from benchmarks.machine import Options
 from benchmarks.report import Row
+from benchmarks.trainings import rollout_errors, trained, true_rollouts
 from ddg_explorer.budgets import ours
 from ddg_explorer.recipes import make_dataset
 from ddg_explorer.systems import CahnHilliard2D

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.trainings import trained
 from benchmarks.machine import Options
 from benchmarks.report import Row
+from benchmarks.trainings import trained
 from ddg_explorer.learned_structure import StructureFindings, inspect_structure
 from ddg_explorer.recipes import make_dataset
 

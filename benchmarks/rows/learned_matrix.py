@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.trainings import trained
 from benchmarks.machine import Options
 from benchmarks.report import Row
+from benchmarks.trainings import trained
 from ddg_explorer.data import Dataset
 from ddg_explorer.learned_structure import inspect_structure
 from ddg_explorer.simulation import simulate

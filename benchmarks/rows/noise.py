@@ -15,9 +15,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.trainings import Trained
 from benchmarks.machine import Options
 from benchmarks.report import Row
+from benchmarks.trainings import Trained
 from ddg_explorer.data import Dataset
 from ddg_explorer.evaluation import errors, forecast
 from ddg_explorer.models import ModelRecipe
