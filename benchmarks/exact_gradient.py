@@ -30,11 +30,7 @@ def gradient(
     u: Tensor,
     dt: float,
 ) -> list[np.ndarray]:
-    """Gradients of W₁, b₁, W₂, b₂ and the last row, of a network on three-point stencils.
-
-    `operator` is G, self-adjoint or skew: its transpose is taken as ± itself by the caller's sign,
-    so it must return (G g, Gᵀ g) stacked.
-    """
+    """Gradients of W₁, b₁, W₂, b₂ and the last row, of a network on three-point stencils."""
     with mpmath.workdps(DIGITS):
         (w1, b1), (w2, b2), (w3, _) = [(exact(a), exact(b)) for a, b in weights]
         w = w3[0]

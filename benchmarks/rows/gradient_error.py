@@ -22,7 +22,7 @@ from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.fused import FusedLoss
 from ddg_explorer.training.scaling import perceptrons
 
-HIDDEN, STEPS, PAIRS = 32, 2000, 4
+HIDDEN, STEPS, PAIRS = 32, 300, 2
 BOUNDS = {torch.float64: 1e-12, torch.float32: 1e-4}
 
 

@@ -2,15 +2,14 @@
 
     H(u) = Σ conv₁(σ(conv₁(σ(conv₃ u))))      σ̄ = (σ(a) − σ(b))/(a − b),  σ′ for |a − b| small
 
-The discrete gradient is an ordinary backward pass through both ends of a step at once, stacked
-along the batch, with the derivative of the activation replaced by the slope between its halves. The
-loss then needs a gradient of that gradient. States `(batch, 1, n)`, of an ODE `(batch, d)`.
+The discrete gradient is the gradient of a twin network that is linear: the same layers, with every
+activation replaced by the slope between both ends of the step. The loss then needs a gradient of
+that gradient. States `(batch, 1, n)`, of an ODE `(batch, d)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,24 +18,11 @@ THRESHOLD = {torch.float64: 1e-12, torch.float32: 1e-6}
 """|a − b| below which the derivative stands for the slope."""
 
 
-class PairedTanh(torch.autograd.Function):
-    """tanh whose backward pass uses the slope between the first and the second half of a batch."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return torch.tanh(x)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        # values anew, so that a second derivative differentiates tanh and not this slope
-        t = torch.tanh(x)
-        (a, b), (s, r) = x.chunk(2), t.chunk(2)
-        far = (a - b).abs() > THRESHOLD[x.dtype]
-        quotient = (s - r) / torch.where(far, a - b, 1.0)
-        slope = torch.where(far, quotient, 1 - s * s)
-        return grads[0] * torch.cat([slope, slope])
+def slope(a: Tensor, b: Tensor) -> Tensor:
+    """(tanh a − tanh b)/(a − b), or the derivative where they are close."""
+    t, r = torch.tanh(a), torch.tanh(b)
+    far = (a - b).abs() > THRESHOLD[a.dtype]
+    return torch.where(far, (t - r) / torch.where(far, a - b, 1.0), 1 - t * t)
 
 
 class FieldEnergy(nn.Module):
@@ -52,9 +38,9 @@ class FieldEnergy(nn.Module):
             ]
         )
 
-    def forward(self, u: Tensor, sigma: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(self, u: Tensor) -> Tensor:
         one, two, three = self.layers
-        return three(sigma(two(sigma(one(u))))).sum((1, 2))
+        return three(torch.tanh(two(torch.tanh(one(u))))).sum((1, 2))
 
 
 class StateEnergy(nn.Module):
@@ -65,9 +51,9 @@ class StateEnergy(nn.Module):
         sizes = [(size, hidden), (hidden, hidden), (hidden, 1)]
         self.layers = nn.ModuleList([nn.Linear(a, b, dtype=dtype) for a, b in sizes])
 
-    def forward(self, u: Tensor, sigma: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(self, u: Tensor) -> Tensor:
         one, two, three = self.layers
-        return three(sigma(two(sigma(one(u)))))[:, 0]
+        return three(torch.tanh(two(torch.tanh(one(u)))))[:, 0]
 
 
 def load(plain: nn.Module, weights: list[tuple[Tensor, Tensor]]) -> None:
@@ -81,17 +67,21 @@ def load(plain: nn.Module, weights: list[tuple[Tensor, Tensor]]) -> None:
 def gradient(energy: nn.Module, u: Tensor) -> Tensor:
     """∇H(u), differentiable."""
     u = u if u.requires_grad else u.detach().requires_grad_()
-    (g,) = torch.autograd.grad(energy(u, torch.tanh).sum(), u, create_graph=True)
+    (g,) = torch.autograd.grad(energy(u).sum(), u, create_graph=True)
     return g
 
 
 def discrete_gradient(energy: nn.Module, v: Tensor, u: Tensor) -> Tensor:
     """∇̄H(v, u), differentiable with respect to the weights."""
-    both = torch.cat([v, u]).requires_grad_()
-    value = energy(both, PairedTanh.apply)
-    (g,) = torch.autograd.grad(value.sum(), both, create_graph=True)
-    one, other = g.chunk(2)
-    return (one + other) / 2
+    probe = torch.zeros_like(u).requires_grad_()
+    *hidden, last = energy.get_submodule("layers").children()
+    z = probe
+    for layer in hidden:
+        v, u, z = layer(v), layer(u), layer(z)
+        z = slope(v, u) * z
+        v, u = torch.tanh(v), torch.tanh(u)
+    (g,) = torch.autograd.grad(last(z).sum(), probe, create_graph=True)
+    return g
 
 
 def central_difference(spacing: float) -> Callable[[Tensor], Tensor]:
