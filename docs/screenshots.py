@@ -1,7 +1,8 @@
 """Remake the pictures of the README: `python docs/screenshots.py [NAME …]`.
 
-Serves the explorer, opens it in a headless Chromium with the network cut, waits for a telling
-moment, and writes `docs/<name>.png` with at most 256 colours, which keeps them small.
+Serves the explorer, opens every page in a headless Chromium with the network cut, in both themes,
+waits for a telling moment, and writes `docs/<name>.png` with at most 256 colours, which keeps them
+small.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import io
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.browser import ARGS, chromium_path, serve
@@ -25,37 +26,64 @@ LIMIT_BYTES = 2 * 2**20
 
 @dataclass(frozen=True)
 class Picture:
-    """A link, the simulation time to wait for, and the window's size."""
+    """A link, what to wait for, and the window's size.
+
+    `until` is a simulation time of the first lane, or None for a page without one; then `rest`
+    seconds pass before the picture is taken.
+    """
 
     query: str
-    until: float
+    until: float | None = None
+    rest: float = 0.3
     width: int = 1440
     height: int = 900
 
 
-PICTURES = {
-    "explorer": Picture("system=kdv&speed=2&theme=light&exact=1", 5.2),
-    "explorer-cahn-hilliard": Picture("system=cahn_hilliard_2d&theme=dark", 0.012),
-    "explorer-pendulum": Picture("system=pendulum&preset=friction&theme=light", 40.0),
-    "explorer-phone": Picture("system=wave&theme=dark", 6.0, 400, 860),
-}
+def _pictures() -> dict[str, Picture]:
+    """Every page in both themes, and some scenes."""
+    pages = {
+        "explore": Picture("system=kdv", 0.3, height=1240),
+        "train": Picture("page=train", rest=2.0),
+        "results": Picture("page=results", rest=4.0, height=1100),
+        "structure": Picture("page=structure", rest=4.0, height=1100),
+        "theory": Picture("page=theory", rest=4.0, height=1100),
+    }
+    themed = {
+        f"{name}-{theme}": replace(picture, query=f"{picture.query}&theme={theme}")
+        for name, picture in pages.items()
+        for theme in ("light", "dark")
+    }
+    return themed | {
+        "cahn-hilliard-dark": Picture("system=cahn_hilliard_2d&preset=spinodal&theme=dark", 0.012),
+        "pendulum-light": Picture("system=pendulum&theme=light", 12.0, height=1100),
+        "phone-dark": Picture("system=wave&theme=dark", 6.0, width=400, height=860),
+    }
+
+
+PICTURES = _pictures()
 
 
 def take(browser: Browser, url: str, picture: Picture) -> Image.Image:
-    """The page, paused at the wanted time."""
+    """The page at the wanted moment."""
     page = browser.new_page(viewport=ViewportSize(width=picture.width, height=picture.height))
     page.goto(f"{url}?{picture.query}")
-    field = page.get_by_test_id("field").first
-    field.wait_for()
-    deadline = time.monotonic() + 120
-    while float(field.get_attribute("data-t") or 0) < picture.until:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{picture.query}: t = {picture.until} was not reached")
-        page.wait_for_timeout(20)
-    page.wait_for_timeout(300)
+    if picture.until is not None:
+        await_time(page, picture.until)
+    page.wait_for_timeout(1000 * picture.rest)
     shot = Image.open(io.BytesIO(page.screenshot()))
     page.close()
     return shot.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+
+
+def await_time(page: Page, until: float) -> None:
+    """Until the first lane has come to a time."""
+    field = page.get_by_test_id("field").first
+    field.wait_for()
+    deadline = time.monotonic() + 120
+    while float(field.get_attribute("data-t") or 0) < until:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"t = {until} was not reached")
+        page.wait_for_timeout(20)
 
 
 def main() -> int:
