@@ -111,13 +111,13 @@ def test_text_contrast_is_at_least_4_5(name):
             assert (b + 0.05) / (a + 0.05) >= 4.5, (text, back)
 
 
-def test_closed_explorers_are_freed():
+def test_twenty_closed_explorers_are_freed():
     alive = []
-    for _ in range(3):
-        explorer = Explorer()
+    for page in ["explore"] * 16 + ["train", "results", "structure", "theory"]:
+        explorer = Explorer(AppState(view=View(page=page)))
         explorer.page()
         alive.append(weakref.ref(explorer))
         explorer.close()
     del explorer
     gc.collect()
-    assert [ref() for ref in alive] == [None] * 3
+    assert [ref() for ref in alive] == [None] * 20

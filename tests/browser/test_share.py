@@ -1,0 +1,80 @@
+"""What leaves the page comes back: the link, and files through the Share menu and Open."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+from test_live import field, number, press, settle, typed, wait
+
+
+def saved(page: Page, label: str) -> tuple[str, bytes]:
+    """Name and bytes of a file chosen from the Share menu."""
+    press(page, "Share")
+    with page.expect_download(timeout=30_000) as download:
+        page.get_by_role("menuitem", name=label).click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+def opened(page: Page, name: str, data: bytes) -> None:
+    with page.expect_file_chooser() as chooser:
+        press(page, "Open a file")
+    chooser.value.set_files({"name": name, "mimeType": "application/octet-stream", "buffer": data})
+
+
+def test_the_address_restores_what_runs(open_page):
+    page = open_page("system=kdv&preset=two_solitons")
+    canvas = field(page)
+    typed(page, "dt").fill("0.02")
+    typed(page, "dt").press("Enter")
+    wait(lambda: number(canvas, "dt") == 0.02, "the new Δt")
+    query = page.evaluate("location.search").lstrip("?")
+    again = field(open_page(query))
+    assert number(again, "dt") == 0.02
+
+
+def test_a_recipe_is_saved_and_opened_again(open_page):
+    page = open_page("system=pendulum&preset=friction&dt=0.07&lanes=truth")
+    field(page)
+    name, data = saved(page, "Recipe (JSON)")
+    assert name == "pendulum-friction-seed0.json"
+    assert json.loads(data)["state"]["dt"] == "0.07"
+    other = open_page("system=kdv&preset=soliton")
+    canvas = field(other)
+    opened(other, name, data)
+    wait(lambda: number(canvas, "dt") == 0.07, "the recipe's Δt")
+    expect(other.locator(".lane[data-kind='phase']").first).to_be_visible()
+
+
+def test_picture_and_state_hold_what_is_seen(open_page):
+    page = open_page("system=kdv&preset=two_solitons&n=64")
+    canvas = field(page)
+    wait(lambda: number(canvas, "t") > 0.05, "some steps")
+    press(page, "Pause")
+    settle(canvas)
+    _, picture = saved(page, "Picture (PNG)")
+    assert Image.open(io.BytesIO(picture)).width > 300
+    _, state = saved(page, "State (NumPy)")
+    with np.load(io.BytesIO(state), allow_pickle=False) as file:
+        assert file["u"].shape == (1, 64)
+        assert json.loads(str(file["about"]))["t"] == number(canvas, "t")
+    press(page, "Reset")
+    wait(lambda: number(canvas, "t") == 0, "reset")
+    opened(page, "state.npz", state)
+    epoch = number(canvas, "epoch")
+    wait(lambda: number(canvas, "epoch") >= epoch, "the state as a new start")
+
+
+def test_a_file_that_cannot_be_read_is_one_line(open_page):
+    page = open_page("system=kdv&preset=two_solitons")
+    canvas = field(page)
+    opened(page, "broken.safetensors", b"nonsense")
+    expect(page.get_by_text("is no checkpoint of a model")).to_be_visible()
+    opened(page, "notes.txt", b"nonsense")
+    expect(page.get_by_text("notes.txt: open one of")).to_be_visible()
+    seq = number(canvas, "seq")
+    wait(lambda: number(canvas, "seq") > seq + 3, "frames go on")
