@@ -6,6 +6,9 @@ can only add to a time. Errors are relative, ‖u − u_ref‖₂/‖u_ref‖₂
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -81,3 +84,26 @@ def timed_run(
     seconds, disturbance, frame = best_time(work, repeats, check=options.on_cpu)
     residual, iterations = float(frame.residual.max()), float(frame.iterations.double().mean())
     return Run(dt, steps, seconds, frame.u, residual, iterations, disturbance)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds per piece of a repeated work: processor time, smallest and median, and wall time.
+
+    Processor time, because a step of milliseconds is often interrupted where a machine is shared.
+    """
+
+    least: float
+    median: float
+    wall: float
+
+
+def cost_of(work: Callable[[], object], pieces: int, repeats: int) -> Cost:
+    """Repeat `work`, which does `pieces` of what is to be timed, on one thread."""
+    busy, wall = [], []
+    for _ in range(repeats):
+        begin, start = time.perf_counter(), time.process_time()
+        work()
+        busy.append((time.process_time() - start) / pieces)
+        wall.append((time.perf_counter() - begin) / pieces)
+    return Cost(min(busy), statistics.median(busy), statistics.median(wall))

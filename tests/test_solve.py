@@ -379,3 +379,14 @@ def test_chord_krylov_gives_up_where_nothing_contracts() -> None:
     assert not progress.converged.any()
     assert torch.isfinite(x).all()
     assert progress.iterations.max() < 12
+
+
+@pytest.mark.parametrize(("first", "kept", "lost"), [(1e-5, 2e-3, 4e-3), (1e-2, 2e-2, 4e-2)])
+def test_a_jacobian_is_forgotten_where_it_serves_much_worse_than_new(first, kept, lost) -> None:
+    chord = Chord()
+    chord.renew(lambda v: torch.eye(3).double()[None], torch.zeros(1, 3).double())
+    for rate in (first, kept):
+        chord.age(rate)
+        assert chord.inverse is not None
+    chord.age(lost)
+    assert chord.inverse is None

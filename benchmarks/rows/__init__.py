@@ -24,6 +24,8 @@ ROWS = (
     "learned_kernel",
     "learned_matrix",
     "noise",
+    "learned_step_1d",
+    "learned_step_2d",
     "import_time",
     "live_view",
 )
@@ -36,6 +38,7 @@ CPU_ONLY = (
     "learned_kernel",
     "learned_matrix",
     "noise",
+    "learned_step_1d",
     "import_time",
     "live_view",
 )

@@ -24,6 +24,8 @@ from ddg_explorer.solve.progress import Progress, Solution, max_norm
 Residual = Callable[[Tensor], Tensor]
 STALE_RATE = 0.3
 """The Jacobian is renewed where the updates shrink by less than this factor per iteration."""
+GOOD_RATE = 3e-3
+"""A Jacobian that is cheap to come by is renewed where the first update shrinks by less."""
 HALVINGS = 10
 FLOOR_EPS = 1e3
 """Growth of max|F| below this many ulps is rounding and halves no step."""
@@ -47,13 +49,24 @@ def jacobian(residual: Residual, v: Tensor) -> Tensor:
 
 
 class Chord:
-    """The inverse Jacobian of one sequence of similar systems."""
+    """The inverse Jacobian of one sequence of similar systems.
+
+    `first_rate` is the first contraction of the solve in which the Jacobian was new.
+    """
 
     def __init__(self) -> None:
         self.inverse: Tensor | None = None
+        self.first_rate: float | None = None
 
     def forget(self) -> None:
-        self.inverse = None
+        self.inverse = self.first_rate = None
+
+    def age(self, rate: float) -> None:
+        """Forget a Jacobian with which a solve contracts much more slowly than when it was new."""
+        if self.first_rate is None:
+            self.first_rate = rate
+        elif rate > max(GOOD_RATE, 3 * self.first_rate):
+            self.forget()
 
     def renew(self, slope: Residual, v: Tensor) -> None:
         """Take the Jacobian at v from `slope`."""
@@ -135,11 +148,13 @@ def newton(
     differentiation. `scale`, `tol`, `polish`: see `Progress`. Steps that raise max|F| are halved.
     Converged trajectories are frozen, failed ones stay at their last finite iterate.
     """
+    cheap = slope is not None
     slope = slope or partial(jacobian, residual)
     progress = Progress(scale, tol, polish)
     eps = torch.finfo(v.dtype).eps
     r = residual(v)
     now = _Iterate(v, r, max_norm(r).cpu().numpy(), torch.zeros_like(scale), False)
+    first_rate = 0.0
     floor = FLOOR_EPS * eps * (now.size + progress.scale)
     for _ in range(max_iterations):
         delta = chord.direction(slope, now.v, now.r)
@@ -150,10 +165,14 @@ def newton(
         progress.record(now.step)
         if not progress.running:
             break
+        if progress.iterations.max() == 2:
+            first_rate = progress.slowest
         if (now.halved or progress.slowest > STALE_RATE) and progress.iterations.max() > 1:
             chord.renew(slope, now.v)
         elif progress.size.max() > RESOLVED * eps:
             chord.learn(delta, now.r - old.r, mask)
     if not progress.converged.all():
         chord.forget()
+    elif cheap:
+        chord.age(first_rate)
     return progress.solution(now.v, max_norm(now.r), "the implicit solve")
