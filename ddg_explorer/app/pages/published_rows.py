@@ -12,7 +12,7 @@ from typing import Any
 
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.paper import PUBLISHED
-from ddg_explorer.paper.summary import MEANINGLESS
+from ddg_explorer.paper.tables import MEANINGLESS
 
 METRIC_TITLES = {
     "one_step": "One-step du/dt error",

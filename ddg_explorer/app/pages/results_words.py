@@ -10,7 +10,7 @@ from ddg_explorer.app.pages.markup import number
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.pages.published_rows import FEWER, METRIC_TITLES, Row
 from ddg_explorer.paper import DATA, TESTS
-from ddg_explorer.paper.summary import NOTES
+from ddg_explorer.paper.tables import NOTES
 from ddg_explorer.recipes import DATA_RECIPES
 
 INCOMPARABLE = ("real-pendulum",)
