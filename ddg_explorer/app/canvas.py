@@ -43,13 +43,14 @@ class LaneCanvas(JSComponent):
     scheme = param.String("", doc="Key of the lane's integrator.")
     schemes = param.List([], doc="[key, label] of the integrators that can be chosen.")
     compact = param.Boolean(False, doc="Fewer read-outs, for several lanes side by side.")
-    radius = param.Number(0.06, doc="Radius of the brush, in units of the field's length.")
     removable = param.Boolean(False)
     trainable = param.Boolean(False, doc="Whether a lane that does not fit offers training.")
     spec = param.Dict({"kind": ""}, doc="`Picture.spec`.")
     table = param.Bytes(b"", doc="256 RGBA colours.")
     palette = param.Dict({})
     colours = param.List([], doc="This lane's colour first, then the others.")
+
+    touch = param.Dict({}, doc="`tool` of the pointer, empty for none; the brush's `radius`.")
 
     _esm = script("draw", "field", "profile", "phase", "touch", "lane")
     _stylesheets: ClassVar[list[str]] = [(_JS / "lane.css").read_text(encoding="utf-8")]
@@ -59,6 +60,7 @@ class LaneCanvas(JSComponent):
         self.credits = Credits()
         self.on_limits: Callable[[Any], None] | None = None
         self.on_choice: Callable[[str, Any], None] | None = None
+        self.on_touch: Callable[[str, Any], None] | None = None
         self.on_wake: Callable[[bool], None] | None = None
         self.on_msg(self._receive)
 
@@ -93,9 +95,12 @@ class LaneCanvas(JSComponent):
         if "limits" in message and self.on_limits:
             limits = message["limits"]
             self.on_limits(limits if limits == "auto" else tuple(map(float, limits)))
-        for key in ("integrator", "remove", "train", "edit", "start"):
+        for key in ("integrator", "remove", "train"):
             if key in message and self.on_choice:
                 self.on_choice(key, message[key])
+        for key in ("edit", "start", "lift"):
+            if key in message and self.on_touch:
+                self.on_touch(key, message[key])
         if self.on_wake:
             self.on_wake(fresh)
 

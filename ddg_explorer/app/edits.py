@@ -25,6 +25,8 @@ BUMP = 1 / 30
 """Standard deviation of a bump, relative to the period."""
 LARGEST = 1e3
 """Largest |value| that can be painted or drawn."""
+MOST_POINTS = 2000
+"""Places of one edit."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,15 @@ class Edit:
         numbers = [self.value, self.radius, *(c for point in self.points for c in point)]
         if not self.points or not all(math.isfinite(x) for x in numbers):
             raise ValueError("edit: needs points, all of them finite numbers")
+        if len(self.points) > MOST_POINTS:
+            raise ValueError(f"edit: at most {MOST_POINTS} points, got {len(self.points)}")
         if max(abs(x) for x in numbers) > LARGEST:
             raise ValueError(f"edit: no number may be larger than {LARGEST:g}")
+
+    def continues(self, other: Edit) -> bool:
+        """Whether both are one stroke of one brush, to be applied together."""
+        same = (self.kind, self.value, self.radius) == (other.kind, other.value, other.radius)
+        return self.joined and same and len(self.points) + len(other.points) <= MOST_POINTS
 
 
 def apply(edit: Edit, u: Tensor, system: PresetSystem) -> Tensor:

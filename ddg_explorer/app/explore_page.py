@@ -9,7 +9,7 @@ from ddg_explorer.app.lanebar import LaneBar
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.share.bar import ShareBar
-from ddg_explorer.app.touchbar import TouchBar
+from ddg_explorer.app.touch import Touch
 from ddg_explorer.app.transport import Transport
 
 
@@ -22,7 +22,7 @@ class ExplorePage:
         transport: Transport,
         lanebar: LaneBar,
         race: Race,
-        touchbar: TouchBar,
+        touch: Touch,
         share: ShareBar,
     ) -> None:
         self._race = race
@@ -43,7 +43,7 @@ class ExplorePage:
         )
         lanebar.view.append(share.view)
         bars = pn.Column(
-            bar, lanebar.view, touchbar.view, sizing_mode="stretch_width", styles={"gap": "12px"}
+            bar, lanebar.view, touch.view, sizing_mode="stretch_width", styles={"gap": "12px"}
         )
         self.view = pn.Column(
             card(bars),

@@ -14,7 +14,6 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-import torch
 from panel.io.document import unlocked
 from panel.util.parameters import edit_readonly
 from panel.viewable import Viewer
@@ -29,10 +28,10 @@ from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.share.bar import ShareBar
 from ddg_explorer.app.simulation import first_setup
-from ddg_explorer.app.state import AppState, Lane, Start
+from ddg_explorer.app.state import AppState, Lane
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.tabs import Page, Tabs
-from ddg_explorer.app.touchbar import TouchBar
+from ddg_explorer.app.touch import Touch
 from ddg_explorer.app.transport import Transport
 from ddg_explorer.app.turns import Outcome
 from ddg_explorer.models.files import load_model
@@ -89,14 +88,13 @@ class Explorer(Viewer):
         self.controls = Controls(self.store, setup, session.notify)
         self.lanebar = LaneBar(self.store, self.shelf, session.notify)
         self.transport = Transport(self.store, self.runner)
+        self.touch = Touch(self.store, self.runner, self.race, session.notify)
         self.browser = session.Browser(self._on_width)
-        self.touchbar = TouchBar(self.runner, session.notify)
-        self.race.on_touch = self._on_touch
-        self.touchbar.radius.param.watch(lambda e: self.race.set_brush(e.new), "value")
         self.share = ShareBar(self.store, self.shelf, self.race, self.browser)
         self.tabs = Tabs(self._makers(), lambda key: self.store.change_view(page=key))
         self._set_lanes(self.store.state.lanes)
         self.race.show_truth(setup)
+        self.touch.show(setup)
         self.tabs.show(self.store.state.view.page)
         self._restyle()
         self.store.subscribe(self._on_state)
@@ -127,6 +125,7 @@ class Explorer(Viewer):
         with edit_readonly(page):
             page.busy = page.param.loading
         page.param.watch(lambda event: self._set_dark(event.new), "dark_theme")
+        self.touch.bar.keyboard = True
         self._page = page
         return page
 
@@ -145,7 +144,7 @@ class Explorer(Viewer):
     def _makers(self) -> dict[str, Callable[[], Page]]:
         return {
             "explore": lambda: ExplorePage(
-                self.controls, self.transport, self.lanebar, self.race, self.touchbar, self.share
+                self.controls, self.transport, self.lanebar, self.race, self.touch, self.share
             ),
             "train": lambda: makers.make_train(self._dark, self._on_model),
             "results": lambda: makers.make_results(self._dark),
@@ -194,6 +193,7 @@ class Explorer(Viewer):
     def _set_lanes(self, lanes: Sequence[Lane]) -> None:
         self.runner.set_lanes(self.race.set_lanes(lanes))
         self.race.restyle(self._dark)
+        self.touch.attach()
         self._show_bars()
 
     def _on_outcomes(self, outcomes: Sequence[tuple[LaneCanvas, Outcome]]) -> None:
@@ -201,28 +201,16 @@ class Explorer(Viewer):
         for canvas, outcome in outcomes:
             setup = self.race.push(canvas, outcome, flush=flush)
             first = canvas.lane == theme.MODEL_ORDER[0]
-            if first:
-                self.touchbar.show(outcome, now=flush)
             if setup is not None and first:
                 self._setup = setup
                 self.controls.show(setup)
-                self.touchbar.show_setup(setup)
+                self.touch.show(setup)
                 self._show_bars()
             if outcome.error and first:
                 session.notify(outcome.error)
                 self.store.put_scene(self._setup.scene)
                 self.controls.show(self._setup)
-
-    def _on_touch(self, key: str, value: Any) -> None:
-        """A gesture on a lane: an edit of the running state, or another initial point."""
-        if key == "edit":
-            self.touchbar.touch(value)
-            return
-        u = torch.tensor([float(x) for x in value], dtype=torch.float64)
-        try:
-            self.store.change_scene(start=Start(u, "dragged"))
-        except ValueError as problem:
-            session.notify(str(problem))
+        self.touch.follow(outcomes)
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""

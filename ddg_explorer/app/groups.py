@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import TRUTH
 from ddg_explorer.app.turns import Command, GoTo
@@ -44,9 +46,13 @@ class Group:
         return bool(asked)
 
     def order(self, command: Command) -> None:
-        """Add a command; the newest time to go to replaces an older one."""
-        if self.commands and isinstance(command, GoTo) and isinstance(self.commands[-1], GoTo):
+        """Add a command; the newest time to go to replaces an older one, a stroke goes on."""
+        last = self.commands[-1] if self.commands else None
+        if isinstance(command, GoTo) and isinstance(last, GoTo):
             self.commands.pop()
+        elif isinstance(command, Edit) and isinstance(last, Edit) and command.continues(last):
+            self.commands.pop()
+            command = replace(last, points=last.points + command.points)
         self.commands.append(command)
 
     @property

@@ -187,10 +187,11 @@ class Trace:
         self._pending: list[Sample] = []
         self._sampled = self._streamed = 0.0
         self._last = math.nan
+        self._shown: tuple[float, ...] = ()
 
     def begin(self, epoch: int) -> None:
         """Forget everything."""
-        self.epoch, self.span, self._last = epoch, None, math.nan
+        self.epoch, self.span, self._last, self._shown = epoch, None, math.nan, ()
         self._pending.clear()
         self.source.data = {name: [] for name in COLUMNS}
 
@@ -203,9 +204,10 @@ class Trace:
             self._turn_back(sample.t)
         now = time.perf_counter()
         if flush or now - self._sampled >= SAMPLE_PERIOD:
-            if sample.t != self._last:
+            shown = (sample.t, sample.mass, sample.energy)  # an edit changes them at the same t
+            if shown != self._shown:
                 self._pending.append(sample)
-            self._sampled, self._last = now, sample.t
+            self._sampled, self._last, self._shown = now, sample.t, shown
         if not self._pending or not (flush or now - self._streamed >= STREAM_PERIOD):
             return []
         self._streamed = now
@@ -217,7 +219,7 @@ class Trace:
         kept: Any = self.source.data["t"]
         count = sum(1 for x in kept if x < t)
         self.source.data = {name: list(self.source.data[name])[:count] for name in COLUMNS}
-        self._last = math.nan
+        self._last, self._shown = math.nan, ()
 
     def stream(self, samples: Sequence[Sample]) -> None:
         """Send samples."""

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import panel as pn
 
@@ -62,7 +61,6 @@ class Race:
         self.simulations: list[Simulation] = []
         self.setups: list[Setup | None] = []
         self._last: list[Outcome | None] = []
-        self.on_touch: Callable[[str, Any], None] = lambda key, value: None
         self.table = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.view = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
         self.plots = RunningPlots([TRUTH], self._dark)
@@ -100,7 +98,7 @@ class Race:
             self._show(index, outcome.setup)
         if outcome.stopped != canvas.status:
             canvas.status = outcome.stopped
-        if outcome.header is not None and outcome.sample is not None:
+        if outcome.header is not None and outcome.sample is not None and not outcome.visiting:
             self.plots.push(index, outcome.sample, outcome.header.epoch, flush=flush)
         self._tabulate(flush)
         return outcome.setup
@@ -117,11 +115,6 @@ class Race:
         first = self.setups[0] if self.setups else None
         self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
         self._tabulate(True)
-
-    def set_brush(self, radius: float) -> None:
-        """Radius of the brush that follows the pointer."""
-        for canvas in self.canvases:
-            canvas.radius = radius
 
     def show_mode(self) -> None:
         """Bring the canvases to the view's choice of state or difference."""
@@ -155,8 +148,6 @@ class Race:
             self._store.change_scene(integrator=str(value))
         elif key == "integrator":
             lanes[index] = replace(lanes[index], integrator=str(value))
-        elif key in ("edit", "start"):
-            self.on_touch(key, value)
         elif self._on_train is not None:
             self._on_train(lanes[index].model)
         self._store.put_lanes(lanes)

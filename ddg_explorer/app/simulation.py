@@ -25,7 +25,7 @@ from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.stage import Stage
 from ddg_explorer.app.state import TRUTH, Lane, Scene
-from ddg_explorer.app.turns import Outcome, Sample, Setup, Turn
+from ddg_explorer.app.turns import GoTo, Outcome, Sample, Setup, Turn
 from ddg_explorer.app.wire import Header
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.frames import Frame
@@ -77,6 +77,11 @@ class Simulation:
     def rollout(self) -> Rollout | None:
         """What runs, None where the lane's model does not fit the scene."""
         return self._stage.rollout
+
+    @property
+    def past(self) -> Past:
+        """What the lane can go back to."""
+        return self._past
 
     @property
     def frame(self) -> Frame | None:
@@ -159,9 +164,16 @@ class Simulation:
         sample = measured(self._frames, self._stage.references, reference)
         count, payload, extra = self._payload(turn, reference)
         header = self._header(turn, rollout, sample, count, extra)
-        span, undoable = self._past.history.span, self._past.undoable
         return Outcome(
-            header, payload, sample, self._setup, _reason(rollout), error, span, undoable
+            header,
+            payload,
+            sample,
+            self._setup,
+            _reason(rollout),
+            error,
+            span=self._past.history.span,
+            undoable=self._past.undoable,
+            visiting=turn.steps == 0 and any(isinstance(c, GoTo) for c in turn.commands),
         )
 
     def _step(self, rollout: Rollout, turn: Turn) -> list[Frame]:
@@ -171,6 +183,7 @@ class Simulation:
         """
         if turn.steps == 0 or rollout.stopped:
             return [rollout.frame]
+        self._past.go_on(rollout.t)
         budget = math.inf if turn.budget is None else turn.budget
         start, first, frames = time.perf_counter(), rollout.steps, []
         single = self._stage.picture.kind == "phase"
@@ -220,7 +233,7 @@ class Simulation:
         if stage.picture.kind != "profile" or stage.remade or not stage.system.has_exact:
             return None
         assert stage.scene is not None
-        if stage.scene.start is not None:
+        if stage.scene.start is not None or self._past.edited:
             return None
         return stage.system.exact(t, seed=stage.scene.chosen_seed)
 

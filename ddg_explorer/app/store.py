@@ -42,7 +42,12 @@ class Store:
         self.put(replace(self.state, lanes=tuple(lanes)))
 
     def change_scene(self, **changes: Any) -> None:
-        """Replace fields of the scene; ValueError (state unchanged) if it cannot be so."""
+        """Replace fields of the scene; ValueError (state unchanged) if it cannot be so.
+
+        Another grid or seed asks for another initial state than the one drawn or loaded.
+        """
+        if {"n", "seed"} & changes.keys():
+            changes.setdefault("start", None)
         self.put(replace(self.state, scene=replace(self.state.scene, **changes)))
 
     def change_view(self, **changes: Any) -> None:

@@ -6,6 +6,8 @@ using reaches the event loop.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +37,28 @@ class Undo:
     """Take the newest edit back, with the time it was made at."""
 
 
-Command = GoTo | Edit | Undo
+class Mark:
+    """Have every lane remember where it is; `moments` are then by what kept them (`app.past`)."""
+
+    def __init__(self) -> None:
+        self.moments: dict[Any, Any] = {}
+        self._lock = threading.Lock()
+
+    def keep(self, keeper: Any, moment: Any) -> None:
+        """Called by the lanes, each in its own thread."""
+        with self._lock:
+            self.moments[keeper] = moment
+
+
+@dataclass(frozen=True, eq=False)
+class Recall:
+    """Back to remembered moments; `edited` says whether edits had led there."""
+
+    moments: Mapping[Any, Any]
+    edited: bool
+
+
+Command = GoTo | Edit | Undo | Mark | Recall
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +134,8 @@ class Setup:
 class Outcome:
     """What a turn did. `stopped` is the failed step's line, `error` a refused change's.
 
-    `span` are the times between which frames are kept, `undoable` the edits that can be taken back.
+    `span` are the times between which frames are kept, `undoable` the edits that can be taken back,
+    `visiting` says that time was only turned back or on.
     `header`, `payload` and `sample` are None in a lane without an entrant.
     """
 
@@ -123,6 +147,7 @@ class Outcome:
     error: str
     span: tuple[float, float] = (0.0, 0.0)
     undoable: int = 0
+    visiting: bool = False
 
 
 def build(scene: Scene) -> PresetSystem:

@@ -57,14 +57,6 @@ class Area {
     return this.top + (1 - (v - this.y0) / (this.y1 - this.y0)) * this.height;
   }
 
-  valueX(px) {
-    return this.x0 + ((px - this.left) / this.width) * (this.x1 - this.x0);
-  }
-
-  valueY(px) {
-    return this.y0 + (1 - (px - this.top) / this.height) * (this.y1 - this.y0);
-  }
-
   clip(ctx, paint) {
     ctx.save();
     ctx.beginPath();
@@ -107,6 +99,15 @@ class Area {
       ctx.fillText(ylabel, this.left + 6, this.top + 10);
     }
   }
+}
+
+// Data units of a pixel, null outside; the nearest place inside for a pointer that is held.
+function placeIn(area, px, py, held) {
+  if (!area) return null;
+  const fx = (px - area.left) / area.width, fy = (py - area.top) / area.height;
+  const clamp = (f) => Math.min(Math.max(f, 0), 1);
+  if (!held && (fx !== clamp(fx) || fy !== clamp(fy))) return null;
+  return [area.x0 + clamp(fx) * (area.x1 - area.x0), area.y1 - clamp(fy) * (area.y1 - area.y0)];
 }
 
 function polyline(ctx, xs, ys, from, to) {

@@ -5,14 +5,6 @@ class FieldView {
     this.env = env;
     [this.nx, this.ny] = env.spec.shape;
     this.bytes = null;
-    this.gesture = "disk";
-  }
-
-  // Rows run from the top, the largest y.
-  locate(x, y) {
-    const {width, height, spec} = this.env;
-    if (x < 0 || y < 0 || x >= width || y >= height) return null;
-    return [(x / width) * spec.length[0], (1 - y / height) * spec.length[1]];
   }
 
   absorb(header, buffer, offset) {
@@ -41,6 +33,14 @@ class FieldView {
     const {pixels, bytes} = this;
     for (let i = 0; i < pixels.length; i++) pixels[i] = table[bytes[i]];
     ctx.putImageData(this.image, 0, 0);
+  }
+
+  // Data units of a pixel; cells lie around their grid points.
+  place(px, py) {
+    const {width, height, spec} = this.env;
+    if (px < 0 || py < 0 || px >= width || py >= height) return null;
+    return [(px / width * this.nx - 0.5) * spec.length[0] / this.nx,
+      ((1 - py / height) * this.ny - 0.5) * spec.length[1] / this.ny];
   }
 
   forget() {}

@@ -38,7 +38,6 @@ class LaneView {
     this.pending = null;
     this.build();
     this.env = {canvas: this.canvas, ctx: this.canvas.getContext("2d", {alpha: false})};
-    this.touch = new Touch(this);
     this.retheme();
     this.respec();
     this.observer = new ResizeObserver(() => this.resize());
@@ -63,10 +62,9 @@ class LaneView {
     this.canvas = element("canvas", "", this.stage);
     this.canvas.setAttribute("role", "img");
     Object.assign(this.canvas.dataset, {testid: "field", lane: model.lane, seq: "0", t: "0", dt: "0"});
-    this.brush = element("span", "brush", this.stage);
-    this.brush.hidden = true;
     this.status = element("p", "status", this.stage);
     this.status.setAttribute("role", "status");
+    this.touch = new Touch(this.canvas, this.stage, model, this);
     this.absent = element("div", "absent", this.root);
     this.reason = element("p", "", this.absent);
     this.train = element("button", "auto", this.absent, "Train for this");
@@ -146,6 +144,7 @@ class LaneView {
       && env.spec.show === model.spec.show;
     env.spec = model.spec;
     this.root.dataset.kind = model.spec.kind;
+    this.touch.equip();
     this.canvas.setAttribute("aria-label", `${model.title}: live picture`);
     if (same) return;
     this.view = model.spec.kind ? new VIEWS[model.spec.kind](env) : null;
@@ -194,7 +193,6 @@ class LaneView {
   paint() {
     this.raf = 0;
     if (this.env.width) this.view.paint();
-    if (this.drawn && this.view.sketch) this.view.sketch(this.env.ctx, this.drawn);
     const header = this.pending;
     if (!header) return;
     this.pending = null;
@@ -242,26 +240,6 @@ class LaneView {
     if (active !== this.high) this.high.value = formatNumber(header.high);
   }
 
-  // What a gesture under way looks like before the server has answered.
-  sketch(points, shown = true) {
-    this.drawn = points && shown && points.length ? points : null;
-    this.schedule();
-  }
-
-  // The brush under the pointer.
-  hover(point, e) {
-    const brush = this.view?.gesture === "disk" && point;
-    this.canvas.style.cursor = point ? "crosshair" : "";
-    this.brush.hidden = !brush;
-    if (!brush) return;
-    const size = (2 * this.model.radius * this.env.width) / this.env.spec.length[0];
-    const box = this.stage.getBoundingClientRect();
-    Object.assign(this.brush.style, {
-      width: `${size}px`, height: `${size}px`,
-      left: `${e.clientX - box.left - size / 2}px`, top: `${e.clientY - box.top - size / 2}px`,
-    });
-  }
-
   settle() {
     this.times = [];
     if (this.cells.fps) this.cells.fps.textContent = "0";
@@ -279,6 +257,7 @@ export function render({model}) {
     }
   });
   listen("spec", () => lane.respec());
+  listen("touch", () => lane.touch.equip());
   for (const name of ["palette", "table", "colours"]) listen(name, () => lane.retheme());
   const texts = () => {
     lane.title.textContent = model.title;

@@ -7,26 +7,7 @@ const SERIES_HEIGHT = 184;
 class PhaseView {
   constructor(env) {
     this.env = env;
-    this.gesture = "point";
     this.forget();
-  }
-
-  // Only a plane of one body has a point to drag.
-  locate(x, y) {
-    const {plane} = this;
-    if (!plane || this.env.spec.names.length !== 2) return null;
-    const inside = x >= plane.left && x <= plane.left + plane.width
-      && y >= plane.top && y <= plane.top + plane.height;
-    return inside ? [plane.valueX(x), plane.valueY(y)] : null;
-  }
-
-  sketch(ctx, points) {
-    const [q, p] = points[points.length - 1];
-    ctx.beginPath();
-    ctx.arc(this.plane.x(q), this.plane.y(p), 8, 0, 2 * Math.PI);
-    ctx.lineWidth = 2;
-    ctx.strokeStyle = this.env.palette.accent;
-    ctx.stroke();
   }
 
   forget() {
@@ -78,6 +59,10 @@ class PhaseView {
       ? new Area(left + w + 64, top + 18, width - left - w - 72, h - 18)
       : new Area(left, height - SERIES_HEIGHT + 26, w, SERIES_HEIGHT - 26 - bottom);
     this.paintSeries(ctx, palette, series, spec);
+  }
+
+  place(px, py, held) {
+    return placeIn(this.plane, px, py, held);
   }
 
   setWindow(area, spec) {

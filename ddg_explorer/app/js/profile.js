@@ -13,29 +13,12 @@ class ProfileView {
     this.sheetCtx = this.sheet.getContext("2d", {alpha: true});
     this.row = this.sheetCtx.createImageData(this.n, 1);
     this.rowPixels = new Uint32Array(this.row.data.buffer);
-    this.gesture = "curve";
     this.forget();
-  }
-
-  locate(x, y) {
-    const {area} = this;
-    if (!area || this.env.spec.show === "difference") return null;
-    const inside = x >= area.left && x <= area.left + area.width
-      && y >= area.top && y <= area.top + area.height;
-    return inside ? [area.valueX(x), area.valueY(y)] : null;
-  }
-
-  // The line that is being drawn.
-  sketch(ctx, points) {
-    ctx.lineWidth = 2;
-    ctx.setLineDash([]);
-    ctx.strokeStyle = this.env.palette.accent;
-    polyline(ctx, (i) => this.area.x(points[i][0]), (i) => this.area.y(points[i][1]), 0,
-      points.length);
   }
 
   forget() {
     this.rows = []; // newest first: {t, values}
+    this.later = []; // newest first: what was shown before time was turned back
     this.values = null;
     this.first = null;
     this.exact = null;
@@ -55,12 +38,12 @@ class ProfileView {
     if (!this.first) this.first = this.values;
     this.extend();
     if (this.rows.length && this.rows[0].t >= t) { // edited, or time was turned back
-      while (this.rows.length && this.rows[0].t >= t) this.rows.shift();
+      while (this.rows.length && this.rows[0].t >= t) this.later.push(this.rows.shift());
       this.rows.unshift({t, values: this.values.subarray(0, this.n)});
-      this.sheetCtx.clearRect(0, 0, this.n, ROWS);
-      this.recolour();
+      this.repaint();
       return;
     }
+    if (this.later.length && this.restore(t)) return;
     this.rows.unshift({t, values: this.values.subarray(0, this.n)});
     if (this.rows.length > ROWS) this.rows.pop();
     if (relimited) this.recolour();
@@ -70,6 +53,26 @@ class ProfileView {
       this.sheetCtx.globalCompositeOperation = "source-over";
       this.paintRow(this.rows[0].values, 0);
     }
+  }
+
+  // Forward again through what was already shown: the rows in between come back.
+  restore(t) {
+    const k = this.later.findIndex((row) => row.t === t);
+    const known = k >= 0 && this.later[k].values.every((x, i) => x === this.values[i]);
+    if (known) {
+      while (this.later.length > k) {
+        const row = this.later.pop();
+        if (row.t > this.rows[0].t) this.rows.unshift(row);
+      }
+      this.rows.length = Math.min(this.rows.length, ROWS);
+      this.repaint();
+    } else this.later = [];
+    return known;
+  }
+
+  repaint() {
+    this.sheetCtx.clearRect(0, 0, this.n, ROWS);
+    this.recolour();
   }
 
   // The colours' limits belong to the first channel; the axis also holds the others.
@@ -132,6 +135,10 @@ class ProfileView {
       draw(curve.values, curve.channel);
     }
     ctx.setLineDash([]);
+  }
+
+  place(px, py, held) {
+    return placeIn(this.area, px, py, held);
   }
 
   // Back to front.

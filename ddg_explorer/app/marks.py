@@ -1,0 +1,79 @@
+"""Remembered moments of a session: the states of all lanes, with scene and clock, and a way back.
+
+A moment holds frames, which are never written to, so going back is exact. At most `MOST` of them
+are kept, of `LIMIT_BYTES` together; the oldest go first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ddg_explorer.app.past import Past
+from ddg_explorer.app.state import AppState
+from ddg_explorer.app.turns import Mark, Recall
+
+MOST = 6
+LIMIT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One remembered moment; `pasts` are the lanes' in their order."""
+
+    name: str
+    label: str
+    state: AppState
+    mark: Mark
+    pasts: tuple[Past, ...]
+    edited: bool
+
+    def recall(self, pasts: Sequence[Past]) -> Recall:
+        """The way back for the same lanes, which may have been built anew."""
+        kept = self.mark.moments
+        pairs = zip(pasts, self.pasts, strict=True)
+        return Recall({new: kept[old] for new, old in pairs if old in kept}, self.edited)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its states."""
+        states = [frame.u for frame, _ in list(self.mark.moments.values())]
+        return sum(u.element_size() * u.nelement() for u in states)
+
+
+class Moments:
+    """The session's remembered moments, oldest first."""
+
+    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+        self._limit, self._count = limit, 0
+        self._kept: list[Moment] = []
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def labels(self) -> list[list[str]]:
+        """[name, label] of each."""
+        return [[m.name, m.label] for m in self._kept]
+
+    def add(self, label: str, state: AppState, pasts: Sequence[Past], edited: bool) -> Mark:
+        """Make room for a moment; returns the command that fills it."""
+        name, mark = _letters(self._count), Mark()
+        self._count += 1
+        self._kept.append(Moment(name, label, state, mark, tuple(pasts), edited))
+        del self._kept[:-MOST]
+        while len(self._kept) > 1 and sum(m.size for m in self._kept) > self._limit:
+            del self._kept[0]
+        return mark
+
+    def get(self, name: str) -> Moment | None:
+        """The moment of that name, None where it has gone."""
+        return next((m for m in self._kept if m.name == name), None)
+
+    def drop(self, name: str) -> None:
+        """Forget a moment."""
+        self._kept = [m for m in self._kept if m.name != name]
+
+
+def _letters(k: int) -> str:
+    """A, B, …, Z, A2, …"""
+    return chr(ord("A") + k % 26) + (str(k // 26 + 1) if k >= 26 else "")

@@ -1,0 +1,58 @@
+"""The bar below the transport: what the pointer does, undo, time slider and remembered moments.
+
+A Panel component around `js/timebar.js`. Everything goes out as messages at once; the clock comes
+in as messages a few times a second, so that a frame costs nothing here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import param
+from panel.custom import JSComponent
+
+from ddg_explorer.app.canvas import script
+
+CLOCK_PERIOD = 0.15
+"""Seconds between two updates of the clock while playing."""
+
+
+class TimeBar(JSComponent):
+    """`on_action(name, value)` hears "touch", "undo", "go", "remember", "recall", "drop", "key"."""
+
+    tool = param.String("", doc="Label of what the pointer does; empty where it does nothing.")
+    hint = param.String("", doc="Tooltip of the tool.")
+    touching = param.Boolean(True, doc="Whether the pointer acts on the pictures.")
+    undoable = param.Boolean(False)
+    moments = param.List([], doc="[name, label] of what is remembered.")
+    keyboard = param.Boolean(False, doc="Whether keys anywhere on the page play, step and reset.")
+
+    _esm = script("timebar")
+    _stylesheets: ClassVar[list[str]] = [
+        (Path(__file__).parent / "js" / "timebar.css").read_text(encoding="utf-8")
+    ]
+
+    def __init__(self, on_action: Callable[[str, Any], None], **params: Any) -> None:
+        super().__init__(**{"sizing_mode": "stretch_width", **params})
+        self._on_action = on_action
+        self._due = 0.0
+        self._clock: tuple[float, float, float] | None = None
+        self.on_msg(self._receive)
+
+    def show_clock(self, t: float, span: tuple[float, float], *, now: bool) -> None:
+        """Show time t within what is kept, when it is time or at once with `now`."""
+        moment, clock = time.perf_counter(), (t, *span)
+        if clock == self._clock or not (now or moment >= self._due):
+            return
+        self._due, self._clock = moment + CLOCK_PERIOD, clock
+        self._send_msg({"clock": list(clock)})
+
+    def _receive(self, event: Any) -> None:
+        if "ready" in event.data and self._clock is not None:
+            self._send_msg({"clock": list(self._clock)})
+        for name in ("touch", "undo", "go", "remember", "recall", "drop", "key"):
+            if name in event.data:
+                self._on_action(name, event.data[name])

@@ -1,0 +1,258 @@
+"""Gestures as the session sees them: strokes, initial states, undo, time travel, remembered moments."""
+
+from types import SimpleNamespace
+
+import panel as pn
+import pytest
+import torch
+
+from ddg_explorer.app import Explorer
+from ddg_explorer.app.edits import Edit
+from ddg_explorer.app.groups import Group
+from ddg_explorer.app.marks import MOST, Moments
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import AppState, Lane, Scene
+from ddg_explorer.app.turns import GoTo, Mark, Turn, Undo
+
+KDV = Scene("kdv", "two_solitons", n=128)
+SOLITON = Edit("add", ((5.0, 1.0),))
+
+
+@pytest.fixture(autouse=True)
+def _extension():
+    pn.extension("katex")
+
+
+@pytest.fixture
+def explorer():
+    made = Explorer(AppState(KDV, (Lane(), Lane("dgnet"))), play=False)
+    yield made
+    made.close()
+
+
+def run(explorer, steps=0):
+    """One turn of every lane, as the runner takes it."""
+    runner = explorer.runner
+    for group in runner._groups:
+        group.steps = steps
+        turn = runner._take(group)
+        turn = Turn(
+            turn.scene,
+            steps=steps,
+            budget=60.0,
+            reset=turn.reset,
+            exact=True,
+            commands=turn.commands,
+        )
+        outcomes = [(e.canvas, e.simulation.turn(turn)) for e in group.entries]
+        explorer._on_outcomes(outcomes)
+    return outcomes[0][1]
+
+
+def states(explorer):
+    return [s.frame.u for s in explorer.race.simulations if s.frame is not None]
+
+
+def gesture(explorer, name, data=True):
+    canvas = explorer.race.canvases[0]
+    canvas.on_wake = None  # no browser, no loop
+    canvas._receive(SimpleNamespace(data={name: data}))
+
+
+def turn(simulation, scene, *commands, steps=0):
+    return simulation.turn(Turn(scene, steps=steps, budget=60.0, exact=True, commands=commands))
+
+
+def test_a_stroke_is_one_command_and_one_edit():
+    group = Group([])
+    first = Edit("disk", ((0.1, 0.1),), radius=0.1)
+    group.order(first)
+    group.order(Edit("disk", ((0.2, 0.1),), radius=0.1, joined=True))
+    group.order(Edit("disk", ((0.8, 0.8),), radius=0.1))
+    assert [len(c.points) for c in group.commands] == [2, 1]
+    assert group.commands[0] == Edit("disk", ((0.1, 0.1), (0.2, 0.1)), radius=0.1)
+
+
+def test_undo_brings_back_what_drifts_are_relative_to():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    before = turn(simulation, KDV, steps=3).sample
+    edited = turn(simulation, KDV, SOLITON).sample
+    assert edited.drift == 0
+    assert edited.mass > before.mass + 1
+    after = turn(simulation, KDV, Undo()).sample
+    assert after.energy == before.energy
+    assert after.drift == before.drift
+    assert after.mass_drift == before.mass_drift
+
+
+def test_the_exact_solution_is_not_shown_of_an_edited_state():
+    simulation = Simulation(Lane())
+    assert turn(simulation, KDV).header.extra == 1
+    assert turn(simulation, KDV, SOLITON).header.extra == 0
+    assert turn(simulation, KDV, Undo()).header.extra == 1
+
+
+def test_going_on_from_before_an_edit_drops_it():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    turn(simulation, KDV, steps=2)
+    turn(simulation, KDV, SOLITON, steps=2)
+    back = turn(simulation, KDV, GoTo(0.0))
+    assert back.visiting
+    assert back.undoable == 1
+    assert turn(simulation, KDV, steps=1).undoable == 0
+
+
+def test_scrubbing_leaves_the_plots_alone_until_it_goes_on(explorer):
+    run(explorer)
+    for _ in range(3):
+        run(explorer, steps=2)
+    times = explorer.race.plots.traces[0].source.data["t"]
+    assert len(times) == 4
+    explorer.touch._act("go", 0.0)
+    assert run(explorer).header.t == 0
+    assert len(explorer.race.plots.traces[0].source.data["t"]) == 4
+    run(explorer, steps=1)
+    assert list(explorer.race.plots.traces[0].source.data["t"]) == [0.0, pytest.approx(0.01)]
+
+
+def test_an_edit_shows_as_a_step_of_the_mass(explorer):
+    run(explorer)
+    run(explorer, steps=1)
+    gesture(explorer, "edit", {"kind": "add", "points": [[5.0, 1.0]], "joined": False})
+    run(explorer)
+    data = explorer.race.plots.traces[0].source.data
+    assert list(data["t"])[-2:] == [0.01, 0.01]
+    assert data["mass"][-1] > data["mass"][-2] + 1
+
+
+def test_what_is_drawn_before_the_first_step_is_the_initial_state(explorer):
+    run(explorer)
+    start = states(explorer)[0]
+    gesture(explorer, "edit", {"kind": "add", "points": [[5.0, 1.0]], "joined": False})
+    gesture(explorer, "lift")
+    run(explorer)
+    drawn = explorer.store.state.scene.start
+    assert drawn is not None
+    run(explorer, steps=3)
+    explorer.runner.reset()
+    outcome = run(explorer)
+    assert outcome.header.t == 0
+    for u in states(explorer):
+        torch.testing.assert_close(u, drawn.state, rtol=0, atol=0)
+    explorer.touch._act("undo", True)
+    run(explorer)
+    torch.testing.assert_close(states(explorer)[0], start, rtol=0, atol=0)
+    assert not explorer.touch.bar.undoable
+
+
+def test_reset_ends_an_edit_that_was_made_on_the_way(explorer):
+    run(explorer)
+    start = states(explorer)[0]
+    run(explorer, steps=1)
+    gesture(explorer, "edit", {"kind": "add", "points": [[5.0, 1.0]], "joined": False})
+    gesture(explorer, "lift")
+    run(explorer)
+    assert explorer.store.state.scene.start is None
+    explorer.runner.reset()
+    run(explorer)
+    torch.testing.assert_close(states(explorer)[0], start, rtol=0, atol=0)
+
+
+def test_another_seed_or_grid_drops_the_drawn_state(explorer):
+    run(explorer)
+    gesture(explorer, "edit", {"kind": "curve", "points": [[1, 0], [9, 1]], "joined": False})
+    gesture(explorer, "lift")
+    run(explorer)
+    assert explorer.store.state.scene.start is not None
+    explorer.store.change_scene(n=64)
+    assert explorer.store.state.scene.start is None
+    assert not run(explorer).error
+
+
+def test_a_dragged_point_starts_all_lanes_there():
+    explorer = Explorer(AppState(Scene("pendulum")), play=False)
+    run(explorer, steps=3)
+    gesture(explorer, "start", [1.0, -0.5])
+    assert run(explorer).header.t == 0
+    assert len(states(explorer)) > 1
+    for u in states(explorer):
+        assert u.tolist() == [1.0, -0.5]
+    explorer.touch._act("undo", True)
+    run(explorer)
+    assert states(explorer)[0].tolist() != [1.0, -0.5]
+    explorer.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("edit", {"kind": "add", "points": [[float("nan"), 1]], "joined": False}),
+        ("edit", {"kind": "add", "points": []}),
+        ("edit", {"points": [[1, 1]]}),
+        ("start", [float("inf"), 0]),
+    ],
+)
+def test_a_wild_gesture_is_one_line_and_changes_nothing(explorer, name, data):
+    lines = []
+    explorer.touch._report = lines.append
+    before = explorer.store.state
+    gesture(explorer, name, data)
+    assert len(lines) == 1
+    assert "\n" not in lines[0]
+    assert explorer.store.state is before
+    assert not explorer.runner._groups[0].commands
+
+
+def test_a_remembered_moment_brings_back_states_scene_and_clock_bit_by_bit(explorer):
+    run(explorer)
+    run(explorer, steps=4)
+    explorer.touch._act("remember", True)
+    run(explorer)
+    kept, t = states(explorer), explorer.race.simulations[0].frame.t
+    assert [name for name, _ in explorer.touch.bar.moments] == ["A"]
+    explorer.store.change_scene(dt=0.02)
+    explorer.store.put_lanes([Lane()])
+    run(explorer, steps=3)
+    explorer.store.put_scene(Scene("pendulum"))
+    run(explorer, steps=2)
+    explorer.touch._act("recall", "A")
+    assert run(explorer).header.t == t
+    assert explorer.store.state.scene == KDV
+    assert len(explorer.race.simulations) == 2
+    torch.testing.assert_close(torch.stack(states(explorer)), torch.stack(kept), rtol=0, atol=0)
+    explorer.touch._act("drop", "A")
+    assert explorer.touch.bar.moments == []
+    assert explorer.touch._act("recall", "A") is None
+
+
+def test_moments_are_bounded_in_number_and_bytes():
+    many = Moments()
+    for k in range(MOST + 3):
+        many.add(f"t = {k}", AppState(), [], edited=False)
+    assert [name for name, _ in many.labels()] == list("DEFGHI")
+    heavy = Moments(limit=3000)
+    for k in range(5):
+        mark = heavy.add(f"t = {k}", AppState(), [], edited=False)
+        mark.keep("lane", (SimpleNamespace(u=torch.zeros(128, dtype=torch.float64)), None))
+    assert len(heavy) == 3
+
+
+def test_a_mark_changes_nothing():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV, steps=1)
+    before, mark = simulation.frame, Mark()
+    turn(simulation, KDV, mark)
+    assert simulation.frame is before
+    assert mark.moments[simulation.past][0] is before
+
+
+def test_keys_drive_the_transport(explorer):
+    explorer.touch._act("key", "play")
+    assert explorer.runner.playing
+    explorer.touch._act("key", "step")
+    assert not explorer.runner.playing
+    assert explorer.runner._groups[0].steps == 1
+    explorer.touch._act("key", "reset")
+    assert explorer.runner._groups[0].reset
