@@ -70,16 +70,22 @@ class Touch:
         self._sliders = {
             name: NumberSlider(
                 self._set_brush(name), key=f"brush-{name}", label=label, doc=doc, compact=True,
-                visible=False, styles={"flex": "1 0 150px", "max-width": "200px"},
+                styles={"flex": "1 0 130px", "max-width": "200px"},
             )
             for name, label, doc in (
                 ("value", "Brush value", "What is painted: the value of u inside the disk."),
                 ("radius", "Radius", "Of the disk, in the units of x and y; the edge is smooth."),
             )
         }  # fmt: skip
+        self._brush = pn.Row(
+            *self._sliders.values(),
+            visible=False,
+            sizing_mode="stretch_width",
+            styles={"flex": "0 1 320px", "gap": "16px", "min-width": "0"},
+        )
         self.view = pn.FlexBox(
             self.bar,
-            *self._sliders.values(),
+            self._brush,
             sizing_mode="stretch_width",
             align_items="center",
             gap="8px 16px",
@@ -135,8 +141,7 @@ class Touch:
         bump = "soliton" if self._setup and self._setup.system.name == "kdv" else "bump"
         after = "" if kind == "phase" else AFTER
         self.bar.param.update(tool=label, hint=hint.format(bump=bump) + after if hint else "")
-        for slider in self._sliders.values():
-            slider.visible = kind == "field" and self.bar.touching
+        self._brush.visible = kind == "field" and self.bar.touching
         touch = {"tool": tool if self.bar.touching else "", "radius": self._radius}
         for canvas in self._race.canvases:
             if canvas.touch != touch:

@@ -1,4 +1,4 @@
-"""Gestures as the session sees them: strokes, initial states, undo, time travel, remembered moments."""
+"""Gestures as the session sees them: strokes, initial states, undo, time travel, moments."""
 
 from types import SimpleNamespace
 
