@@ -1,6 +1,7 @@
 """Gestures as the session sees them: strokes, initial states, undo, time travel, moments."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import panel as pn
 import pytest
@@ -53,7 +54,7 @@ def states(explorer):
     return [s.frame.u for s in explorer.race.simulations if s.frame is not None]
 
 
-def gesture(explorer, name, data=True):
+def gesture(explorer, name, data: Any = True):
     canvas = explorer.race.canvases[0]
     canvas.on_wake = None  # no browser, no loop
     canvas._receive(SimpleNamespace(data={name: data}))
