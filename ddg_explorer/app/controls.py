@@ -7,13 +7,14 @@ so what they display is what runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import equations, texts
+from ddg_explorer.app.gallery import Gallery
 from ddg_explorer.app.grid_controls import GridControls
 from ddg_explorer.app.layout import section
 from ddg_explorer.app.operator_editor import OperatorEditor
@@ -97,6 +98,7 @@ class Controls:
         schemes = {texts.integrator_label(key): key for key in INTEGRATORS}
         self.system = Choice("System", systems, lambda key: self._store.put_scene(Scene(key)))
         self.preset = Choice("Preset", {}, self._to_preset)
+        self.gallery = Gallery(lambda system, preset: self._store.put_scene(Scene(system, preset)))
         self.structure = Choice(
             "Structure operator G",
             {},
@@ -182,6 +184,12 @@ class Controls:
         self._physics.visible = bool(self._parameters.physics.objects)
         self._show_texts(setup)
 
+    def show_limits(self, limits: Sequence[tuple[str, str, float]]) -> None:
+        """Title, colour and largest Δt of the lanes whose own schemes are explicit."""
+        marks = [[limit, colour, f"{title}: about {limit:.2g}"] for title, colour, limit in limits]
+        lines = [self._limit_line, *(mark[2] for mark in marks)]
+        self.dt.param.update(marks=marks, note=" · ".join(line for line in lines if line))
+
     def restyle(self, dark: bool) -> None:
         """Colours of the badges."""
         p = PALETTES[mode(dark)]
@@ -193,6 +201,7 @@ class Controls:
         self.system.show(scene.system)
         titles = {p.title: key for key, p in system.presets.items()}
         self.preset.show(system.preset, options=titles)
+        self.gallery.chosen = f"{scene.system}.{system.preset}"
         labels = {label: key for key, label in system.structures.items()}
         if scene.entries is not None:
             labels = {"G as edited below": EDITED, **labels}
@@ -205,12 +214,14 @@ class Controls:
         scene, system = setup.scene, setup.system
         base, limit = system.presets[str(system.preset)].dt, setup.explicit_limit
         known = math.isfinite(limit)
+        self._limit_line = f"explicit schemes: up to about {limit:.2g}" if known else ""
         self.dt.param.update(
             value=scene.dt or system.dt,
             start=base / DT_RANGE,
             end=base * DT_RANGE,
             mark=limit if known else None,
-            note=f"explicit schemes: up to about {limit:.2g}" if known else "",
+            marks=[],
+            note=self._limit_line,
         )
         self.tol.param.update(
             value=scene.tol or DEFAULT_TOL[system.dtype],

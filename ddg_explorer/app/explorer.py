@@ -211,6 +211,8 @@ class Explorer(Viewer):
                 self.store.put_scene(self._setup.scene)
                 self.controls.show(self._setup)
         self.touch.follow(outcomes)
+        if any(outcome.setup for _, outcome in outcomes):
+            self.controls.show_limits(self.race.limits())
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""

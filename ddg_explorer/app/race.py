@@ -116,6 +116,17 @@ class Race:
         self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
         self._tabulate(True)
 
+    def limits(self) -> list[tuple[str, str, float]]:
+        """Title, colour and explicit limit of the models' lanes that have one."""
+        colours = LANE_COLOURS[mode(self._dark)]
+        places = lane_places([s.lane.model for s in self.simulations])
+        lanes = zip(self.canvases, places, self.setups, strict=True)
+        return [
+            (canvas.title, colours[place], setup.explicit_limit)
+            for canvas, place, setup in lanes
+            if setup and canvas.lane != TRUTH and math.isfinite(setup.explicit_limit)
+        ]
+
     def show_mode(self) -> None:
         """Bring the canvases to the view's choice of state or difference."""
         for canvas in self.canvases:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.measures import References
 from ddg_explorer.app.pictures import Picture, outgrown, picture, refreshed
+from ddg_explorer.app.stability_marks import LaneLimit
 from ddg_explorer.app.state import TRUTH, Lane, Scene
 from ddg_explorer.app.turns import Setup, build, suitable
 from ddg_explorer.dynamics import Dynamics
@@ -57,6 +58,7 @@ class Stage:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
+        self._limit = LaneLimit()
         self._refused: Scene | None = None
         self._lane: Lane | None = None
         self.scene: Scene | None = None
@@ -180,9 +182,18 @@ class Stage:
             "" if rollout is None else _scheme_key(scene, lane, rollout.dynamics),
             () if rollout is None else suitable(rollout.dynamics),
             self.misfit,
-            self.system.explicit_limit() if lane.model == TRUTH else math.nan,
+            self._explicit_limit(scene, lane),
             restarted,
         )
+
+    def _explicit_limit(self, scene: Scene, lane: Lane) -> float:
+        """Of the true system for explicit schemes at large, of a model for the one it has."""
+        if lane.model == TRUTH:
+            return self.system.explicit_limit()
+        if self.rollout is None:
+            return math.nan
+        dynamics = self.rollout.dynamics
+        return self._limit(dynamics, _scheme_key(scene, lane, dynamics), self.rollout.u)
 
 
 def _initial(scene: Scene, system: PresetSystem) -> Tensor:

@@ -115,7 +115,7 @@ class Setup:
     misfit
         Why nobody runs in the lane, "" where somebody does.
     explicit_limit
-        Rough largest Δt of explicit schemes.
+        Rough largest Δt of explicit schemes; in a model's lane of its own, NaN where that has none.
     restarted
         Whether time began anew.
     """

@@ -51,6 +51,7 @@ class NumberSlider(JSComponent):
     high = param.Number(1.0)
     scale = param.Selector(default="linear", objects=["linear", "log", "integer"])
     mark = param.Number(None, allow_None=True, doc="A value marked on the track.")
+    marks = param.List([], doc="[value, colour, tooltip] of further marks.")
     note = param.String("", doc="A line below the track.")
     disabled = param.Boolean(False)
     compact = param.Boolean(False, doc="A narrower field for small numbers.")

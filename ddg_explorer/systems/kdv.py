@@ -138,11 +138,13 @@ class KdV(FieldSystem):
             options={"k": (1.0, 0.75, 0.5), "centres": (0.15, 0.3, 0.42)},
         ),
         "published": Preset(
-            title="Published recipe",
+            title="Race: two random solitons",
             about=(
-                "Two random solitons side by side on [0, 10), the data of Matsubara, Ishikawa and "
-                "Yaguchi (2020). The sign of α makes solitons run to the left. They are not "
-                "periodised, so small ripples start from the seam."
+                "Two solitons of random height run to the left, and the taller one is faster. "
+                "The models learned from other pairs of this kind (Matsubara, Ishikawa and "
+                "Yaguchi, 2020). Watch who still has both crests after a crossing, and whose "
+                "energy stays. The waves are not periodised, so small ripples start from the "
+                "seam."
             ),
             dt=1e-3,
             initial="published",

@@ -69,11 +69,12 @@ class MassSpring(MechanicalSystem):
             options={"displacement": 1.0},
         ),
         "published": Preset(
-            title="Published recipe",
+            title="Race: a mass on a spring",
             about=(
-                "H = q² + p², radius in the phase plane U(0.1, 1): the data of Greydanus, Dzamba "
-                "and Yosinski (2019) and of Matsubara, Ishikawa and Yaguchi (2020), 100 points "
-                "over t = 20."
+                "One circle in the phase plane, of a radius drawn from U(0.1, 1). H = q² + p² "
+                "and 100 points over t = 20, the data of Greydanus, Dzamba and Yosinski (2019) "
+                "and of Matsubara, Ishikawa and Yaguchi (2020). Watch who stays on the circle: "
+                "a model without an energy has nothing that holds it there."
             ),
             dt=20 / 99,
             initial="ring",
@@ -81,7 +82,7 @@ class MassSpring(MechanicalSystem):
             options={"low": 0.1, "high": 1.0},
         ),
         "published_test": Preset(
-            title="Published recipe, rollouts",
+            title="Published rollouts: small oscillations",
             about="The same spring from the box |q|, |p| ∈ [0.2, 1] of the published rollouts.",
             dt=20 / 99,
             initial="box",

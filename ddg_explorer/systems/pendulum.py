@@ -74,11 +74,12 @@ class Pendulum(MechanicalSystem):
             options={"momentum": 3.2},
         ),
         "published": Preset(
-            title="Published recipe",
+            title="Race: a wide pendulum",
             about=(
-                "H = p² + 3(1 − cos q), radius in the phase plane U(1.3, 2.3): the data of "
-                "Greydanus, Dzamba and Yosinski (2019) and of Matsubara, Ishikawa and Yaguchi "
-                "(2020), 100 points over t = 20."
+                "A swing that starts at a radius U(1.3, 2.3) in the phase plane. H = p² + 3(1 − "
+                "cos q) and 100 points over t = 20, the data of Greydanus, Dzamba and Yosinski "
+                "(2019) and of Matsubara, Ishikawa and Yaguchi (2020). Watch who stays on the "
+                "closed curve, and who keeps in time with the truth."
             ),
             dt=20 / 99,
             initial="ring",
@@ -86,7 +87,7 @@ class Pendulum(MechanicalSystem):
             options={"low": 1.3, "high": 2.3},
         ),
         "published_test": Preset(
-            title="Published recipe, rollouts",
+            title="Published rollouts: small swings",
             about="The same pendulum from the box |q|, |p| ∈ [0.2, 1] of the published rollouts.",
             dt=20 / 99,
             initial="box",

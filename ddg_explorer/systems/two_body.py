@@ -74,11 +74,12 @@ class TwoBody(MechanicalSystem):
             options={"axis": 2.0, "eccentricity": 0.85},
         ),
         "published": Preset(
-            title="Published recipe",
+            title="Race: nearly circular orbits",
             about=(
-                "Nearly circular orbits of random radius: the data of Greydanus, Dzamba and "
-                "Yosinski (2019) and of Matsubara, Ishikawa and Yaguchi (2020), 500 points over t "
-                "= 25."
+                "Two bodies circle each other at a random distance. 500 points over t = 25, the "
+                "data of Greydanus, Dzamba and Yosinski (2019) and of Matsubara, Ishikawa and "
+                "Yaguchi (2020). Watch the distance from the truth grow along the orbit, and "
+                "whether the true energy of a lane swings or drifts away."
             ),
             dt=25 / 499,
             initial="published",

@@ -277,3 +277,25 @@ def test_margins_are_the_eigenvalues():
     assert math.isclose(
         build(Scene("pendulum", entries=(0.3, 1, -1, -0.2))).structure.report().symmetric_max, 0.3
     )
+
+
+def test_a_learned_lane_marks_the_limit_of_its_own_explicit_scheme():
+    def outcome(*lane):
+        return Simulation(Lane(*lane)).turn(Turn(Scene("kdv"), steps=1, budget=60.0)).setup
+
+    limit = outcome("hnnpp", "rk4").explicit_limit
+    true = build(Scene("kdv")).explicit_limit()
+    assert 0.2 * true < limit < 5 * true
+    # waves grow under the midpoint rule at any Δt, and implicit schemes have no limit
+    for scheme in ("midpoint", "implicit_midpoint"):
+        assert math.isnan(outcome("hnnpp", scheme).explicit_limit)
+
+    def after(share):
+        simulation = Simulation(Lane("hnnpp", "rk4"))
+        scene = Scene("kdv", dt=share * limit)
+        simulation.turn(Turn(scene, steps=round(32 / share), budget=None))
+        return simulation.frame.u
+
+    fine = after(0.25)
+    assert float((after(0.5) - fine).norm() / fine.norm()) < 0.1
+    assert float((after(4) - fine).norm() / fine.norm()) > 0.5

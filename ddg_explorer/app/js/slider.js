@@ -62,6 +62,16 @@ export function render({model}) {
     const inside = marked && model.mark >= model.start && model.mark <= model.end;
     mark.hidden = !inside;
     if (inside) mark.style.left = `calc(8px + (100% - 16px) * ${fraction(model.mark)})`;
+    for (const old of root.querySelectorAll(".further")) old.remove();
+    for (const [value, colour, title] of model.marks) {
+      if (value < model.start || value > model.end) continue;
+      const further = document.createElement("span");
+      further.className = "mark further";
+      further.style.left = `calc(8px + (100% - 16px) * ${fraction(value)})`;
+      further.style.background = colour;
+      further.title = title;
+      mark.after(further);
+    }
     note.textContent = model.note;
     note.hidden = !model.note;
     place();
@@ -97,7 +107,7 @@ export function render({model}) {
   typed.addEventListener("focus", () => typed.select());
   model.on("value", place);
   model.on("remove", () => clearTimeout(timer));
-  for (const name of ["label", "doc", "start", "end", "scale", "mark", "note", "disabled", "key"]) {
+  for (const name of ["label", "doc", "start", "end", "scale", "mark", "marks", "note", "disabled", "key"]) {
     model.on(name, update);
   }
   update();
