@@ -45,5 +45,6 @@ class LaneLimit:
 
 def _falls(dynamics: Dynamics) -> bool:
     """Whether G damps: then the fast motion is decay, on the real axis."""
-    structure = getattr(dynamics, "structure", None)
-    return structure is not None and structure.is_dissipative and not structure.is_skew
+    if not dynamics.has_energy:
+        return False
+    return dynamics.structure.is_dissipative and not dynamics.structure.is_skew

@@ -290,6 +290,8 @@ def test_a_learned_lane_marks_the_limit_of_its_own_explicit_scheme():
     for scheme in ("midpoint", "implicit_midpoint"):
         assert math.isnan(outcome("hnnpp", scheme).explicit_limit)
 
+    assert math.isnan(outcome("node", "midpoint").explicit_limit)
+
     def after(share):
         simulation = Simulation(Lane("hnnpp", "rk4"))
         scene = Scene("kdv", dt=share * limit)
