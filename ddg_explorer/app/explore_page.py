@@ -29,7 +29,7 @@ class ExplorePage:
         chosen = pn.Row(
             controls.system.widget,
             controls.preset.widget,
-            pn.Row(controls.gallery, styles={"padding-top": "6px"}),
+            pn.Row(controls.gallery, styles={"padding-top": "3px"}),
             sizing_mode="stretch_width",
             styles={"flex": "3 1 320px", "gap": "12px", "min-width": "0"},
         )

@@ -218,7 +218,12 @@ class Race:
         colours = LANE_COLOURS[mode(self._dark)]
         places = lane_places([s.lane.model for s in self.simulations])
         rows = [
-            _row(canvas.title, colours[place], outcome, canvas.lane == TRUTH)
+            _row(
+                "Truth" if canvas.lane == TRUTH else canvas.title,
+                colours[place],
+                outcome,
+                canvas.lane == TRUTH,
+            )
             for canvas, place, outcome in zip(self.canvases, places, self._last, strict=True)
         ]
         self.table.object = _TABLE.format(rows="".join(rows))
@@ -234,7 +239,11 @@ def _row(title: str, colour: str, outcome: Outcome | None, truth: bool) -> str:
     if outcome is None or outcome.header is None or outcome.sample is None:
         return f'<tr>{name}<td colspan="5" class="note">does not run in this scene</td></tr>'
     header, sample = outcome.header, outcome.sample
-    state = "diverged" if outcome.stopped.startswith("diverged") else f"{header.ms:.2f}"
+    state = (
+        "diverged"
+        if outcome.stopped.startswith("diverged")
+        else f"{header.ms:.{1 if header.ms >= 10 else 2}f}"
+    )
     own = "–" if truth else _small(sample.own_drift)
     cells = (
         _small(sample.drift),
@@ -259,12 +268,12 @@ _TABLE = """<style>
 table.lanes {{ width: 100%; border-collapse: collapse; font-size: 12px;
   font-variant-numeric: tabular-nums; }}
 table.lanes th {{ font-size: 11px; font-weight: 400; color: var(--ddg-muted, inherit);
-  text-align: right; padding: 0 0 4px 8px; }}
-table.lanes td {{ text-align: right; padding: 4px 0 4px 8px; white-space: nowrap;
+  text-align: right; padding: 0 0 4px 4px; }}
+table.lanes td {{ text-align: right; padding: 4px 0 4px 4px; white-space: nowrap;
   border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
 table.lanes th:first-child, table.lanes td:first-child {{ text-align: left; padding-left: 0; }}
 table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
 table.lanes i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px;
   margin-right: 6px; vertical-align: middle; }}
 </style><table class="lanes"><thead><tr><th>Drift of</th><th>true H</th><th>own H</th>
-<th>distance</th><th>residual</th><th>ms/step</th></tr></thead><tbody>{rows}</tbody></table>"""
+<th>distance</th><th>residual</th><th>ms</th></tr></thead><tbody>{rows}</tbody></table>"""

@@ -1,0 +1,69 @@
+"""Controls in a browser: the editor of G and its badges, the gallery."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+from test_live import field, number, wait
+
+
+def entry(page: Page, column: int):
+    return page.get_by_label(f"Entry, row 1, column {column}", exact=True)
+
+
+def test_an_edited_kernel_flips_the_badges_and_its_law_comes_back(open_page):
+    page = open_page("system=kdv&lanes=truth")
+    canvas = field(page)
+    badges = page.get_by_test_id("badges")
+    expect(badges).to_contain_text("conserves energy")
+    expect(entry(page, 1)).to_have_value("−0.5")
+    t = number(canvas, "t")
+    entry(page, 2).fill("0.05")
+    entry(page, 2).press("Enter")
+    expect(badges).to_contain_text("can create energy")
+    expect(badges).to_contain_text("mass not conserved")
+    assert "entries=-0.5%2C0.05" in page.evaluate("location.search")
+    assert number(canvas, "t") >= t, "an edit acts on the running state"
+
+    def drift() -> float:
+        text = page.locator(".lane").first.inner_text().replace("−", "-")
+        found = re.search(r"drift\D*?(\d[\d.]*e-?\d+|\d[\d.]*)", text)
+        return float(found[1]) if found else 0.0
+
+    wait(lambda: drift() > 1e-6, "the energy drifts", 20)
+    page.get_by_role("button", name="Make skew", exact=True).click()
+    expect(badges).to_contain_text("conserves energy")
+    expect(badges).to_contain_text("conserves mass")
+    page.get_by_role("button", name="Back to the menu", exact=True).click()
+    wait(lambda: "entries" not in page.evaluate("location.search"), "the edit is dropped")
+
+
+def test_a_bad_entry_is_refused_in_place(open_page):
+    page = open_page("system=kdv&lanes=truth")
+    canvas = field(page)
+    for bad in ("nonsense", "1e9"):
+        entry(page, 3).fill(bad)
+        entry(page, 3).press("Enter")
+        expect(entry(page, 3)).to_have_attribute("aria-invalid", "true")
+        expect(page.get_by_text("an entry must be a number from")).to_be_visible()
+    seq = number(canvas, "seq")
+    wait(lambda: number(canvas, "seq") > seq + 2, "frames go on")
+    assert "entries" not in page.evaluate("location.search")
+
+
+def test_the_gallery_opens_and_chooses(open_page):
+    page = open_page("system=kdv&lanes=truth")
+    canvas = field(page)
+    page.get_by_role("button", name="Gallery", exact=True).click()
+    card = page.locator("[data-preset='wave.standing']")
+    expect(card).to_be_visible()
+    expect(page.locator("[data-preset='kdv.published'] em")).to_have_text("trained models race")
+    wait(lambda: card.locator("img").evaluate("i => i.complete && i.naturalWidth > 0"), "a picture")
+    epoch = number(canvas, "epoch")
+    card.click()
+    expect(card).to_be_hidden()
+    wait(lambda: "system=wave" in page.evaluate("location.search"), "the link follows")
+    assert "preset=standing" in page.evaluate("location.search")
+    canvas = field(page)
+    wait(lambda: number(canvas, "epoch") != epoch or number(canvas, "t") > 0, "it runs")
