@@ -36,6 +36,8 @@ from ddg_explorer.solve import Chord, Solution, max_norm, newton
 from ddg_explorer.solve.dense import Residual, jacobian
 
 SOLVERS = ("auto", "newton", "picard", "krylov")
+NEARLY_LIMIT = 30
+"""Iterations with a closed but inexact Jacobian; where they fail, the exact one is taken."""
 DENSE_ODE = 128
 DENSE_FIELD = 64
 
@@ -151,23 +153,33 @@ class OneStepStepper(Stepper):
             self.chord_dt = dt
         tol, limit = self.scheme.tolerance(u.dtype), self.scheme.max_iterations
         residual, slope = self._equation(u, dt)
-        found = newton(
-            residual, guess, self.chord, slope=slope, scale=scale, tol=tol, max_iterations=limit
-        )
+        solve = partial(newton, chord=self.chord, scale=scale, tol=tol)
+        first = limit if slope is None else min(limit, NEARLY_LIMIT)
+        found = solve(residual, guess, slope=slope, max_iterations=first)
+        if slope is not None and not bool(found.converged.all()):
+            # far from u the closed Jacobian is not near enough
+            whole = self._whole(u, dt)
+            exact = partial(jacobian, whole)
+            found = solve(whole, guess, slope=exact, max_iterations=limit)
         if bool(found.converged.all()):
             self.predictor.push(found.value)
         else:
             self.predictor.reset()
         return found
 
-    def _equation(self, u: Tensor, dt: float) -> tuple[Residual, Residual | None]:
-        """F on flattened states, and its Jacobian where it is known in closed form."""
-        structure, work = self.dynamics.structure, self.work
+    def _whole(self, u: Tensor, dt: float) -> Residual:
+        """F on flattened states as the scheme defines it."""
 
         def whole(x: Tensor) -> Tensor:
             v = x.reshape(u.shape)
             return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
 
+        return whole
+
+    def _equation(self, u: Tensor, dt: float) -> tuple[Residual, Residual | None]:
+        """F on flattened states, and its Jacobian where it is known in closed form."""
+        structure, work = self.dynamics.structure, self.work
+        whole = self._whole(u, dt)
         if work is None:
             return whole, None
         work.start(u, u.dtype)
