@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -71,5 +70,4 @@ class Group:
         costs = [e.simulation.cost for e in self.entries if e.simulation.running]
         if not costs or not all(costs):
             return min(speed, 1)
-        wall = max(max(costs), sum(costs) / min(len(costs), os.cpu_count() or 1))
-        return max(1, min(speed, int(BUDGET / wall)))
+        return max(1, min(speed, int(BUDGET / sum(costs))))

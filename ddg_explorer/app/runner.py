@@ -1,6 +1,6 @@
 """The session's loops: asyncio tasks that step the lanes in a shared pool and paint them.
 
-wait for credit → snapshot what is wanted → one turn per lane in the pool → publish → pace.
+wait for credit → snapshot what is wanted → one turn of all lanes in the pool → publish → pace.
 
 In lock step all lanes are one group and take equally many steps in a turn, as many as the slowest
 can afford; running freely, every lane is a group of its own with its own clock. Nothing is computed
@@ -223,13 +223,16 @@ class Runner:
         return turn
 
     async def _compute(self, group: Group, turn: Turn) -> list[Outcome]:
-        """Step all lanes side by side; then encode them, with the truth at hand."""
+        """Step the lanes one after the other; then encode them, with the truth at hand.
+
+        A lane's step is many small operations: two lanes in two threads would mostly wait for each
+        other. The threads of the pool serve different sessions.
+        """
         loop = asyncio.get_running_loop()
         simulations = [entry.simulation for entry in group.entries]
         if len(simulations) == 1:
             return [await loop.run_in_executor(pool(), simulations[0].turn, turn)]
-        jobs = [loop.run_in_executor(pool(), sim.advance, turn) for sim in simulations]
-        await asyncio.gather(*jobs)
+        await loop.run_in_executor(pool(), _advance, simulations, turn)
         return await loop.run_in_executor(pool(), _encode, group.truth, simulations, turn)
 
     def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
@@ -252,6 +255,11 @@ class Runner:
         group.dirty = False
         for entry in group.entries:
             entry.canvas.status = line
+
+
+def _advance(simulations: Sequence[Simulation], turn: Turn) -> None:
+    for simulation in simulations:
+        simulation.advance(turn)
 
 
 def _encode(

@@ -17,9 +17,9 @@ class Transport:
 
     def __init__(self, store: Store, runner: Runner) -> None:
         self._runner = runner
-        self.play = _button("Play", "play", self._toggle, "contained", "Play or pause (space)")
-        self.step = _button("Step", "step", runner.step, "outlined", "Pause, and take one step (→)")
-        self.reset = _button("Reset", "reset", runner.reset, "outlined", "Back to the start (r)")
+        self.play = _button("Play", "play", self._toggle, "contained")
+        self.step = _button("Step", "step", runner.step, "outlined")
+        self.reset = _button("Reset", "reset", runner.reset, "outlined")
         self.speed = NumberSlider(
             lambda v: store.change_view(speed=int(v)),
             key="speed",
@@ -28,7 +28,10 @@ class Transport:
             start=SPEEDS[0],
             end=SPEEDS[1],
             value=store.state.speed,
-            doc="Time steps taken for each painted frame, as far as time allows.",
+            doc=(
+                "Time steps taken for each painted frame, as far as time allows. Keys: space plays "
+                "and pauses, → takes one step, r goes back to the start."
+            ),
             sizing_mode="stretch_width",
             compact=True,
             styles={"flex": "1 0 156px", "max-width": "240px"},
@@ -48,13 +51,11 @@ class Transport:
         self._runner.play(not self._runner.playing)
 
 
-def _button(label: str, icon: str, act: Callable[[], None], variant: str, doc: str) -> pmui.Button:
+def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmui.Button:
     return pmui.Button(
         label=label,
         icon=ICONS[icon],
         variant=variant,
-        description=doc,
-        description_delay=800,
         width=98,
         height=40,
         margin=0,

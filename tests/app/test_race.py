@@ -164,7 +164,7 @@ class Priced:
 
 def test_lock_step_takes_what_the_slowest_lane_can_afford():
     group = Group([Entry(Priced(c), None) for c in (0.001, 0.002, 0.01)])
-    assert group.affordable(100) in (2, 3)
+    assert group.affordable(100) == 2
     assert group.affordable(1) == 1
     assert Group([Entry(Priced(9.0), None), Entry(Priced(0.1), None)]).affordable(50) == 1
     assert Group([Entry(Priced(0.0), None), Entry(Priced(0.1), None)]).affordable(50) == 1
