@@ -46,7 +46,7 @@ def _pictures() -> dict[str, Picture]:
         "train": Picture("page=train", rest=2.0),
         "results": Picture("page=results", rest=4.0, height=1100),
         "structure": Picture("page=structure", rest=4.0, height=1100),
-        "theory": Picture("page=theory", rest=4.0, height=1100),
+        "theory": Picture("page=theory", rest=9.0, height=1100),
     }
     themed = {
         f"{name}-{theme}": replace(picture, query=f"{picture.query}&theme={theme}")

@@ -27,6 +27,8 @@ FLOOR = 1e-17
 CEILING = 10.0
 ROLLOVER = 1200
 STREAM_PERIOD = 1 / 6
+LANE_PERIOD = 1 / 10
+"""Seconds a lane between two updates of its curves, so that many lanes cost no more than a few."""
 SAMPLE_PERIOD = 1 / 24
 HEIGHT = 152
 RELATIVE_SPAN = 0.04
@@ -59,7 +61,8 @@ class RunningPlots:
 
     def __init__(self, models: Sequence[str], dark: bool) -> None:
         self.models = list(models)
-        self.traces = [Trace() for _ in models]
+        period = max(STREAM_PERIOD, LANE_PERIOD * len(self.models))
+        self.traces = [Trace(period) for _ in models]
         self._ranges = {name: Range1d(start=-1, end=1) for name in ("t", "energy", "mass")}
         self._bounds: dict[str, tuple[float, float]] = {}
         self._figures = {name: self._figure(name) for name in TITLES}
@@ -180,7 +183,8 @@ class RunningPlots:
 class Trace:
     """One lane's curve: its source, and the samples that wait to be streamed."""
 
-    def __init__(self) -> None:
+    def __init__(self, period: float = STREAM_PERIOD) -> None:
+        self.period = period
         self.source = ColumnDataSource({name: [] for name in COLUMNS})
         self.epoch = 0
         self.span: tuple[float, float] | None = None
@@ -208,7 +212,7 @@ class Trace:
             if shown != self._shown:
                 self._pending.append(sample)
             self._sampled, self._last, self._shown = now, sample.t, shown
-        if not self._pending or not (flush or now - self._streamed >= STREAM_PERIOD):
+        if not self._pending or not (flush or now - self._streamed >= self.period):
             return []
         self._streamed = now
         samples, self._pending = self._pending, []
