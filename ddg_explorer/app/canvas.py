@@ -64,9 +64,16 @@ class LaneCanvas(JSComponent):
         self.on_wake: Callable[[bool], None] | None = None
         self.on_msg(self._receive)
 
-    def paint(self, frame: Callable[[int], bytes]) -> None:
-        """Send a frame; `frame` is given its sequence number and returns its bytes."""
-        self._send_msg({"frame": frame(self.credits.spend())})
+    def paint(self, frame: Callable[[int], bytes], *, follows: bool = False) -> None:
+        """Send a frame; `frame` is given its sequence number and returns its bytes.
+
+        A canvas that `follows` another one, whose frames are painted with its own, leaves the
+        acknowledgement to that one: every message from the browser costs milliseconds here.
+        """
+        seq = self.credits.spend()
+        if follows:
+            self.credits.settle(seq)
+        self._send_msg({"frame": frame(seq), "follows": follows})
 
     def rest(self) -> None:
         """Tell the browser that no more frames come for now."""
@@ -131,6 +138,10 @@ class Credits:
 
     def acknowledge(self, seq: int) -> None:
         self._heard = time.monotonic()
+        self.settle(seq)
+
+    def settle(self, seq: int) -> None:
+        """Frame `seq` needs no acknowledgement."""
         self._acknowledged = max(self._acknowledged, min(seq, self._sent))
 
     def renew(self) -> None:

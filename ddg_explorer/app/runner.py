@@ -243,7 +243,10 @@ class Runner:
             for entry, outcome in pairs:
                 entry.stopped = bool(outcome.stopped) or outcome.header is None
                 if (header := outcome.header) is not None:
-                    entry.canvas.paint(lambda seq, h=header, o=outcome: h.pack(seq) + o.payload)
+                    entry.canvas.paint(
+                        lambda seq, h=header, o=outcome: h.pack(seq) + o.payload,
+                        follows=entry is not group.entries[0],
+                    )
             if self.playing and all(entry.stopped for entry in self.entries):
                 self.play(False)
             if not self.playing and not group.steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,10 @@ from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
 
+SWITCH_INTERVAL = 5e-4
+"""Seconds a worker may keep the interpreter while the event loop waits for it: Python's own 5 ms
+would be added to every message."""
+
 
 @cache
 def prepare_process() -> None:
@@ -23,6 +28,7 @@ def prepare_process() -> None:
     Steps run in a pool of about as many threads as cores, so torch is given one thread each.
     """
     torch.set_num_threads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     for lane in default_lanes(Scene()):
         pool().submit(Simulation(lane).turn, Turn(Scene()))
 

@@ -30,10 +30,12 @@ class FakeCanvas:
         self.answers = answers
         self.on_wake = self.on_limits = self.on_choice = None
 
-    def paint(self, frame) -> None:
+    def paint(self, frame, *, follows=False) -> None:
         seq = self.credits.spend()
         self.frames.append(frame(seq))
-        if self.answers:
+        if follows:
+            self.credits.settle(seq)
+        elif self.answers:
             self.credits.acknowledge(seq)
 
     def rest(self) -> None:
@@ -85,6 +87,26 @@ def test_an_unanswering_browser_gets_a_window_of_frames_and_no_more(monkeypatch)
         canvas.credits.acknowledge(1)
         canvas.on_wake(False)
         await until(lambda: len(canvas.frames) == WINDOW + 1)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_lanes_in_lock_step_are_acknowledged_by_the_first(monkeypatch):
+    monkeypatch.setattr(runner_module, "GRACE", 60.0)
+
+    async def scenario():
+        first, second = FakeCanvas(), FakeCanvas(answers=False)
+        runner = make(first)
+        runner.set_lanes([(Simulation(Lane()), first), (Simulation(Lane()), second)])
+        runner.play(True)
+        runner.start()
+        await until(lambda: len(second.frames) > WINDOW + 2)
+        first.answers = False
+        await until(lambda: not first.credits.available)
+        seen = len(second.frames)
+        await asyncio.sleep(0.2)
+        assert len(second.frames) == seen
         runner.close()
 
     asyncio.run(scenario())

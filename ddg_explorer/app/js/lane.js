@@ -174,8 +174,8 @@ class LaneView {
     this.schedule();
   }
 
-  take(buffer) {
-    const header = readHeader(buffer);
+  take(buffer, follows) {
+    const header = {...readHeader(buffer), follows};
     if (!this.view) return;
     if (header.epoch !== this.epoch) {
       this.view.forget();
@@ -211,7 +211,7 @@ class LaneView {
     d.error = header.error;
     d.low = header.low;
     d.high = header.high;
-    this.model.send_msg({ack: header.seq});
+    if (!header.follows) this.model.send_msg({ack: header.seq});
     if (now - (this.written || 0) > 160 || header.steps === 0) this.write(header, now);
     this.last = header;
   }
@@ -250,7 +250,7 @@ export function render({model}) {
   const lane = new LaneView(model);
   const listen = (name, react) => model.on(name, react);
   listen("msg:custom", (m) => {
-    if (m.frame) lane.take(m.frame instanceof ArrayBuffer ? m.frame : m.frame.buffer);
+    if (m.frame) lane.take(m.frame instanceof ArrayBuffer ? m.frame : m.frame.buffer, m.follows);
     if (m.rest) {
       if (lane.last) lane.write(lane.last, performance.now());
       lane.settle();
