@@ -11,6 +11,7 @@ import xarray as xr
 from PIL import Image
 
 from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.share.clip import MOST_FRAMES, clip_file, video_available
 from ddg_explorer.app.share.files import (
     history_file,
@@ -26,15 +27,21 @@ from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene, View
 from ddg_explorer.app.theme import PALETTES, colour_table
 from ddg_explorer.app.turns import Turn
+from ddg_explorer.models import ModelRecipe
+from ddg_explorer.recipes import make_dataset
 from ddg_explorer.rollout import Rollout
 
 LOOK = (colour_table("diverging", False), dict(PALETTES["light"]))
 
 
 def records(scene, models, steps=3):
+    """Records of the true lane and of shipped models after some steps."""
+    return run([Lane(), *(Lane(model) for model in models)], scene, Shelf(), steps)
+
+
+def run(lanes, scene, shelf, steps=3):
     """Records of lanes after some steps."""
-    lanes = [Lane(), *(Lane(model) for model in models)]
-    simulations = [Simulation(lane) for lane in lanes]
+    simulations = [Simulation(lane, shelf) for lane in lanes]
     for simulation in simulations:
         simulation.advance(Turn(scene, steps=0))
         simulation.advance(Turn(scene, steps=steps, budget=None))
@@ -86,8 +93,8 @@ def test_a_state_comes_back_bit_by_bit():
     scene = Scene("kdv")
     (record,) = records(scene, [])
     data = state_file(record)
-    u = opened_state("state.npz", data, record.truth.state_shape)
-    torch.testing.assert_close(u, record.states[-1], rtol=0, atol=0)
+    u = opened_state("state.npz", data, record.kept.truth.state_shape)
+    torch.testing.assert_close(u, record.kept.states[-1], rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"shape \(1, 50\), this scene has \(1, 64\)"):
         opened_state("state.npz", data, (1, 64))
     with pytest.raises(ValueError, match=r"state\.npz.*cannot be read"):
@@ -100,11 +107,22 @@ def test_a_history_holds_every_lane_with_its_energies():
     data = io.BytesIO(history_file(found))
     for record in found:
         group = xr.open_dataset(data, group=record.name, engine="h5netcdf")
-        np.testing.assert_array_equal(group["u"].values, record.states.numpy())
-        np.testing.assert_array_equal(group["time"].values, record.times)
-        own = record.dynamics.energy(record.states)
+        np.testing.assert_array_equal(group["u"].values, record.kept.states.numpy())
+        np.testing.assert_array_equal(group["time"].values, record.kept.times)
+        own = record.kept.dynamics.energy(record.kept.states)
         np.testing.assert_allclose(group["own_energy"].values, own.detach().numpy())
         assert json.loads(group.attrs["scene"])["system"] == "kdv"
+
+
+def test_lanes_of_one_model_have_names_of_their_own():
+    names = [record.name for record in records(Scene("pendulum"), ["dgnet", "hnn", "dgnet"])]
+    assert names == ["truth", "dgnet", "hnn", "dgnet_2"]
+    data = make_dataset("spring", trajectories=1, steps=2, cache=False)
+    form = ModelRecipe.fitting("symplectic_form", data, hidden=4).build()
+    shelf = Shelf()
+    lane = Lane("symplectic_form", source=shelf.put("mine", form))
+    found = run([lane, lane], Scene("mass_spring"), shelf)
+    assert [record.name for record in found] == ["symplectic_form", "symplectic_form_2"]
 
 
 def test_a_model_comes_back_and_runs_the_same():
@@ -112,8 +130,8 @@ def test_a_model_comes_back_and_runs_the_same():
     with zipfile.ZipFile(io.BytesIO(models_file([record]))) as archive:
         data = archive.read("dgnet.safetensors")
     model = opened_model("mine.safetensors", data)
-    u0 = record.states[0]
-    a, b = (Rollout(m, u0, 0.1).step(3).u for m in (model, record.dynamics))
+    u0 = record.kept.states[0]
+    a, b = (Rollout(m, u0, 0.1).step(3).u for m in (model, record.kept.dynamics))
     torch.testing.assert_close(a, b, rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"mine\.safetensors.*no checkpoint"):
         opened_model("mine.safetensors", b"nonsense")

@@ -26,8 +26,10 @@ from ddg_explorer.models.files import load_model
 def state_file(record: Record) -> bytes:
     """The newest state as an `.npz` that `read_state` reads."""
     buffer = io.BytesIO()
-    about = json.dumps({**record.about, "t": float(record.times[-1])})
-    np.savez(buffer, allow_pickle=False, u=record.states[-1].cpu().numpy(), about=np.array(about))
+    about = json.dumps({**record.about, "t": float(record.kept.times[-1])})
+    np.savez(
+        buffer, allow_pickle=False, u=record.kept.states[-1].cpu().numpy(), about=np.array(about)
+    )
     return buffer.getvalue()
 
 
@@ -69,7 +71,7 @@ def opened_state(name: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
 def models_file(records: Sequence[Record]) -> bytes:
     """The lanes' models as a `.zip` of checkpoints; ValueError where no lane has one of its own."""
     buffer = io.BytesIO()
-    found = {r.name: r.dynamics for r in records if isinstance(r.dynamics, Model)}
+    found = {r.name: r.kept.dynamics for r in records if isinstance(r.kept.dynamics, Model)}
     kept = {name: model for name, model in found.items() if model.recipe is not None}
     if not kept:
         raise ValueError("models: no lane runs a model as it was trained")

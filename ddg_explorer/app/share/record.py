@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ddg_explorer.app.canvas import LaneCanvas
-from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.share.reel import Reel
-from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.simulation import Kept, Simulation
 from ddg_explorer.app.theme import LANE_COLOURS, lane_places, mode
-from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.trajectory import Trajectory, state_axes
 from ddg_explorer.version import __version__
 
@@ -28,12 +26,8 @@ class Record:
     ----------
     name, title, colour
         Of the lane; names are unique in a session.
-    dynamics, truth
-        What runs, and the true system whose energy is taken.
-    picture, limits
-        How it is shown.
-    times, states
-        (T,) and (T, *state_shape), oldest first.
+    kept
+        What the lane has run through.
     about
         Scene and lane as plain data.
     """
@@ -41,38 +35,35 @@ class Record:
     name: str
     title: str
     colour: str
-    dynamics: Dynamics
-    truth: Dynamics
-    picture: Picture
-    limits: tuple[float, float]
-    times: np.ndarray
-    states: Tensor
+    kept: Kept
     about: Mapping[str, Any]
 
     def trajectory(self) -> Trajectory:
         """With energies and mass taken anew; the solver's figures were not kept and are NaN."""
-        u = self.states
+        kept = self.kept
+        u, truth = kept.states, kept.truth
         unknown = torch.full((len(u),), torch.nan)
         with torch.no_grad():
-            own = self.dynamics.energy(u) if self.dynamics.has_energy else unknown
+            own = kept.dynamics.energy(u) if kept.dynamics.has_energy else unknown
             return Trajectory(
-                t=torch.from_numpy(np.asarray(self.times, float)),
-                energy=self.truth.energy(u).cpu(),
+                t=torch.from_numpy(np.asarray(kept.times, float)),
+                energy=truth.energy(u).cpu(),
                 own_energy=own.cpu(),
-                mass=None if (mass := self.truth.mass(u)) is None else mass.cpu(),
+                mass=None if (mass := truth.mass(u)) is None else mass.cpu(),
                 residual=unknown,
                 iterations=torch.zeros(len(u), dtype=torch.int64),
                 converged=torch.tensor(True),
                 reason="",
                 states=u.cpu(),
-                axes=state_axes(self.truth),
+                axes=state_axes(truth),
                 recipe={**self.about, "ddg_explorer": __version__},
             )
 
     def reel(self) -> Reel:
         """The same for drawing."""
-        values = np.stack([self.picture.values(u) for u in self.states])
-        return Reel(self.title, self.colour, self.picture.spec, self.times, values, self.limits)
+        kept = self.kept
+        values = np.stack([kept.picture.values(u) for u in kept.states])
+        return Reel(self.title, self.colour, kept.picture.spec, kept.times, values, kept.limits)
 
 
 def records_of(
@@ -84,18 +75,20 @@ def records_of(
     """Records of all lanes in which somebody runs."""
     places = lane_places([simulation.lane.model for simulation in simulations])
     records: list[Record] = []
+    seen: Counter[str] = Counter()
     for simulation, canvas, place in zip(simulations, canvases, places, strict=True):
         kept = simulation.kept()
         if kept is None:
             continue
-        twins = sum(record.name.split("_")[0] == canvas.lane for record in records)
+        seen[canvas.lane] += 1
+        number = seen[canvas.lane]
         records.append(
             Record(
-                name=f"{canvas.lane}_{twins + 1}" if twins else canvas.lane,
+                name=canvas.lane if number == 1 else f"{canvas.lane}_{number}",
                 title=canvas.title,
                 colour=LANE_COLOURS[mode(dark)][place],
+                kept=kept,
                 about={"scene": dict(about), "lane": canvas.title},
-                **kept._asdict(),
             )
         )
     return records
