@@ -20,6 +20,7 @@ from bokeh.plotting import figure
 
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.limits import grown
+from ddg_explorer.app.plotting import heading, key, plain_figure
 from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, lane_places, mode
 from ddg_explorer.app.turns import Sample
 
@@ -102,11 +103,11 @@ class RunningPlots:
             line.visible = self.alone and (has_mass or name != "mass_drift")
         legend = ""
         if self.alone:
-            legend = _key(colours[0], "solid", "energy")
-            legend += _key(extra["mass_drift"], "dotted", "mass") if has_mass else ""
-            legend += _key(extra["residual"], "dashed", "residual")
+            legend = key(colours[0], "solid", "energy")
+            legend += key(extra["mass_drift"], "dotted", "mass") if has_mass else ""
+            legend += key(extra["residual"], "dashed", "residual")
         for name, title in TITLES.items():
-            self._heads[name].object = _heading(title, legend if name == "drift" else "")
+            self._heads[name].object = heading(title, legend if name == "drift" else "")
         shown = {
             "mass": has_mass,
             "own_drift": any(m not in ("truth", "node") for m in self.models),
@@ -250,41 +251,15 @@ return text.replace("e+", "e").replaceAll("-", "\u2212");
 """
 
 
-def _heading(title: str, legend: str) -> str:
-    return (
-        '<div style="display:flex;flex-wrap:wrap;justify-content:space-between;gap:2px 14px;'
-        'font-size:13px;line-height:20px">'
-        f'<span style="font-weight:600">{title}</span><span>{legend}</span></div>'
-    )
-
-
-def _key(colour: str, dash: str, name: str) -> str:
-    return (
-        f'<span style="display:inline-block;width:18px;border-top:2px {dash} {colour};'
-        f'vertical-align:middle;margin:0 6px 0 12px"></span>{name}'
-    )
-
-
 def _figure(x_range: Range1d, y_range: Range1d, **options: Any) -> figure:
-    fig = figure(
-        height=HEIGHT,
-        sizing_mode="stretch_width",
-        tools="",
-        toolbar_location=None,
+    fig = plain_figure(
+        HEIGHT,
         x_range=x_range,
         y_range=y_range,
-        min_border_left=58,
         min_border_right=8,
-        min_border_top=6,
         min_border_bottom=24,
-        outline_line_color=None,
-        background_fill_alpha=0,
-        border_fill_alpha=0,
-        output_backend="canvas",
         **options,
     )
     fig.xaxis.ticker = BasicTicker(desired_num_ticks=4)
     fig.xaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
-    fig.xaxis.axis_line_alpha = fig.yaxis.axis_line_alpha = 0
-    fig.axis.major_tick_line_alpha = fig.axis.minor_tick_line_alpha = 0
     return fig

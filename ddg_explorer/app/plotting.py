@@ -1,4 +1,4 @@
-"""Figures of the Train tab in the page's style."""
+"""Bokeh figures of running curves in the page's style, with their headings and legends."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from ddg_explorer.app.theme import PALETTES, mode
 
 def plain_figure(height: int, **options: Any) -> figure:
     """A figure without tools or frame, as wide as its place."""
-    fig = figure(
-        height=height,
-        sizing_mode="stretch_width",
-        tools="",
-        toolbar_location=None,
-        min_border_left=58,
-        min_border_right=10,
-        min_border_top=6,
-        outline_line_color=None,
-        background_fill_alpha=0,
-        border_fill_alpha=0,
-        output_backend="canvas",
-        **options,
-    )
+    plain: dict[str, Any] = {
+        "sizing_mode": "stretch_width",
+        "tools": "",
+        "toolbar_location": None,
+        "min_border_left": 58,
+        "min_border_right": 10,
+        "min_border_top": 6,
+        "outline_line_color": None,
+        "background_fill_alpha": 0,
+        "border_fill_alpha": 0,
+        "output_backend": "canvas",
+    }
+    fig = figure(height=height, **{**plain, **options})
     fig.axis.axis_line_alpha = 0
     fig.axis.major_tick_line_alpha = fig.axis.minor_tick_line_alpha = 0
     fig.axis.axis_label_text_font_style = "normal"

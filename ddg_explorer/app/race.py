@@ -63,7 +63,7 @@ class Race:
         self._last: list[Outcome | None] = []
         self.table = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.view = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
-        self.plots = RunningPlots([TRUTH], self._dark)
+        self.plots: RunningPlots
 
     def set_lanes(self, lanes: Sequence[Lane]) -> list[tuple[Simulation, LaneCanvas]]:
         """Build the lanes anew; returns what a runner drives."""

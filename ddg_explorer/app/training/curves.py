@@ -9,9 +9,9 @@ import panel as pn
 from bokeh.models import ColumnDataSource, DataRange1d, Range1d
 from bokeh.plotting import figure
 
+from ddg_explorer.app.plotting import heading, key, plain_figure, restyle_figure
 from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER, PALETTES, mode
 from ddg_explorer.app.training.job import Job, Point
-from ddg_explorer.app.training.plotting import heading, key, plain_figure, restyle_figure
 
 HEIGHT = 240
 COLUMNS = ("step", "loss", "validation")

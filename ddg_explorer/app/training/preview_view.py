@@ -20,8 +20,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ddg_explorer.app import texts
+from ddg_explorer.app.plotting import heading, key, plain_figure, restyle_figure
 from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER, PALETTES, colour_table, mode
-from ddg_explorer.app.training.plotting import heading, key, plain_figure, restyle_figure
 
 HEIGHT = 200
 FIELD = 170

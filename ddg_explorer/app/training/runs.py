@@ -8,9 +8,9 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
+from ddg_explorer.app.plotting import heading
 from ddg_explorer.app.training.job import Job
 from ddg_explorer.app.training.monitor import STATES, duration, ordinal, small
-from ddg_explorer.app.training.plotting import heading
 
 
 class RunList:
