@@ -23,7 +23,7 @@ from ddg_explorer.app.state import STEP_SIZES, TOLERANCES, Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.turns import Setup
-from ddg_explorer.app.widgets import Choice, NumberSlider
+from ddg_explorer.app.widgets import Choice, bounded_slider
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import DEFAULT_TOL
@@ -119,42 +119,22 @@ class Controls:
         )
 
     def _make_sliders(self) -> None:
-        self.dt = self._slider(
+        self.dt = bounded_slider(
+            self._setter("dt"),
             "dt",
             "Time step Δt",
             "Acts on the next step. The mark is about where explicit schemes become unstable.",
             scale="log",
             typed=STEP_SIZES,
         )
-        self.tol = self._slider(
+        self.tol = bounded_slider(
+            self._setter("tol"),
             "tol",
             "Solver tolerance",
             "Bounds the scaled size of the last update of implicit schemes.",
             scale="log",
             span=(1e-14, 1e-4),
             typed=TOLERANCES,
-        )
-
-    def _slider(
-        self,
-        key: str,
-        label: str,
-        doc: str,
-        *,
-        scale: str,
-        typed: tuple[float, float],
-        span: tuple[float, float] = (0.0, 1.0),
-    ) -> NumberSlider:
-        return NumberSlider(
-            self._setter(key),
-            key=key,
-            label=label,
-            doc=doc,
-            scale=scale,
-            start=span[0],
-            end=span[1],
-            low=typed[0],
-            high=typed[1],
         )
 
     def _setter(self, name: str) -> Callable[[Any], None]:

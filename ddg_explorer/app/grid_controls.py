@@ -14,7 +14,7 @@ from ddg_explorer.app import texts
 from ddg_explorer.app.state import LENGTHS, POINTS, SEEDS
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.turns import Setup
-from ddg_explorer.app.widgets import ICONS, Choice, NumberSlider
+from ddg_explorer.app.widgets import ICONS, Choice, bounded_slider
 
 LENGTH_RANGE = 4.0
 """The slider of the length spans the preset's length divided and multiplied by this."""
@@ -98,36 +98,31 @@ class GridControls:
             )
 
     def _make_sliders(self) -> None:
-        self.n = NumberSlider(
+        self.n = bounded_slider(
             self._setter("n"),
-            key="n",
-            label="Grid points per axis",
-            doc="Starts again from the initial state.",
+            "n",
+            "Grid points per axis",
+            "Starts again from the initial state.",
             scale="integer",
-            start=16,
-            end=512,
-            low=POINTS[0],
-            high=POINTS[1],
+            span=(16, 512),
+            typed=POINTS,
         )
-        self.length = NumberSlider(
+        self.length = bounded_slider(
             self._setter("length"),
-            key="length",
-            label="Length of the domain",
-            doc="Of every side, nondimensional; Δx changes with it. Starts again.",
+            "length",
+            "Length of the domain",
+            "Of every side, nondimensional; Δx changes with it. Starts again.",
             scale="log",
-            low=LENGTHS[0],
-            high=LENGTHS[1],
+            typed=LENGTHS,
         )
-        self.seed = NumberSlider(
+        self.seed = bounded_slider(
             self._setter("seed"),
-            key="seed",
-            label="Seed of the initial state",
-            doc="Seed 0 is the preset as titled; others are variations of it.",
+            "seed",
+            "Seed of the initial state",
+            "Seed 0 is the preset as titled; others are variations of it.",
             scale="integer",
-            start=SEED_RANGE[0],
-            end=SEED_RANGE[1],
-            low=SEEDS[0],
-            high=SEEDS[1],
+            span=SEED_RANGE,
+            typed=SEEDS,
         )
 
     def _setter(self, name: str) -> Callable[[Any], None]:

@@ -11,7 +11,7 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import TRUTH
-from ddg_explorer.app.turns import Command, GoTo
+from ddg_explorer.app.turns import Command, GoTo, Outcome, Turn
 
 BUDGET = 0.03
 """Seconds one turn may step for: bounds the time from a slider to the frame that shows it."""
@@ -59,15 +59,22 @@ class Group:
         """Whether every canvas may be sent a frame."""
         return all(entry.canvas.credits.available for entry in self.entries)
 
-    @property
-    def truth(self) -> Simulation | None:
-        """The simulation of the true system, where the group has it."""
-        first = self.entries[0].simulation
-        return first if first.lane.model == TRUTH else None
-
     def affordable(self, speed: int) -> int:
         """Steps that all lanes can take within the budget, at least one."""
         costs = [e.simulation.cost for e in self.entries if e.simulation.running]
         if not costs or not all(costs):
             return min(speed, 1)
         return max(1, min(speed, int(BUDGET / sum(costs))))
+
+
+def take_turn(simulations: Sequence[Simulation], turn: Turn) -> list[Outcome]:
+    """Step lanes that keep step one after the other; then encode them, with the truth at hand.
+
+    A step is many small operations: two lanes in two threads would mostly wait for each other. The
+    threads of the pool serve different sessions.
+    """
+    for simulation in simulations:
+        simulation.advance(turn)
+    first = simulations[0]
+    truth = first.frame if first.lane.model == TRUTH else None
+    return [sim.encode(turn, None if sim is first else truth) for sim in simulations]

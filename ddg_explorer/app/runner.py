@@ -25,7 +25,7 @@ from panel.io.document import unlocked
 from panel.io.state import set_curdoc, state
 
 from ddg_explorer.app.canvas import GRACE, LaneCanvas
-from ddg_explorer.app.groups import BUDGET, Entry, Group
+from ddg_explorer.app.groups import BUDGET, Entry, Group, take_turn
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState
 from ddg_explorer.app.turns import Command, GoTo, Outcome, Turn
@@ -223,17 +223,9 @@ class Runner:
         return turn
 
     async def _compute(self, group: Group, turn: Turn) -> list[Outcome]:
-        """Step the lanes one after the other; then encode them, with the truth at hand.
-
-        A lane's step is many small operations: two lanes in two threads would mostly wait for each
-        other. The threads of the pool serve different sessions.
-        """
-        loop = asyncio.get_running_loop()
         simulations = [entry.simulation for entry in group.entries]
-        if len(simulations) == 1:
-            return [await loop.run_in_executor(pool(), simulations[0].turn, turn)]
-        await loop.run_in_executor(pool(), _advance, simulations, turn)
-        return await loop.run_in_executor(pool(), _encode, group.truth, simulations, turn)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool(), take_turn, simulations, turn)
 
     def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Hand everything to the views in one batch of messages."""
@@ -258,15 +250,3 @@ class Runner:
         group.dirty = False
         for entry in group.entries:
             entry.canvas.status = line
-
-
-def _advance(simulations: Sequence[Simulation], turn: Turn) -> None:
-    for simulation in simulations:
-        simulation.advance(turn)
-
-
-def _encode(
-    truth: Simulation | None, simulations: Sequence[Simulation], turn: Turn
-) -> list[Outcome]:
-    reference = None if truth is None else truth.frame
-    return [sim.encode(turn, None if sim is truth else reference) for sim in simulations]

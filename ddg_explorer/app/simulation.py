@@ -108,10 +108,10 @@ class Simulation:
                 self._past.history.states,
             )
 
-    def turn(self, turn: Turn, reference: Frame | None = None) -> Outcome:
+    def turn(self, turn: Turn) -> Outcome:
         """`advance`, then `encode`."""
         self.advance(turn)
-        return self.encode(turn, reference)
+        return self.encode(turn)
 
     def advance(self, turn: Turn) -> None:
         """Bring the rollout to the wanted scene and step it.

@@ -25,7 +25,16 @@ from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 from ddg_explorer.systems.builtin import PresetSystem
 
 RESTART = (
-    *("system", "preset", "n", "length", "operator", "dtype", "device", "seed", "choices", "start"),
+    "system",
+    "preset",
+    "n",
+    "length",
+    "operator",
+    "dtype",
+    "device",
+    "seed",
+    "choices",
+    "start",
 )
 """Fields of a scene that change the state's shape or the initial state: time begins anew."""
 

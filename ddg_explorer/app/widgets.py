@@ -75,6 +75,30 @@ class NumberSlider(JSComponent):
         self._on_change(round(value) if self.scale == "integer" else float(value))
 
 
+def bounded_slider(
+    on_change: Callable[[float], None],
+    key: str,
+    label: str,
+    doc: str,
+    *,
+    scale: str,
+    typed: tuple[float, float],
+    span: tuple[float, float] = (0.0, 1.0),
+) -> NumberSlider:
+    """A slider over `span` whose typed number may lie in `typed`."""
+    return NumberSlider(
+        on_change,
+        key=key,
+        label=label,
+        doc=doc,
+        scale=scale,
+        start=span[0],
+        end=span[1],
+        low=typed[0],
+        high=typed[1],
+    )
+
+
 class Choice:
     """A labelled select; `on_change` hears what the person chooses, not what `show` sets."""
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.closed_form import scatter
 from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.networks import EnergyNetwork, Perceptron
 from ddg_explorer.training.compiled import CompiledLayers, Weights
@@ -122,21 +123,11 @@ class FusedLoss:
         """r, and the derivatives of `factor`/2 · Σr² with respect to s and what G learns."""
         with torch.enable_grad():
             s = s.detach().requires_grad_()
-            g = self._fold(s @ self.part.whiten.mT)
+            g = scatter(self.gather, s @ self.part.whiten.mT)
             phi = self.model.structure.apply(g, (u + v) / 2)
         r = (v - u) / self.dt - phi.detach()
         c, *rest = torch.autograd.grad(phi, [s, *self.learned], -factor * r)
         return r, c, rest
-
-    def _fold(self, s: Tensor) -> Tensor:
-        """Stencils added onto the grid, the transpose of the gathering."""
-        grid = self.gather.grid
-        if grid is None:
-            return s
-        parts = s.unflatten(-1, (self.model.state_shape[0], -1)).movedim(-2, -2 - grid.ndim)
-        offsets = self.gather.offsets
-        rolled = [torch.roll(parts[..., i], o, grid.axes) for i, o in enumerate(offsets)]
-        return torch.stack(rolled).sum(0)
 
 
 class EagerLayers:

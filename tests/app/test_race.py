@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
-from ddg_explorer.app.groups import Entry, Group
-from ddg_explorer.app.runner import _encode
+from ddg_explorer.app.groups import Entry, Group, take_turn
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.stage import LIVE_TOL
@@ -28,9 +27,7 @@ def race(scene, models, **options):
     lanes = [Lane(), *(m if isinstance(m, Lane) else Lane(m) for m in models)]
     simulations = [Simulation(lane, shelf, scales) for lane in lanes]
     turn = Turn(scene, **{"steps": 3, "budget": None, **options})
-    for simulation in simulations:
-        simulation.advance(turn)
-    return simulations, _encode(simulations[0], simulations, turn)
+    return simulations, take_turn(simulations, turn)
 
 
 def test_lanes_of_one_turn_have_one_clock():
