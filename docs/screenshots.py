@@ -44,8 +44,8 @@ def _pictures() -> dict[str, Picture]:
     pages = {
         "explore": Picture("system=kdv", 0.3, height=1240),
         "train": Picture("page=train", rest=2.0),
-        "results": Picture("page=results", rest=4.0, height=1100),
-        "structure": Picture("page=structure", rest=4.0, height=1100),
+        "results": Picture("page=results", rest=9.0, height=1100),
+        "structure": Picture("page=structure", rest=9.0, height=1100),
         "theory": Picture("page=theory", rest=9.0, height=1100),
     }
     themed = {

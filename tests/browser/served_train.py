@@ -1,4 +1,4 @@
-"""A page with the Train tab alone, served by `test_train`."""
+"""A page with the Train tab alone, served by `test_live_train`."""
 
 from pathlib import Path
 

@@ -196,7 +196,7 @@ def test_lanes_show_their_difference_from_the_truth(open_page):
     dgnet = page.get_by_test_id("field").nth(1)
     wait(lambda: number(dgnet, "t") > 0.01, "the model runs", 20)
     assert number(dgnet, "high") == -number(dgnet, "low")
-    page.get_by_role("button", name="State").click()
+    page.get_by_role("button", name="State", exact=True).click()
     wait(lambda: number(dgnet, "high") > 5, "states again")
 
 

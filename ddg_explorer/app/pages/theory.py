@@ -28,6 +28,7 @@ THIN_SPACE = (r"\,", r"\hspace{0.2em}")
 STYLE = """
 math { font-size: 1.06em; font-family: "STIX Two Math", "Cambria Math",
   "Latin Modern Math", "DejaVu Math TeX Gyre", math, serif; }
+mover > mo:last-child { padding-bottom: 0.16em; }
 .katex-display { display: block; margin: 10px 0; overflow-x: auto; overflow-y: hidden; }
 .katex-display math { display: block math; text-align: left; }
 ul { margin: 0; padding-left: 1.2em; max-width: 46em; }
