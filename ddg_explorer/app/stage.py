@@ -68,7 +68,7 @@ class Stage:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._limit = LaneLimit()
-        self._refused: Scene | None = None
+        self._refused: tuple[Scene, Lane] | None = None
         self._lane: Lane | None = None
         self.scene: Scene | None = None
         self.rollout: Rollout | None = None
@@ -80,21 +80,22 @@ class Stage:
         self.remade = False
 
     def reconcile(self, wanted: Scene, lane: Lane) -> tuple[Setup | None, str]:
-        """Make `wanted` hold; a scene that is refused is reported once and not tried again.
+        """Make `wanted` hold; what is refused is reported once and, for this lane, not tried again.
 
         Raises
         ------
         ValueError
             Only if the very first scene cannot be built.
         """
-        if (wanted == self.scene and lane == self._lane) or wanted == self._refused:
+        asked = (wanted, lane)
+        if asked in ((self.scene, self._lane), self._refused):
             return None, ""
         try:
             setup = self._apply(wanted, lane)
         except ValueError as problem:
             if self.scene is None:
                 raise
-            self._refused = wanted
+            self._refused = asked
             return None, str(problem)
         self.scene, self._refused, self._lane = wanted, None, lane
         return setup, ""

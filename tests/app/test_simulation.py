@@ -134,6 +134,18 @@ def test_a_scene_that_cannot_be_built_is_refused_once_and_the_old_one_goes_on():
     assert again.header.t == pytest.approx(6 * again.header.dt)
 
 
+def test_after_a_refused_integrator_of_a_lane_another_one_is_taken():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    simulation.lane = Lane(integrator="leapfrog")
+    assert turn(simulation, KDV).error
+    assert not turn(simulation, KDV).error, "said once"
+    simulation.lane = Lane(integrator="rk4")
+    outcome = turn(simulation, KDV)
+    assert outcome.setup is not None
+    assert outcome.setup.integrator == "rk4"
+
+
 def test_a_failed_step_is_one_line_and_the_last_good_state_stays():
     simulation = Simulation(Lane())
     outcome = turn(simulation, replace(KDV, integrator="euler", dt=1.0), steps=50)
