@@ -258,22 +258,31 @@ def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:
 
 def distance(found: Tensor, true: Tensor) -> float:
     """max|c·found − true| over the largest weight of `true` beside its centre; see the module."""
+    return gap(matching_scale(found, true) * found, true)
+
+
+def matching_scale(found: Tensor, true: Tensor) -> float:
+    """c with which c·found is compared to `true`; see the module."""
     centre = tuple(n // 2 for n in true.shape)
-    kernel = true[centre] != 0 and true.shape == found.shape and _is_centred(true)
-    if kernel and found[centre] != 0:
-        c = true[centre] / found[centre]
-    else:
-        c = (found * true).sum() / found.square().sum()
+    if true.shape == found.shape and _is_centred(true) and found[centre] != 0:
+        return float(true[centre] / found[centre])
+    return float((found * true).sum() / found.square().sum())
+
+
+def gap(found: Tensor, true: Tensor) -> float:
+    """max|found − true|, as they are, over the largest weight of `true` beside its centre, or the
+    centre where that is all there is."""
     beside = true.clone()
-    if kernel:
-        beside[centre] = 0
-    return float((c * found - true).abs().max() / beside.abs().max())
+    if true.shape == found.shape and _is_centred(true):
+        beside[tuple(n // 2 for n in true.shape)] = 0
+    return float((found - true).abs().max() / (beside if beside.any() else true).abs().max())
 
 
 def _is_centred(true: Tensor) -> bool:
     """Whether the largest weight is the centre of an odd box, as that of a Laplacian is."""
     odd = all(n % 2 for n in true.shape)
-    return odd and bool(true[tuple(n // 2 for n in true.shape)].abs() == true.abs().max())
+    centre = true[tuple(n // 2 for n in true.shape)]
+    return odd and bool((centre != 0) & (centre.abs() == true.abs().max()))
 
 
 def padded(kernel: Tensor, shape: list[int]) -> Tensor:

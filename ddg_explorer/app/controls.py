@@ -14,6 +14,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import equations, texts
+from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.gallery import Gallery
 from ddg_explorer.app.grid_controls import GridControls
 from ddg_explorer.app.layout import section
@@ -46,9 +47,17 @@ class Controls:
         What they show at first.
     report
         Called with one line where a choice is refused.
+    shelf
+        The models of the session, whose learned G the editor offers.
     """
 
-    def __init__(self, store: Store, setup: Setup, report: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        setup: Setup,
+        report: Callable[[str], None],
+        shelf: Shelf | None = None,
+    ) -> None:
         self._store = store
         self._report = report
         self._lines: list[str] = []
@@ -57,7 +66,7 @@ class Controls:
         self._parameters = ParameterControls(store, self._change)
         self._equations = pn.Column(sizing_mode="stretch_width", styles={"gap": "6px"})
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
-        self.editor = OperatorEditor(store, self._change)
+        self.editor = OperatorEditor(store, self._change, shelf)
         self._promise = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self._honesty = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.exact = pmui.Switch(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ddg_explorer.learned_structure import padded, stencil_of
+from ddg_explorer.learned_structure import ROUNDING, padded, stencil_of
 from ddg_explorer.structure import KernelStructure, MatrixStructure, Structure
 from ddg_explorer.structure import projections as project
 from ddg_explorer.systems.builtin import PresetSystem
@@ -83,7 +83,7 @@ def checked(entries: Sequence[float]) -> tuple[float, ...]:
 
 def to_text(entries: Sequence[float]) -> str:
     """For a link: `-0.5,0,0.5`."""
-    return ",".join(f"{x:.17g}" if x != int(x) else str(int(x)) for x in entries)
+    return ",".join(repr(float(x)) if x != int(x) else str(int(x)) for x in entries)
 
 
 def from_text(text: str) -> tuple[float, ...]:
@@ -121,16 +121,30 @@ def form_of(system: PresetSystem, key: str) -> Form | None:
 
 def started(system: PresetSystem, key: str, form: Form) -> tuple[float, ...]:
     """Entries of the menu's operator `key` in this form, from its finite differences."""
-    if form.kind == "matrix":
-        return _rounded(_block(system.structure, system, form) / form.factor)
     structure = system.structure
-    if system.operator == "spectral" or key in TWINS:
+    if form.kind == "kernel" and (system.operator == "spectral" or key in TWINS):
         twin = system.with_(operator="finite_difference", structure=TWINS.get(key, key))
         structure = twin.structure
+    return of_structure(structure, system, form)
+
+
+def of_structure(
+    structure: Structure, system: PresetSystem, form: Form, scale: float = 1.0
+) -> tuple[float, ...]:
+    """Entries of scale · G for any operator on the system's states.
+
+    Raises
+    ------
+    ValueError
+        For an operator that this form cannot hold.
+    """
+    if form.kind == "matrix":
+        return _rounded(scale * _block(structure, system, form) / form.factor)
     assert system.grid is not None
     kernel = stencil_of(structure, system.grid, system.state_shape)
-    assert kernel is not None
-    return _rounded(_drawn(padded(kernel, [3] * kernel.ndim)) / form.factor)
+    if kernel is None or max(kernel.shape) > 3:
+        raise ValueError("its weights reach further than the neighbours that the table holds")
+    return _rounded(scale * _drawn(padded(kernel, [3] * kernel.ndim)) / form.factor)
 
 
 def edited(entries: Sequence[float], system: PresetSystem, form: Form | None) -> Structure:
@@ -197,8 +211,13 @@ def _block(structure: Structure, system: PresetSystem, form: Form) -> Tensor:
         symbol = structure.symbol()
         assert symbol is not None
         return symbol[(..., *[0] * system.grid.ndim)].real.double()
+    whole = structure.matrix(system.state_shape).double()
     step = system.state_shape[0] // form.rows
-    return structure.matrix(system.state_shape).double()[::step, ::step]
+    block = whole[::step, ::step].contiguous()
+    copies = torch.kron(block, torch.eye(step, dtype=block.dtype))
+    if float((copies - whole).abs().max()) > ROUNDING * float(whole.abs().max()):
+        raise ValueError("its matrix is not the same for every coordinate, as the table is")
+    return block
 
 
 def _rounded(table: Tensor) -> tuple[float, ...]:

@@ -85,7 +85,7 @@ class Explorer(Viewer):
             on_playing=self._on_playing,
             on_ready=self._on_ready,
         )
-        self.controls = Controls(self.store, setup, session.notify)
+        self.controls = Controls(self.store, setup, session.notify, self.shelf)
         self.lanebar = LaneBar(self.store, self.shelf, session.notify)
         self.transport = Transport(self.store, self.runner)
         self.touch = Touch(self.store, self.runner, self.race, session.notify)

@@ -1,7 +1,8 @@
 """The editor of G: a table of its entries, buttons that make it obey a law, and what it promises.
 
 An edit acts on the running state of every lane that can follow; what is said below the table comes
-from the operator that runs, not from what was typed.
+from the operator that runs, not from what was typed. A learned G is opened as an edit. An edited G
+stands beside the operator of the menu that it started from: entries, differences, symbol.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-from ddg_explorer.app import entries, operator_marks, texts
+from ddg_explorer.app import entries, learned_entries, operator_compare, operator_marks, texts
 from ddg_explorer.app.canvas import script
+from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.learned_entries import Learned
+from ddg_explorer.app.state import Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.turns import Setup
+from ddg_explorer.app.widgets import Choice
 
 ACTIONS = {
     "skew": ("Make skew", "Nearest G with Gᵀ = −G: the energy is conserved."),
@@ -26,6 +31,7 @@ ACTIONS = {
     "isotropic": ("Isotropic", "Mean over all rotations and reflections."),
     "menu": ("Back to the menu", "Drop the edit and run the operator chosen above."),
 }
+CHOOSE = "Choose a model …"
 NO_FORM = "This operator is a matrix of derivatives: choose another one from the menu instead."
 
 
@@ -65,7 +71,7 @@ class OperatorTable(JSComponent):
 
 
 class OperatorEditor:
-    """Table, badges and symbol of the operator that runs.
+    """Table, badges, comparison and symbol of the operator that runs.
 
     Parameters
     ----------
@@ -73,18 +79,40 @@ class OperatorEditor:
         Read for the scene that is being changed.
     change
         Called with the changed fields of the scene; refuses in one line.
+    shelf
+        The models of the session, among those whose learned G can be opened.
     """
 
-    def __init__(self, store: Store, change: Callable[..., None]) -> None:
-        self._store, self._change = store, change
+    def __init__(
+        self, store: Store, change: Callable[..., None], shelf: Shelf | None = None
+    ) -> None:
+        self._store, self._change, self._shelf = store, change, shelf or Shelf()
         self._form: entries.Form | None = None
         self._points: tuple[int, ...] = ()
         self._key = ""
-        self._shown: tuple[Any, ...] = ()
+        self._menu: tuple[Any, ...] = ()
+        self._offered: tuple[Any, ...] = ()
+        self._learned: dict[str, Learned] = {}
+        self._refused = ""
         self.table = OperatorTable(self._edit, self._act)
+        self.learned = Choice(
+            "Open a learned G",
+            {CHOOSE: ""},
+            self._open,
+            doc="Puts the G that a model has learned into the table; it then runs beside the "
+            "true H.",
+        )
         self.badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
+        self.comparison = pn.pane.HTML("", margin=(4, 0), sizing_mode="stretch_width")
         self.marks = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
-        self.view = pn.Column(self.table, self.badges, self.marks, sizing_mode="stretch_width")
+        self.view = pn.Column(
+            self.table,
+            self.learned.widget,
+            self.badges,
+            self.comparison,
+            self.marks,
+            sizing_mode="stretch_width",
+        )
 
     def show(self, setup: Setup) -> None:
         """Bring everything to the operator of a scene that holds."""
@@ -97,9 +125,11 @@ class OperatorEditor:
         self.badges.object = operator_marks.badges(system, report)
         if form is None:
             self.table.param.update(values=[], actions=[])
+            self.learned.widget.visible = self.comparison.visible = False
             self.marks.object = texts.paragraph(NO_FORM, small=True)
             return
-        values = scene.entries or self._started(system, form)
+        menu = self._of_menu(scene, system, form)
+        values = scene.entries or menu.values
         self.table.param.update(
             rows=form.rows,
             columns=form.columns,
@@ -111,18 +141,58 @@ class OperatorEditor:
             actions=[[k, *ACTIONS[k], True] for k in entries.laws_of(form)]
             + [["menu", *ACTIONS["menu"], edited]],
         )
-        self.marks.object = operator_marks.symbol(values, form)
+        self._offer(scene, system)
+        self._compare(values, menu, form, edited)
+
+    def _offer(self, scene: Scene, system: Any) -> None:
+        """The models whose learned G suits the scene; one that is open stays chosen."""
+        models = learned_entries.candidates(scene.system, self._shelf)
+        known = (*self._menu[:1], *models)
+        if self._offered != known:
+            self._offered = known
+            self._learned, self._refused = learned_entries.opened_all(models, system)
+        found = self._learned
+        none = "None fits this scene" if models and not found else CHOOSE
+        self.learned.show(
+            next((title for title, g in found.items() if g.entries == scene.entries), ""),
+            options={none: ""} | {title: title for title in found},
+            disabled=not found,
+            visible=bool(models),
+        )
+
+    def _compare(
+        self, values: Any, menu: operator_compare.Menu, form: entries.Form, edited: bool
+    ) -> None:
+        learned = self._learned.get(self.learned.value)
+        parts = [texts.paragraph(x, small=True) for x in (self._refused,) if x]
+        if edited:
+            parts += [texts.paragraph(learned.sentence(), small=True)] if learned else []
+            parts.append(
+                operator_compare.comparison(values, menu, form, learned=learned is not None)
+            )
+        self.comparison.param.update(object="".join(parts), visible=bool(parts))
+        true = menu.symbol if edited else None
+        self.marks.object = operator_marks.symbol(values, form, true, menu.name)
 
     def restyle(self, colours: str) -> None:
         """Colours of the theme, as CSS variables."""
         self.badges.stylesheets = [f":host {{{colours}}}" + texts.BADGE_CSS]
 
-    def _started(self, system: Any, form: entries.Form) -> tuple[float, ...]:
-        """Entries of the menu's operator, kept while it stays the same."""
-        known = (type(system), self._key, form, tuple(system.values.items()), system.state_shape)
-        if self._shown[:1] != (known,):
-            self._shown = (known, entries.started(system, self._key, form))
-        return self._shown[1]
+    def _of_menu(self, scene: Scene, system: Any, form: entries.Form) -> operator_compare.Menu:
+        """The menu's operator, kept while it stays the same."""
+        parameters = tuple(sorted(scene.parameters.items()))
+        place = (type(system), system.grid, system.operator, system.state_shape)
+        known = (*place, self._key, form, parameters)
+        if self._menu[:1] != (known,):
+            self._menu = (known, operator_compare.Menu.of(scene, system, self._key, form))
+        return self._menu[1]
+
+    def _open(self, title: str) -> None:
+        """The learned G as an edit of the true one, with the strengths that one had."""
+        if title:
+            g = self._learned[title]
+            parameters = {**self._store.state.scene.parameters, **g.parameters}
+            self._change(structure=g.structure, entries=g.entries, parameters=parameters)
 
     def _edit(self, values: list[float]) -> None:
         self._change(structure=self._key, entries=tuple(values))

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from ddg_explorer.app import texts
 from ddg_explorer.app.entries import Form, tensor
-from ddg_explorer.structure import Report
+from ddg_explorer.learned_structure import TOLERANCE
+from ddg_explorer.structure import Report, Structure
 from ddg_explorer.systems.builtin import PresetSystem
 
 WIDTH, HEIGHT, PAD = 300, 64, 6
 SAMPLES = 64
+"""Points of a drawn symbol along every edge."""
+
+Symbol = np.ndarray
+"""Complex, along the path."""
 
 
 def badges(system: PresetSystem, report: Report | None) -> str:
@@ -32,7 +38,9 @@ def badges(system: PresetSystem, report: Report | None) -> str:
         kind, mark, text = ("good", "✓", "isotropic") if same else ("plain", "–", "has a direction")
         found += texts.badge(kind, mark, text)
     if report is not None:
-        found += texts.paragraph(margins(report, field=system.grid is not None), small=True)
+        on_grid = system.grid is not None
+        lines = margins(report, field=on_grid), nearly(report, field=on_grid)
+        found += texts.paragraph(" ".join(filter(None, lines)), small=True)
     return f'<div data-testid="badges">{found}</div>'
 
 
@@ -45,75 +53,119 @@ def margins(report: Report, *, field: bool) -> str:
     )
 
 
+def nearly(report: Report, *, field: bool) -> str:
+    """The laws that hold to the tolerance of a learned G only, "" for none."""
+    loose = replace(report, tolerance=TOLERANCE)
+    laws = list(zip(report.sentences(), loose.sentences(), strict=True))
+    found = [b for a, b in laws[: None if field else 1] if a != b]
+    return f"To within {TOLERANCE:g} of the largest entry: {'; '.join(found)}." if found else ""
+
+
 def signed(x: float, scale: float) -> str:
     """Three digits; what is rounding of the scale counts as 0."""
     return "0" if abs(x) <= 1e-12 * scale else f"{x:.3g}".replace("-", "−")
 
 
-def symbol(entries: Sequence[float], form: Form) -> str:
-    """A drawing of the kernel's symbol; nothing for a matrix, whose eigenvalues say it all."""
+def symbol(
+    values: Sequence[float], form: Form, true: Symbol | None = None, true_name: str = "truth"
+) -> str:
+    """A drawing of the kernel's symbol; nothing for a matrix, whose eigenvalues say it all.
+
+    `true` is drawn below it, as a broad line, and called `true_name`.
+    """
     if form.kind == "matrix":
         return ""
-    kernel = tensor(entries, form).numpy()
-    path, ticks = _path(kernel.ndim)
-    reach = [np.arange(w) - w // 2 for w in kernel.shape]
-    offsets = np.stack(np.meshgrid(*reach, indexing="ij"), -1).reshape(-1, kernel.ndim)
-    values: np.ndarray = np.asarray(np.exp(1j * (path @ offsets.T)) @ kernel.ravel())
-    real, imaginary = np.real(values), np.imag(values)
-    top = max(float(np.abs(real).max()), float(np.abs(imaginary).max()), 1e-300)
-    x = np.linspace(PAD, WIDTH - PAD, len(values))
-    middle = HEIGHT / 2
-
-    def curve(part: np.ndarray) -> str:
-        y = middle - part / top * (middle - PAD)
-        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-
+    own = kernel_symbol(values, form)
+    drawn = [own] if true is None else [own, true]
+    top = max(1e-300, *(float(np.abs(part(s)).max()) for s in drawn for part in (np.real, np.imag)))
     marks = "".join(
         f'<text x="{PAD + share * (WIDTH - 2 * PAD):.0f}" y="{HEIGHT + 11}" text-anchor="{anchor}">'
         f"{html.escape(label)}</text>"
-        for share, label, anchor in ticks
+        for share, label, anchor in _ticks(2 if form.rows > 1 else 1)
     )
-    growing = " ".join(("growth", "on" if float(real.max()) > 1e-12 * top else "off"))
+    lines = "" if true is None else _lines(true, top, "true")
     return _SVG.format(
         width=WIDTH,
         height=HEIGHT + 14,
         left=PAD,
         right=WIDTH - PAD,
-        middle=middle,
-        real=curve(real),
-        imaginary=curve(imaginary),
+        middle=HEIGHT / 2,
+        lines=lines + _lines(own, top, "own"),
         marks=marks,
-        growing=growing,
+        growing="growth on" if float(np.real(own).max()) > 1e-12 * top else "growth off",
+        key="" if true is None else f'<span><i class="true"></i>{html.escape(true_name)}</span>',
     )
 
 
-def _path(ndim: int) -> tuple[np.ndarray, list[tuple[float, str, str]]]:
-    """Angles (points, ndim), and (share of the width, label, anchor) of the ticks."""
+def kernel_symbol(values: Sequence[float], form: Form) -> Symbol:
+    """Ĝ along the path, in units of the form's factor."""
+    kernel = tensor(values, form).numpy()
+    path = _path(kernel.ndim, SAMPLES - 1)
+    reach = [np.arange(w) - w // 2 for w in kernel.shape]
+    offsets = np.stack(np.meshgrid(*reach, indexing="ij"), -1).reshape(-1, kernel.ndim)
+    return np.exp(1j * (path @ offsets.T)) @ kernel.ravel()
+
+
+def grid_symbol(structure: Structure, form: Form) -> Symbol | None:
+    """Ĝ of an operator without a kernel at the wavenumbers of its grid along the path, in units of
+    the form's factor; None where it has no symbol."""
+    found, grid = structure.symbol(), structure.grid
+    if found is None or grid is None or found.ndim != grid.ndim:
+        return None
+    shape = np.array(grid.shape)
+    path = _path(grid.ndim, int(shape.min()) // 2)
+    places = np.rint(path / (2 * np.pi) * shape).astype(int)
+    return found.detach().cpu().numpy()[tuple(places.T)] / form.factor
+
+
+def _lines(values: Symbol, top: float, kind: str) -> str:
+    x = np.linspace(PAD, WIDTH - PAD, len(values))
+    middle = HEIGHT / 2
+    lines = ""
+    for name, part in (("im", np.imag(values)), ("re", np.real(values))):
+        y = middle - part / top * (middle - PAD)
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+        lines += f'<polyline class="{kind} {name}" points="{points}"/>'
+    return lines
+
+
+def _path(ndim: int, steps: int) -> np.ndarray:
+    """Angles (points, ndim), `steps` along every edge."""
     if ndim == 1:
-        ticks = [(0.0, "k = 0", "start"), (1.0, "π/Δx", "end")]
-        return np.linspace(0, np.pi, SAMPLES)[:, None], ticks
+        return np.linspace(0, np.pi, steps + 1)[:, None]
     corners = np.array([[0, 0], [np.pi, 0], [np.pi, np.pi], [0, 0]])
-    sides = [np.linspace(a, b, SAMPLES) for a, b in pairwise(corners)]
+    return np.concatenate([np.linspace(a, b, steps + 1) for a, b in pairwise(corners)])
+
+
+def _ticks(ndim: int) -> list[tuple[float, str, str]]:
+    """(share of the width, label, anchor)."""
+    if ndim == 1:
+        return [(0.0, "k = 0", "start"), (1.0, "π/Δx", "end")]
     labels = ("k = 0", "(π, 0)", "(π, π)", "0")
     anchors = ("start", "middle", "middle", "end")
-    ticks = [(i / 3, label, anchors[i]) for i, label in enumerate(labels)]
-    return np.concatenate(sides), ticks
+    return [(i / 3, label, anchors[i]) for i, label in enumerate(labels)]
 
 
 _SVG = """<style>
 svg.symbol {{ width: 100%; max-width: 340px; height: auto; display: block; }}
 svg.symbol text {{ font-size: 10px; fill: var(--ddg-muted, gray); }}
 svg.symbol polyline {{ fill: none; stroke-width: 1.75; stroke-linejoin: round; }}
+svg.symbol .re {{ stroke: var(--ddg-accent, #0b6aa8); }}
+svg.symbol .im {{ stroke: var(--ddg-muted, gray); stroke-dasharray: 4 3; }}
+svg.symbol .true {{ stroke: var(--ddg-ink, gray); stroke-width: 5; stroke-dasharray: none;
+  opacity: 0.2; }}
 svg.symbol .growth {{ fill: var(--ddg-bad, #b3261e); opacity: 0; }}
 svg.symbol .growth.on {{ opacity: 0.09; }}
-p.legend {{ margin: 2px 0 0; font-size: 11.5px; color: var(--ddg-muted, gray); }}
+p.legend {{ margin: 2px 0 0; font-size: 11.5px; line-height: 1.5; color: var(--ddg-muted, gray); }}
+p.legend span {{ white-space: nowrap; margin-right: 6px; }}
 p.legend i {{ display: inline-block; width: 16px; border-top: 2px solid var(--ddg-accent, #0b6aa8);
-  vertical-align: middle; margin: 0 3px 0 8px; }}
+  vertical-align: middle; margin-right: 4px; }}
 p.legend i.im {{ border-top: 2px dashed var(--ddg-muted, gray); }}
+p.legend i.true {{ border-top: 5px solid var(--ddg-ink, gray); opacity: 0.2; }}
 </style><svg class="symbol" viewBox="0 0 {width} {height}" role="img"
  aria-label="Fourier symbol of G">
 <rect class="{growing}" x="{left}" y="0" width="288" height="{middle}" rx="3"/>
 <line x1="{left}" x2="{right}" y1="{middle}" y2="{middle}" stroke="var(--ddg-border, gray)"/>
-<polyline points="{imaginary}" stroke="var(--ddg-muted, gray)" stroke-dasharray="4 3"/>
-<polyline points="{real}" stroke="var(--ddg-accent, #0b6aa8)"/>{marks}</svg>
-<p class="legend">Symbol Ĝ(k)<i></i>real: energy<i class="im"></i>imaginary: waves</p>"""
+{lines}{marks}</svg>
+<p class="legend"><span>Symbol Ĝ(k)</span> <span><i></i>real: energy</span>
+<span><i class="im"></i>imaginary: waves</span> {key}</p>"""

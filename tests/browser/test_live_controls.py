@@ -45,6 +45,25 @@ def test_a_bad_entry_is_refused_in_place(open_page):
     assert "entries" not in page.evaluate("location.search")
 
 
+def test_a_learned_g_is_opened_beside_the_true_one_and_runs(open_page):
+    page = open_page("system=pendulum&lanes=truth")
+    canvas = field(page)
+    expect(page.get_by_test_id("badges")).to_contain_text("conserves energy")
+    t = number(canvas, "t")
+    page.get_by_label("Open a learned G").click()
+    page.get_by_text("DGNet, friction", exact=True).last.click()
+    comparison = page.get_by_test_id("comparison")
+    expect(comparison).to_contain_text("True: S − R")
+    expect(comparison).to_contain_text("distance 0.007")
+    expect(page.get_by_test_id("badges")).to_contain_text("dissipates energy")
+    expect(page.get_by_label("Entry, row 2, column 2", exact=True)).to_have_value("−0.207")
+    assert "structure=damped_symplectic" in page.evaluate("location.search")
+    assert number(canvas, "t") >= t, "it acts on the running state"
+    wait(lambda: number(canvas, "drift") > 1e-3, "the energy falls", 20)
+    page.get_by_role("button", name="Back to the menu", exact=True).click()
+    expect(comparison).to_have_count(0)
+
+
 def test_the_gallery_opens_and_chooses(open_page):
     page = open_page("system=kdv&lanes=truth")
     canvas = field(page)

@@ -9,6 +9,7 @@ from typing import Any
 import panel as pn
 
 from ddg_explorer.app.layout import card
+from ddg_explorer.app.learned_entries import LEARNED
 from ddg_explorer.app.pages import markup, structure_figures
 from ddg_explorer.app.pages.figures import pane
 from ddg_explorer.app.pages.specimens import (
@@ -27,11 +28,6 @@ from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.weights import SHIPPED
 
 DISCRETISATIONS = {"Finite differences": "finite_difference", "Spectral": "spectral"}
-LEARNED = {
-    "learned_kernel": "free kernel",
-    "learned_friction": "friction",
-    "learned_matrix": "free matrix",
-}
 PARTS = {
     "real": ("Re Ĝ", "Growth of the energy in the wave k: at or below zero it never rises."),
     "imag": ("Im Ĝ", "Transport of the wave k: it moves waves and leaves the energy as it is."),
