@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import TRAJECTORY_SUFFIXES, atomic, checked_path
+from ddg_explorer.structure import KernelStructure, MatrixStructure
 from ddg_explorer.systems import System
 
 if TYPE_CHECKING:
@@ -185,8 +186,13 @@ def context_of(system: System) -> dict[str, Any]:
 
 
 def specification_of(system: System) -> dict[str, Any] | None:
-    """G of a true system as `models.operators` names it; None where it has no name there."""
-    key = system.structure_key
+    """G of a true system as `models.operators` names it, a fixed kernel or matrix by its numbers;
+    None where it has no name there."""
+    key, own = system.structure_key, system.structure
+    if key is None and isinstance(own, KernelStructure) and own.module is None:
+        return {"kind": "kernel", "weights": own.kernel.tolist()}
+    if key is None and isinstance(own, MatrixStructure) and own.module is None:
+        return {"kind": "matrix", "entries": own.entries.tolist()}
     if key in ("symplectic", "minus_identity"):
         return {"kind": key}
     if key in ("d_dx", "laplacian", "strain_wave"):

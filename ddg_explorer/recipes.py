@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.data import Dataset, context_of
+from ddg_explorer.models.operators import make_operator
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
@@ -39,7 +40,8 @@ class DataRecipe:
     Attributes
     ----------
     system, preset, options
-        The true system: key of `SYSTEMS`, its preset and keywords.
+        The true system: key of `SYSTEMS`, its preset and keywords; `structure` may be a key of its
+        menu or a specification (`models.operators`).
     dt, steps
         Δt between frames, and frames after the first (nondimensional).
     trajectories
@@ -64,7 +66,7 @@ class DataRecipe:
 
     def make_system(self) -> PresetSystem:
         """The true system."""
-        return SYSTEMS[self.system](self.preset, **self.options)
+        return system_of(self.system, self.preset, **self.options)
 
     def for_test(self) -> DataRecipe:
         """The recipe of the rollouts that a model is tested on."""
@@ -80,6 +82,16 @@ class DataRecipe:
         """SHA-256 of recipe, seed and cache version, first 16 hexadecimal digits."""
         content = json.dumps([CACHE_VERSION, self.to_dict(), seed], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def system_of(name: str, preset: str | None, **options: Any) -> PresetSystem:
+    """The system of these keywords, whose G may be given as a specification."""
+    structure = options.get("structure")
+    if not isinstance(structure, Mapping):
+        return SYSTEMS[name](preset, **options)
+    plain = SYSTEMS[name](preset, **{**options, "structure": None})
+    made = make_operator(structure, plain.state_shape, plain.grid, torch.Generator())
+    return plain.with_(structure=made)
 
 
 SPRING = DataRecipe(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ddg_explorer.recipes import DATA_RECIPES, DataRecipe
+from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, system_of
 from ddg_explorer.systems import SYSTEMS
 
 BY_SYSTEM = {
@@ -37,7 +37,7 @@ def recipe_for(
     dt
         Δt of the data; None: the recipe's or the preset's.
     **options
-        Keywords of the system's constructor.
+        Keywords of the system's constructor; see `DataRecipe.options`.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def recipe_for(
     if not options and preset is None and system in BY_SYSTEM:
         recipe = DATA_RECIPES[BY_SYSTEM[system]]
         return recipe if dt is None else replace(recipe, dt=dt)
-    built = SYSTEMS[system](preset, dt=dt, **options)
+    built = system_of(system, preset, dt=dt, **options)
     test = {"trajectories": TESTS}
     return DataRecipe(
         system, str(built.preset), built.dt, STEPS, TRAJECTORIES, options=options, test=test

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ddg_explorer.app.state import TRUTH, Lane, Scene
-from ddg_explorer.data import context_of
+from ddg_explorer.data import specification_of
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.models import MODELS, DGNet, HNNpp
 from ddg_explorer.models.base import EnergyModel, Model
@@ -101,8 +101,9 @@ def stored(path: Path) -> Model:
 def _fitted(model: Model, system: PresetSystem) -> Model:
     """The model as it runs in this system; `Misfit` where it does not."""
     edited, context = system.structure_key is None, model.context
-    same = not edited and context.get("structure") == context_of(system).get("structure")
-    bound = edited or (not same and "structure" in context)
+    learned, true = context.get("structure"), specification_of(system)
+    same = learned == true and (true is not None or not edited)
+    bound = not same and (edited or "structure" in context)
     if isinstance(model, EnergyModel) and model.key in ANY_STRUCTURE and not same:
         context = _with_strengths(model, system)
         reason = model.under(system.structure, context).misfit(system)

@@ -34,6 +34,7 @@ from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.touch import Touch
 from ddg_explorer.app.transport import Transport
 from ddg_explorer.app.turns import Outcome
+from ddg_explorer.data import specification_of
 from ddg_explorer.models.files import load_model
 
 TITLE = "Energy explorer"
@@ -216,18 +217,16 @@ class Explorer(Viewer):
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""
-        scene = self._setup.scene
-        if scene.entries is not None:
-            session.notify("Training data need a G of the menu: go back to the menu first.")
-            return
+        scene, edited = self._setup.scene, self._setup.scene.entries is not None
         page: Any = self.tabs.page("train")
         page.prepare(
             scene.system,
             model,
             preset=scene.chosen_preset,
             n=scene.n,
+            length=scene.length,
             operator=scene.operator,
-            structure=scene.structure,
+            structure=specification_of(self._setup.system) if edited else scene.structure,
             dt=scene.dt,
             parameters=dict(scene.parameters),
             choices=dict(scene.choices),

@@ -193,7 +193,7 @@ class OneStepStepper(Stepper):
         def closed(x: Tensor) -> Tensor:
             # to second order in v − u, which a chord does not notice
             columns = work.curvature((u + x.view(u.shape)) / 2, u.dtype).dense().mT
-            moved = structure.apply(columns.reshape(-1, *u.shape[1:])).view(columns.shape)
+            moved = structure.apply(columns.reshape(-1, *u.shape[1:])).reshape(columns.shape)
             return torch.eye(x.shape[1], dtype=x.dtype, device=x.device) - dt * moved.mT
 
         known = work.smooth and not structure.state_dependent

@@ -8,7 +8,7 @@ G → G/c (`models.gauge`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,6 +32,8 @@ from ddg_explorer.structure import (
     Symplectic,
 )
 
+Numbers = Sequence[Any]
+"""Numbers in lists within lists."""
 FIRST_FRICTION = 0.1
 """Where a learned friction starts."""
 
@@ -104,6 +106,14 @@ def _damped(of: Draws, *, friction: float) -> Structure:
     return DampedSymplectic(friction, of.any_grid, size=of.size)
 
 
+def _kernel(of: Draws, *, weights: Numbers) -> Structure:
+    return KernelStructure(of.grid, torch.tensor(weights, dtype=torch.float64))
+
+
+def _matrix(of: Draws, *, entries: Numbers) -> Structure:
+    return MatrixStructure(torch.tensor(entries, dtype=torch.float64), of.any_grid)
+
+
 def _learned_friction(of: Draws) -> Structure:
     start = torch.full((of.size // 2,), FIRST_FRICTION, dtype=of.dtype)
     # the inverse of softplus, which keeps the friction positive
@@ -173,6 +183,8 @@ OPERATORS: dict[str, tuple[str, Callable[..., Structure]]] = {
     "laplacian": ("field", lambda of, **options: Laplacian(of.grid, **options)),
     "minus_identity": ("any", lambda of, **options: MinusIdentity(of.any_grid, **options)),
     "strain_wave": ("field", lambda of, **options: StrainWave(of.grid, **options)),
+    "kernel": ("field", _kernel),
+    "matrix": ("any", _matrix),
     "learned_friction": ("any", _learned_friction),
     "learned_matrix": ("any", _learned_matrix),
     "learned_skew_matrix": ("any", _learned_skew_matrix),

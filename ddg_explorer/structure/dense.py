@@ -85,6 +85,11 @@ class MatrixStructure(Structure):
         return cls(DissipativeMatrix(raw, skew), grid)
 
     @property
+    def entries(self) -> Tensor:
+        """Today's `(d, d)` in float64 on the CPU."""
+        return self._matrix(torch.float64, "cpu")
+
+    @property
     def state_shape(self) -> tuple[int, ...]:
         return (self.size,) if self.grid is None else (self.size, *self.grid.shape)
 

@@ -20,6 +20,8 @@ FIXED = {
     "laplacian": FIELD,
     "minus_identity": FIELD,
     "strain_wave": replace(FIELD, state_shape=(2, 16)),
+    "kernel": FIELD_2D,
+    "matrix": ODE,
 }
 LEARNED = {
     "learned_friction": ODE,
@@ -32,7 +34,11 @@ LEARNED = {
     "learned_dissipative_kernel": FIELD_2D,
     "learned_mobility": FIELD,
 }
-OPTIONS = {"damped_symplectic": {"friction": 0.2}}
+OPTIONS = {
+    "damped_symplectic": {"friction": 0.2},
+    "kernel": {"weights": [[0.0, 1.0, 0.1], [1.0, -4.2, 1.0], [0.1, 1.0, 0.0]]},
+    "matrix": {"entries": [[0.0, 1.0], [-1.0, -0.3]]},
+}
 
 
 def recipe_of(kind: str, **options: object) -> ModelRecipe:

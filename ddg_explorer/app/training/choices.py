@@ -120,15 +120,16 @@ def scene_data(
     *,
     preset: str | None = None,
     n: int | None = None,
+    length: float | None = None,
     operator: str | None = None,
-    structure: str | None = None,
+    structure: str | Mapping[str, Any] | None = None,
     dt: float | None = None,
     parameters: Mapping[str, float] | None = None,
     choices: Mapping[str, str] | None = None,
 ) -> DataSpec:
-    """Data of a scene: its system, preset, grid, G, physics and Δt."""
+    """Data of a scene: its system, preset, grid, physics, Δt, and G by its key or specification."""
     options: dict[str, Any] = {**(parameters or {}), **(choices or {})}
-    given = {"n": n, "operator": operator, "structure": structure}
+    given = {"n": n, "length": length, "operator": operator, "structure": structure}
     options |= {name: value for name, value in given.items() if value is not None}
     return DataSpec(system=system, preset=preset, options=options, dt=dt)
 
@@ -140,13 +141,17 @@ def describe(recipe: DataRecipe, trajectories: int | None = None) -> str:
     if system.grid is not None:
         where = f", {' × '.join(map(str, system.grid.shape))} points"
     noise = f", noise {recipe.noise:g}" if recipe.noise else ""
-    changed = ", ".join(f"{name} {value}" for name, value in recipe.options.items() if name != "n")
+    changed = ", ".join(_option(*option) for option in recipe.options.items() if option[0] != "n")
     title = system.presets[str(system.preset)].title
     return (
         f"{system.title}, {title[:1].lower() + title[1:]}{where}"
         f"{', ' + changed if changed else ''}: Δt = {recipe.dt:.4g}, up to t = "
         f"{recipe.dt * recipe.steps:.4g}{noise}. Every tenth trajectory is held out."
     )
+
+
+def _option(name: str, value: Any) -> str:
+    return "G as edited" if isinstance(value, Mapping) else f"{name} {value}"
 
 
 def run_name(model: str, system: str, number: int) -> str:

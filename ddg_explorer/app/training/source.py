@@ -17,6 +17,7 @@ from ddg_explorer.app.training import choices
 from ddg_explorer.app.training.fields import number, pair, whole
 from ddg_explorer.app.training.specification import SIZES, DataSpec
 from ddg_explorer.app.widgets import Choice
+from ddg_explorer.data import specification_of
 from ddg_explorer.own_data import TABLES, read_dataset
 from ddg_explorer.recipes import DataRecipe
 
@@ -94,8 +95,11 @@ class DataSource:
 
     @property
     def has_structure(self) -> bool:
-        """Whether the data come with a G."""
-        return self.kind.value != "file" or "structure" in self._context
+        """Whether the data come with a G that a model can have for its own."""
+        recipe = self._resolved()
+        if recipe is None:
+            return "structure" in self._context
+        return specification_of(recipe.make_system()) is not None
 
     @property
     def noisy(self) -> bool:

@@ -95,7 +95,8 @@ class TrainPage:
         system, model
             Keys of `SYSTEMS` and `MODELS`; None: as it is.
         **scene
-            preset, n, operator, structure, dt, parameters, choices of the system; see `Scene`.
+            preset, n, length, operator, structure, dt, parameters, choices of the system; see
+            `choices.scene_data`.
 
         Raises
         ------
