@@ -94,6 +94,7 @@ class Fit:
         return {
             "budget": self.budget.name,
             "training": dict(self.options),
+            "device": str(next(self.model.parameters()).device),
             "data": {
                 "recipe": dict(self.data.recipe),
                 "digest": self.data.digest(),

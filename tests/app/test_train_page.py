@@ -1,11 +1,13 @@
 """The Train tab without a browser: what the form says, and what the page shows of a job."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import numpy as np
 import panel as pn
 import pytest
+import torch
 
 from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER
 from ddg_explorer.app.training import choices
@@ -14,7 +16,7 @@ from ddg_explorer.app.training.job import Job
 from ddg_explorer.app.training.jobs import Jobs
 from ddg_explorer.app.training.monitor import duration, ordinal, small
 from ddg_explorer.app.training.preview import Preview
-from ddg_explorer.app.training.specification import DataSpec
+from ddg_explorer.app.training.specification import DataSpec, JobSpec
 from ddg_explorer.app.training.view import TrainPage
 from ddg_explorer.budgets import quick
 from ddg_explorer.fitting import Fit
@@ -75,6 +77,40 @@ def test_adam_shows_its_settings_and_takes_them(form):
     training = form.spec().budget.training
     assert (training["optimizer"], training["schedule"], training["lr"]) == ("adam", "cosine", 0.01)
     assert training["scale"] is True
+
+
+def test_soap_is_offered_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr(choices, "find_spec", lambda name: None)
+    assert "soap" not in choices.optimisers().values()
+    monkeypatch.setattr(choices, "find_spec", lambda name: object())
+    assert choices.optimisers()["SOAP"] == "soap"
+    form = TrainForm()
+    form.optimizer.widget.value = "soap"
+    assert form._adam.visible
+    assert form.steps.value == 600
+    training = form.spec().checked().budget.training
+    assert (training["optimizer"], training["lr"], training["scale"]) == ("soap", 3e-3, True)
+    form.close()
+
+
+def test_only_devices_that_are_here_are_offered(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    form = TrainForm()
+    assert not form.device.widget.visible
+    assert form.spec().device == "cpu"
+    form.close()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "test")
+    form = TrainForm()
+    assert form.device.widget.visible
+    form.device.widget.value = "cuda"
+    spec = form.spec()
+    assert (spec.device, spec.budget.training["optimizer"]) == ("cuda", "adam")
+    assert JobSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    form.optimizer.widget.value = "lm"
+    with pytest.raises(ValueError, match="device='cuda': Levenberg–Marquardt trains on cpu"):
+        form.spec().checked()
+    form.close()
 
 
 def test_a_scene_is_data_of_its_own():

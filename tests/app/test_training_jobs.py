@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,8 +20,10 @@ from ddg_explorer.app.training.jobs import WAITING, Jobs
 from ddg_explorer.app.training.process import WorkerProcess
 from ddg_explorer.app.training.pump import PERIOD, Pump
 from ddg_explorer.app.training.specification import DataSpec, JobSpec
+from ddg_explorer.app.training.work import work
 from ddg_explorer.budgets import quick
 from ddg_explorer.models import load_model
+from ddg_explorer.models.files import read_card
 
 SECONDS = 120
 
@@ -93,6 +96,8 @@ BAD = {
     "separable": lambda: JobSpec(DataSpec(recipe="kdv"), "srnn", quick("kdv", "srnn")).checked(),
     "steps=0": lambda: kdv(steps=0).checked(),
     "activation='x'": lambda: kdv(activation="x").checked(),
+    "device='cuda': Levenberg": lambda: replace(kdv(), device="cuda").checked(),
+    "device='nowhere'": lambda: replace(endless(), device="nowhere").checked(),
 }
 
 
@@ -101,6 +106,14 @@ def test_what_cannot_be_trained_is_refused_in_one_line(message):
     with pytest.raises(ValueError, match=message) as refused:
         BAD[message]()
     assert "\n" not in str(refused.value)
+
+
+def test_the_checkpoint_tells_optimiser_and_device(tmp_path):
+    pytest.importorskip("pytorch_optimizer")
+    budget = quick("kdv", "dgnet").with_optimizer("soap").with_steps(3)
+    *_, last = work(replace(kdv(), budget=budget), tmp_path)
+    card = read_card(last["checkpoint"])["card"]
+    assert (card["training"]["optimizer"], card["device"]) == ("soap", "cpu")
 
 
 def test_jobs_run_in_order_one_at_a_time_and_a_full_queue_refuses(jobs):

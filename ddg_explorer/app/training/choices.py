@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from ddg_explorer.app.training.specification import DataSpec
@@ -20,6 +21,7 @@ from ddg_explorer.models.recipe import WITHOUT_STRUCTURE
 from ddg_explorer.recipes import DataRecipe
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.training.defaults import DEFAULT_STEPS
+from ddg_explorer.training.optimizers import FIRST_ORDER as BY_GRADIENT
 
 SOURCES = {"Published data": "recipe", "Current system": "system", "Own file": "file"}
 RECIPES = {
@@ -42,6 +44,8 @@ OPTIMISERS = {
     "Levenberg–Marquardt": "lm",
     "Adam": "adam",
 }
+SOAP = {"SOAP": "soap"}
+"""Offered where its package is installed."""
 SCHEDULES = {"Constant rate": "constant", "Cosine decay": "cosine"}
 NO_STRUCTURE, CANONICAL, OWN = "none", "canonical", "own"
 """Choices of G that follow from the model or the data and need no specification."""
@@ -72,6 +76,11 @@ def model_titles() -> dict[str, str]:
     return {MODELS[key].title: key for key in keys}
 
 
+def optimisers() -> dict[str, str]:
+    """Label → optimiser, of those that are installed."""
+    return OPTIMISERS | (SOAP if find_spec("pytorch_optimizer") else {})
+
+
 def structures(model: str, where: str, *, known: bool) -> dict[str, str]:
     """Label → kind of G for states on a "field" or of an "ode".
 
@@ -86,20 +95,26 @@ def structures(model: str, where: str, *, known: bool) -> dict[str, str]:
 
 
 def chosen_budget(
-    name: str, system: str, model: str, optimizer: str, steps: int | None, adam: Mapping[str, Any]
+    name: str,
+    system: str,
+    model: str,
+    optimizer: str,
+    steps: int | None,
+    first_order: Mapping[str, Any],
 ) -> Budget:
-    """The budget of that name with the form's optimiser, steps, and settings of Adam."""
+    """The budget of that name with the form's optimiser, steps, and settings of Adam and SOAP."""
     found = budget(name, system, model)
-    if optimizer == "adam":
+    if optimizer in BY_GRADIENT:
         # whitened inputs for small networks, as they are for the published ones
         own = found.training if name == "published" else {**FIRST_ORDER}
-        return replace(found, training={**own, **adam}, otherwise=None).with_steps(steps)
+        training = {**own, **first_order, "optimizer": optimizer}
+        return replace(found, training=training, otherwise=None).with_steps(steps)
     return found.with_optimizer(optimizer or None).with_steps(steps)
 
 
 def default_steps(name: str, system: str, model: str, optimizer: str, noisy: bool) -> int:
     """The number of steps that the form starts with."""
-    if optimizer == "adam" and name != "published":
+    if optimizer in BY_GRADIENT and name != "published":
         return QUICK_FIRST_ORDER_STEPS if name == "quick" else FIRST_ORDER["steps"]
     found = budget(name, system, model).with_optimizer(optimizer or None).training
     if "steps" in found:

@@ -6,6 +6,7 @@ from typing import Any
 
 import panel as pn
 
+from ddg_explorer.app.grid_controls import devices
 from ddg_explorer.app.layout import section
 from ddg_explorer.app.training import choices
 from ddg_explorer.app.training.fields import number, pair, whole
@@ -14,6 +15,7 @@ from ddg_explorer.app.training.specification import STEPS, DataSpec, JobSpec
 from ddg_explorer.app.widgets import Choice
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.models.recipe import NUMBERS
+from ddg_explorer.training.optimizers import FIRST_ORDER as BY_GRADIENT
 
 
 class TrainForm:
@@ -27,7 +29,15 @@ class TrainForm:
         self.structure = Choice("Structure operator G", {"": ""}, lambda _: None)
         self.hidden = whole("Width", 16, choices.HIDDEN)
         self.budget = Choice("Budget", choices.BUDGETS, lambda _: self._renew())
-        self.optimizer = Choice("Optimiser", choices.OPTIMISERS, lambda _: self._renew())
+        self.optimizer = Choice("Optimiser", choices.optimisers(), lambda _: self._renew())
+        self.device = Choice(
+            "Device",
+            devices(),
+            lambda _: self._renew(),
+            doc="Where the model is trained: Adam and SOAP on either, Levenberg–Marquardt on the "
+            "CPU.",
+        )
+        self.device.widget.visible = len(self.device.widget.options) > 1
         self.steps = whole("Steps", 60, STEPS)
         self.seed = whole("Seed", 0, (0, min(NUMBERS["seed"][1], 2**32 - 1)))
         self.schedule = Choice("Schedule", choices.SCHEDULES, lambda _: None)
@@ -45,6 +55,7 @@ class TrainForm:
                 "Training",
                 self.budget.widget,
                 self.optimizer.widget,
+                self.device.widget,
                 self._adam,
                 pair(self.steps, self.seed),
             ),
@@ -71,11 +82,11 @@ class TrainForm:
         for name, widget in (("width", self.hidden), ("steps", self.steps), ("seed", self.seed)):
             if widget.value is None:
                 raise ValueError(f"{name}: needs a number")
-        model, optimizer = self.model.value, self.optimizer.value
-        adam: dict[str, Any] = {"schedule": self.schedule.value, "lr": self.lr.value}
+        model, optimizer = self.model.value, self._optimizer
+        first_order: dict[str, Any] = {"schedule": self.schedule.value, "lr": self.lr.value}
         system = self.source.system
         budget = choices.chosen_budget(
-            self.budget.value, system, model, optimizer, self.steps.value, adam
+            self.budget.value, system, model, optimizer, self.steps.value, first_order
         )
         network: dict[str, Any] = {
             "activation": self.activation.value,
@@ -85,7 +96,14 @@ class TrainForm:
         if self.structure.value not in implied:
             network["structure"] = {"kind": self.structure.value}
         name = choices.run_name(model, system, number)
-        return JobSpec(self.source.spec(), model, budget, network, self.seed.value, name)
+        data, seed, device = self.source.spec(), self.seed.value, self.device.value
+        return JobSpec(data, model, budget, network, seed, name, device)
+
+    @property
+    def _optimizer(self) -> str:
+        """The one chosen; the best that a GPU can run is Adam."""
+        chosen = self.optimizer.value
+        return "adam" if not chosen and self.device.value != "cpu" else chosen
 
     def close(self) -> None:
         self.source.close()
@@ -99,8 +117,8 @@ class TrainForm:
         value = next(iter(kinds.values())) if kept is None else kept
         self.structure.show(value, options=kinds, disabled=len(kinds) == 1)
         source.fill(name)
-        optimizer = self.optimizer.value
+        optimizer = self._optimizer
         found = choices.budget(name, system, model)
         self.hidden.value = found.network.get("hidden", 200)
         self.steps.value = choices.default_steps(name, system, model, optimizer, source.noisy)
-        self._adam.visible = optimizer == "adam"
+        self._adam.visible = optimizer in BY_GRADIENT

@@ -88,14 +88,15 @@ class Preview:
     def _rollout(self, model: Model, seconds: float) -> tuple[Tensor, str]:
         """The states reached, float64 `(frames, *state_shape)`, and why they end early."""
         begin, steps = time.process_time(), len(self.truth) - 1
-        rollout = Rollout(model, self.truth[0].to(model.dtype), self.dt, model.integrators[0])
+        start = self.truth[0].to(next(model.parameters()))
+        rollout = Rollout(model, start, self.dt, model.integrators[0])
         states = [rollout.u]
         while len(states) <= steps and time.process_time() - begin < seconds:
             frame = rollout.step()
             if rollout.stopped:
-                return torch.stack(states).double(), frame.reason
+                return torch.stack(states).double().cpu(), frame.reason
             states.append(frame.u)
-        return torch.stack(states).double(), ""
+        return torch.stack(states).double().cpu(), ""
 
     def _picture(self, truth: Tensor, states: Tensor) -> dict[str, Any]:
         if not self.spacing:

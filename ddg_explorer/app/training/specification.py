@@ -13,8 +13,9 @@ from typing import Any
 
 from ddg_explorer.budgets import Budget
 from ddg_explorer.data import context_of
+from ddg_explorer.dynamics import check_device
 from ddg_explorer.grids import Grid
-from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.models.recipe import DTYPES, ModelRecipe
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe
 from ddg_explorer.sources import recipe_for
 
@@ -138,6 +139,8 @@ class JobSpec:
         Of weights, validation split and batches.
     name
         What a person reads.
+    device
+        Where the model is trained: "cpu", "cuda", …
     """
 
     data: DataSpec
@@ -146,6 +149,7 @@ class JobSpec:
     network: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     name: str = ""
+    device: str = "cpu"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -170,6 +174,7 @@ class JobSpec:
             steps = options.get("steps")
             if steps is not None and not STEPS[0] <= steps <= STEPS[1]:
                 raise ValueError(f"steps={steps}: must lie in [{STEPS[0]}, {STEPS[1]}]")
+        self._check_device()
         recipe = self.data.resolved()
         if recipe is None:
             assert self.data.file is not None
@@ -179,3 +184,13 @@ class JobSpec:
         options = {**self.budget.network, **self.network}
         ModelRecipe.fitting(self.model, Description.of(recipe), **options).build()
         return self
+
+    def _check_device(self) -> None:
+        if self.device == "cpu":
+            return
+        if self.budget.training.get("optimizer", "lm") == "lm":
+            raise ValueError(
+                f"device={self.device!r}: Levenberg–Marquardt trains on cpu; use adam or soap here"
+            )
+        network = {**self.budget.network, **self.network}
+        check_device(self.device, DTYPES[network.get("dtype", "float64")])

@@ -41,6 +41,7 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
         data,
         spec.budget,
         seed=spec.seed,
+        device=spec.device,
         checkpoint=folder / RUN,
         **spec.network,
     )
