@@ -261,6 +261,7 @@ class Explorer(Viewer):
     def _restyle(self) -> None:
         self.tabs.restyle(self._dark)
         self.controls.restyle(self._dark)
+        self.touch.restyle(self._dark)
 
 
 def _kinds(lanes: Sequence[Lane]) -> list[tuple[str, str]]:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ddg_explorer.app.miniatures import Miniature
 from ddg_explorer.app.past import Past
+from ddg_explorer.app.pictures import Picture
+from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState
 from ddg_explorer.app.turns import Mark, Recall
 
@@ -47,13 +50,25 @@ class Moments:
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
         self._limit, self._count = limit, 0
         self._kept: list[Moment] = []
+        self._pictures: dict[str, Miniature] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def labels(self) -> list[list[str]]:
-        """[name, label] of each."""
-        return [[m.name, m.label] for m in self._kept]
+    def labels(self, dark: bool = False) -> list[list[str]]:
+        """[name, label, picture] of each; "" for a picture that is not taken yet."""
+        pictures = {name: picture.uri(dark) for name, picture in self._pictures.items()}
+        return [[m.name, m.label, pictures.get(m.name, "")] for m in self._kept]
+
+    def take_pictures(self, simulation: Simulation, picture: Picture) -> bool:
+        """Picture the moments that this lane has kept by now; whether there was one."""
+        self._pictures = {m.name: p for m in self._kept if (p := self._pictures.get(m.name))}
+        count = len(self._pictures)
+        for moment in self._kept:
+            kept = moment.mark.moments.get(simulation.past)
+            if kept is not None and moment.name not in self._pictures:
+                self._pictures[moment.name] = Miniature.of(simulation, picture, kept[0])
+        return len(self._pictures) > count
 
     def add(self, label: str, state: AppState, pasts: Sequence[Past], edited: bool) -> Mark:
         """Make room for a moment; returns the command that fills it."""

@@ -27,7 +27,7 @@ class TimeBar(JSComponent):
     hint = param.String("", doc="Tooltip of the tool.")
     touching = param.Boolean(True, doc="Whether the pointer acts on the pictures.")
     undoable = param.Boolean(False)
-    moments = param.List([], doc="[name, label] of what is remembered.")
+    moments = param.List([], doc="[name, label, picture's URI or empty] of what is remembered.")
     keyboard = param.Boolean(False, doc="Whether keys anywhere on the page play, step and reset.")
 
     _esm = script("timebar")

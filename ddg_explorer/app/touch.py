@@ -62,7 +62,7 @@ class Touch:
         self._store, self._runner, self._race, self._report = store, runner, race, report
         self._moments = Moments()
         self._starts: list[tuple[Start, Start | None]] = []
-        self._lifted = False
+        self._lifted, self._dark = False, bool(store.state.view.dark)
         self._outcome: Outcome | None = None
         self._setup: Setup | None = None
         self._radius, self._value = 0.05, 1.0
@@ -125,7 +125,19 @@ class Touch:
                 playing = self._runner.playing
                 self.bar.show_clock(outcome.header.t, outcome.span, now=not playing)
                 self._keep_start(outcome)
+                self._picture_moments()
             self._show_undo()
+
+    def restyle(self, dark: bool) -> None:
+        """Pictures of the remembered moments in the colours of the theme."""
+        if dark != self._dark:
+            self._dark = dark
+            self.bar.moments = self._moments.labels(dark)
+
+    def _picture_moments(self) -> None:
+        truth, setup = self._race.simulations[0], self._setup
+        if len(self._moments) and setup and self._moments.take_pictures(truth, setup.picture):
+            self.bar.moments = self._moments.labels(self._dark)
 
     @property
     def _kind(self) -> str:
@@ -217,7 +229,7 @@ class Touch:
             self._recall(str(value))
         elif name == "drop":
             self._moments.drop(str(value))
-            self.bar.moments = self._moments.labels()
+            self.bar.moments = self._moments.labels(self._dark)
         elif name == "key":
             self._press(str(value))
 
@@ -243,7 +255,7 @@ class Touch:
         label = f"t = {self._outcome.header.t:.3g} · {self._setup.system.title}"
         mark = self._moments.add(label, self._store.state, pasts, pasts[0].edited)
         self._runner.order(mark)
-        self.bar.moments = self._moments.labels()
+        self.bar.moments = self._moments.labels(self._dark)
 
     def _recall(self, name: str) -> None:
         if (moment := self._moments.get(name)) is None:

@@ -1,18 +1,24 @@
 """Gestures as the session sees them: strokes, initial states, undo, time travel, moments."""
 
+import base64
+import io
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import panel as pn
 import pytest
 import torch
+from PIL import Image
 
 from ddg_explorer.app import Explorer
 from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.groups import Group
 from ddg_explorer.app.marks import MOST, Moments
+from ddg_explorer.app.miniatures import SIZE
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
+from ddg_explorer.app.theme import colour_table
 from ddg_explorer.app.turns import GoTo, Mark, Turn, Undo
 
 KDV = Scene("kdv", "two_solitons", n=128)
@@ -212,7 +218,7 @@ def test_a_remembered_moment_brings_back_states_scene_and_clock_bit_by_bit(explo
     explorer.touch._act("remember", True)
     run(explorer)
     kept, t = states(explorer), explorer.race.simulations[0].frame.t
-    assert [name for name, _ in explorer.touch.bar.moments] == ["A"]
+    assert [name for name, *_ in explorer.touch.bar.moments] == ["A"]
     explorer.store.change_scene(dt=0.02)
     explorer.store.put_lanes([Lane()])
     run(explorer, steps=3)
@@ -228,11 +234,42 @@ def test_a_remembered_moment_brings_back_states_scene_and_clock_bit_by_bit(explo
     assert explorer.touch._act("recall", "A") is None
 
 
+def pixels(uri):
+    head, _, data = uri.partition(",")
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+
+@pytest.mark.parametrize("name", ["kdv", "pendulum", "cahn_hilliard_2d"])
+def test_a_moment_has_a_picture_in_the_colours_of_the_stage(name):
+    explorer = Explorer(AppState(Scene(name), (Lane(),)), play=False)
+    run(explorer, steps=8)
+    explorer.touch._act("remember", True)
+    ((_, _, missing),) = explorer.touch.bar.moments
+    assert missing == ""
+    run(explorer)
+    ((_, _, light),) = explorer.touch.bar.moments
+    explorer.touch.restyle(True)
+    ((_, _, dark),) = explorer.touch.bar.moments
+    a, b = pixels(light), pixels(dark)
+    assert max(a.shape[:2]) <= 2 * max(SIZE)
+    assert a.mean() > 150 > b.mean()
+    assert len(np.unique(a.reshape(-1, 3), axis=0)) > 2
+    if name == "cahn_hilliard_2d":
+        table = np.frombuffer(colour_table("diverging", False), np.uint8).reshape(256, 4)
+        known = set(map(tuple, table[:, :3].tolist()))
+        assert set(map(tuple, a.reshape(-1, 3).tolist())) <= known
+    assert len(light) < 20_000
+    explorer.touch._act("drop", "A")
+    assert explorer.touch.bar.moments == []
+    explorer.close()
+
+
 def test_moments_are_bounded_in_number_and_bytes():
     many = Moments()
     for k in range(MOST + 3):
         many.add(f"t = {k}", AppState(), [], edited=False)
-    assert [name for name, _ in many.labels()] == list("DEFGHI")
+    assert [name for name, *_ in many.labels()] == list("DEFGHI")
     heavy = Moments(limit=3000)
     for k in range(5):
         mark = heavy.add(f"t = {k}", AppState(), [], edited=False)

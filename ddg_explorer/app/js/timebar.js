@@ -40,11 +40,16 @@ export function render({model}) {
     tool.title = model.hint;
     tool.setAttribute("aria-pressed", String(model.touching));
     undo.disabled = !model.undoable;
-    moments.replaceChildren(...model.moments.map(([name, text]) => {
+    moments.replaceChildren(...model.moments.map(([name, text, picture]) => {
       const chip = document.createElement("span");
       chip.className = "chip";
       const back = document.createElement("button");
       back.textContent = `${name}  ${text.split(" · ")[0]}`;
+      if (picture) {
+        const image = Object.assign(document.createElement("img"), {src: picture, alt: ""});
+        back.prepend(image);
+        chip.classList.add("pictured");
+      }
       back.title = `Back to ${text}`;
       back.onclick = () => model.send_msg({recall: name});
       const drop = document.createElement("button");

@@ -63,7 +63,7 @@ def compose(reels: Sequence[Reel], t: float, table: bytes, palette: dict[str, st
         left = SCALE * (MARGIN + index % columns * tile[0])
         top = SCALE * (MARGIN + index // columns * tile[1])
         _head(sheet, reel, t, (left, top), palette)
-        sheet.paste(_picture(reel, t, table, palette), (left, top + SCALE * HEAD))
+        sheet.paste(drawn(reel, t, table, palette), (left, top + SCALE * HEAD))
     small = sheet.resize((size[0] + size[0] % 2, size[1] + size[1] % 2), Image.Resampling.LANCZOS)
     return np.asarray(small)
 
@@ -91,11 +91,14 @@ def _head(
     )
 
 
-def _picture(reel: Reel, t: float, table: bytes, palette: dict[str, str]) -> Image.Image:
+def drawn(
+    reel: Reel, t: float, table: bytes, palette: dict[str, str], tile: tuple[int, int] = TILE
+) -> Image.Image:
+    """The lane at time t, `SCALE` times as large as the tile; a field keeps its proportions."""
     index = reel.at(t)
     if reel.spec["kind"] == "field":
-        return _field(reel.values[index], reel.limits, table)
-    image = Image.new("RGB", (SCALE * TILE[0], SCALE * TILE[1]), palette["surface"])
+        return _field(reel.values[index], reel.limits, table, tile)
+    image = Image.new("RGB", (SCALE * tile[0], SCALE * tile[1]), palette["surface"])
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, image.width - 1, image.height - 1), outline=palette["border"])
     if reel.spec["kind"] == "profile":
@@ -105,14 +108,16 @@ def _picture(reel: Reel, t: float, table: bytes, palette: dict[str, str]) -> Ima
     return image
 
 
-def _field(values: np.ndarray, limits: tuple[float, float], table: bytes) -> Image.Image:
+def _field(
+    values: np.ndarray, limits: tuple[float, float], table: bytes, tile: tuple[int, int]
+) -> Image.Image:
     low, high = limits
     levels = np.clip(np.rint((values - low) * (255 / (high - low))), 0, 255).astype(np.uint8)
     colours = np.frombuffer(table, np.uint8).reshape(256, 4)[:, :3]
     image = Image.fromarray(colours[levels])
-    side = min(SCALE * TILE[0] / image.width, SCALE * TILE[1] / image.height)
+    side = min(SCALE * tile[0] / image.width, SCALE * tile[1] / image.height)
     size = (round(image.width * side), round(image.height * side))
-    return image.resize(size, Image.Resampling.NEAREST)
+    return image.resize(size, Image.Resampling.NEAREST if side > 2 else Image.Resampling.BOX)
 
 
 def _profile(
