@@ -30,7 +30,7 @@ INTEGRATOR = {
 NOISY = Budget(
     "ours",
     {"hidden": 8},
-    {"optimizer": "lm", "steps": 40, "rows": ODE_ROWS, "noise": "smooth"},
+    {"optimizer": "lm", "steps": 40, "rows": ODE_ROWS, "noise": "states"},
 )
 """Ours where an ODE's observations are noisy: see docs/budgets.md."""
 
@@ -95,7 +95,8 @@ class Cell:
         """Network and training."""
         found = budget(self.budget, self.recipe.system, self.model)
         if self.budget == "ours" and self.recipe.noise and self.train != "dopri5":
-            found = replace(NOISY, network={**found.network, **NOISY.network})
+            skip = {"skip": True} if self.model != "node" else {}
+            found = replace(NOISY, network={**found.network, **NOISY.network, **skip})
         return found.with_steps(self.steps)
 
     @property

@@ -15,7 +15,7 @@ from ddg_explorer.training.fused import fuses
 
 OPTIMISERS = ("lm", "adam", "soap")
 NOISE = ("none", "smooth", "weak", "states")
-DEFAULT_STEPS = {"lm": 500, "states": 60, "adam": 10_000, "soap": 10_000}
+DEFAULT_STEPS = {"lm": 500, "states": 40, "adam": 10_000, "soap": 10_000}
 SMALL = 1500
 """Weights up to which second-order training is the default."""
 

@@ -32,6 +32,8 @@ from ddg_explorer.training.weak import RADIUS
 
 FIRST_DAMPING = 1e-2
 FLOOR = 1e-6
+LEAST_GAIN = 0.05
+"""Of a step that is taken."""
 CHUNK_ELEMENTS = 400_000
 """Rows of J are computed in chunks of about this many elements, so that they stay in the cache."""
 WINDOWS = {0: 1, 1: 25, 2: 3}
@@ -142,15 +144,11 @@ class LevenbergMarquardt:
         self.layout.move(start, delta, self.held)
         predicted = -(2 * normal.gradient @ delta + delta @ (normal.matrix @ delta))
         gain = (normal.loss - self._loss(chunks)) / max(float(predicted), 1e-300)
-        if not gain > 0.05:
+        taken = gain > LEAST_GAIN
+        if not taken:
             self.layout.move(start, torch.zeros_like(delta), None)
-            self.damping *= 5
-            return normal.loss, False
-        if gain > 0.7:
-            self.damping /= 3
-        elif gain < 0.3:
-            self.damping *= 2.5
-        return normal.loss, True
+        self.damping = steered(self.damping, gain)
+        return normal.loss, taken
 
     def _chunks(self, v: Tensor, u: Tensor) -> list[tuple[Tensor, Tensor]]:
         count = max(1, CHUNK_ELEMENTS // (self.layout.size * self.windows.sites))
@@ -172,6 +170,15 @@ class LevenbergMarquardt:
     def _loss(self, chunks: list[tuple[Tensor, Tensor]]) -> float:
         parts = [self.residuals.residual(v, u) for v, u in chunks]
         return float(torch.cat(parts).square().mean())
+
+
+def steered(damping: float, gain: float) -> float:
+    """λ of the next iteration, from the ratio of true to predicted decrease."""
+    if not gain > LEAST_GAIN:
+        return 5 * damping
+    if gain > 0.7:
+        return damping / 3
+    return 2.5 * damping if gain < 0.3 else damping
 
 
 def free_kernel(model: Model) -> bool:

@@ -31,12 +31,12 @@ from ddg_explorer.training.defaults import (
 from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.fused import fuses
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
-from ddg_explorer.training.observed import RIDGE, ObservedStates
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
+from ddg_explorer.training.shooting import RIDGE, Shooting
 from ddg_explorer.training.smoothing import smooth
 from ddg_explorer.training.snapshots import Snapshot, read_snapshot
 
-Optimiser = LevenbergMarquardt | ObservedStates | FirstOrder
+Optimiser = LevenbergMarquardt | Shooting | FirstOrder
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def train(
         (stronger on wide networks, see `optimizers`), or None: lm where the network is that small
         and the scheme has a finite reach, else adam.
     steps
-        Iterations of lm (500; 60 with noise="states"), steps of the others (10,000).
+        Iterations of lm (500; 40 with noise="states"), steps of the others (10,000).
     rows
         Residuals an iteration of lm, at the start and from two thirds on; they grow geometrically.
         None: 1500 to 20,000, in 2-D 1000 to 1300.
@@ -121,9 +121,9 @@ def train(
     noise
         What is done about noise in the observed states. "none"; "smooth": smooth the trajectories
         first (`smoothing`); "weak": smooth them and train on the weak form of a field's residual,
-        lm only (`weak`); "states": estimate the true states of an ODE with the weights, lm only
-        (`observed`). None: with lm, where the data's recipe says that they are noisy, "states" for
-        an ODE and "smooth" for a field; "none" otherwise.
+        lm only (`weak`); "states": fit whole trajectories of an ODE, lm only (`shooting`). None:
+        with lm, where the data's recipe says that they are noisy, "states" for an ODE and "smooth"
+        for a field; "none" otherwise.
     ridge
         Of "states": weight of the prior |θ|² on the network's weights.
     report_every
@@ -173,7 +173,8 @@ def train(
     if smoothed and validation is not None:
         validation = smooth(validation)
     if settings["scale"]:
-        prepare(model, seen, generator, small=chosen == "lm")
+        whitened = smooth(data) if treatment == "states" else seen
+        prepare(model, whitened, generator, small=chosen == "lm")
     run = _optimiser(model, seen, generator, settings)
     yield from _loop(model, seen, validation, run, generator, settings, report_every, checkpoint)
 
@@ -191,10 +192,11 @@ def _optimiser(
         raise ValueError("compile=True: needs a dgnet of depth 2, and not lm")
     if settings["unroll"] != 1 and settings["optimizer"] == "lm":
         raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam' or 'soap'")
+    rows = None if settings["rows"] is None else tuple(settings["rows"])
     if treatment == "states":
-        return ObservedStates(model, data, steps=steps, ridge=settings["ridge"])
+        ridge = settings["ridge"]
+        return Shooting(model, data, generator, steps=steps, rows=rows, ridge=ridge)
     if settings["optimizer"] == "lm":
-        rows = None if settings["rows"] is None else tuple(settings["rows"])
         weak = treatment == "weak"
         return LevenbergMarquardt(model, data, generator, steps=steps, rows=rows, weak=weak)
     options = {

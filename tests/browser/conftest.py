@@ -16,6 +16,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.browser import ARGS, Server, chromium_path, serve
 
+PATIENCE = 30_000
+"""Milliseconds that a page may take to show something: a busy machine is not a failure."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
@@ -39,12 +42,13 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def browser():
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         _unavailable("playwright is not installed")
     path = chromium_path()
     if not path:
         _unavailable("no Chromium found (set CHROMIUM to its path)")
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=list(ARGS))
         yield chromium
@@ -75,7 +79,7 @@ def open_page(browser, server: Server):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         watch(page)
         page.goto(f"{server.url}?{query}")
         return page

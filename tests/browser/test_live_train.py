@@ -23,14 +23,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield running
 
 
-@pytest.fixture(autouse=True)
-def _patience() -> Iterator[None]:
-    """Assertions wait longer here: a worker takes a core from the page for a while."""
-    expect.set_options(timeout=30_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 def state(page: Page) -> Locator:
     return page.get_by_test_id("train-state")
 
@@ -61,18 +53,18 @@ def workers(server: Server) -> list[psutil.Process]:
 
 def test_from_start_to_a_model(open_page, server):
     page = open_page()
-    tiny(page, 12)
+    tiny(page, 200)
     expect(state(page)).to_contain_text("No run")
     expect(page.get_by_role("button", name="Download model")).to_be_disabled()
     press(page, "Start")
     expect(state(page)).to_contain_text("Training", timeout=1000 * PATIENCE)
     expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_enabled()
     expect(state(page)).to_contain_text("Finished", timeout=1000 * PATIENCE)
-    assert step(page) == 12
+    assert step(page) == 200
     expect(page.get_by_text("from a held-out initial state")).to_be_visible()
     arrived = page.get_by_test_id("arrived")
     expect(arrived).to_contain_text("DGNet · Korteweg–de Vries · 1")
-    expect(arrived).to_contain_text("12 steps")
+    expect(arrived).to_contain_text("200 steps")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download model").click()
     file = download.value

@@ -14,7 +14,7 @@ CASES = [
     ("pendulum", {}, "discrete_gradient", 60),
     ("two_body", {}, "discrete_gradient", 40),
     ("kdv", {"n": 64}, "discrete_gradient", 40),
-    ("cahn_hilliard_2d", {"n": 24, "dt": 4e-3}, "discrete_gradient", 10),
+    ("cahn_hilliard_2d", {"n": 24, "dt": 4e-3}, "discrete_gradient", 4),
     ("pendulum", {}, "collocation6", 30),
     ("pendulum", {}, "implicit_midpoint", 40),
 ]

@@ -12,8 +12,8 @@ from ddg_explorer import simulate
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
 from ddg_explorer.training.defaults import default_noise
-from ddg_explorer.training.observed import ObservedStates, noise_level
 from ddg_explorer.training.prepare import prepare
+from ddg_explorer.training.shooting import Shooting, Stretches, noise_level
 from ddg_explorer.training.smoothing import smooth
 
 SIGMA = 0.05
@@ -43,7 +43,7 @@ def test_estimated_states_roll_out_closer_than_the_one_step_loss():
     errors = {}
     for treatment in ("none", "states"):
         model = dgnet(noisy, hidden=8, skip=True)
-        options = {"steps": 50, "rows": (480, 480), "noise": treatment}
+        options = {"steps": 32, "rows": (480, 480), "noise": treatment}
         events = list(train(model, noisy, **options))
         errors[treatment] = rollout_error(model, truth)
     # the distance to the observations is their noise, the estimated slope is not
@@ -54,21 +54,61 @@ def test_estimated_states_roll_out_closer_than_the_one_step_loss():
 def test_estimated_states_are_nearer_the_truth_than_the_observed_ones():
     clean, noisy = observed()
     model = dgnet(noisy, hidden=8, skip=True)
-    prepare(model, noisy, torch.Generator().manual_seed(0), small=True)
-    run = ObservedStates(model, noisy, steps=50)
-    for step in range(50):
+    generator = torch.Generator().manual_seed(0)
+    prepare(model, noisy, generator, small=True)
+    run = Shooting(model, noisy, generator, steps=32, rows=(480, 480))
+    for step in range(32):
         run.advance(step)
     before = (noisy.u - clean.u).square().mean()
     assert (run.x - clean.u).square().mean() < 0.1 * before
     # and every step between them holds
     v, u = run.x[:, 1:].flatten(0, 1), run.x[:, :-1].flatten(0, 1)
-    assert float(model.residual(v, u, noisy.dt).detach().abs().max()) * noisy.dt < 0.02 * SIGMA
+    assert float(model.residual(v, u, noisy.dt).detach().abs().max()) * noisy.dt < 1e-9
+
+
+@pytest.mark.parametrize(("steps", "parts"), [(79, 12), (80, 3), (9, 12), (99, 1)])
+def test_stretches_cover_every_trajectory_and_hold_its_values(steps, parts):
+    u = torch.arange(2 * (steps + 1) * 3).reshape(2, steps + 1, 3)
+    stretches = Stretches.cut(2, steps, parts)
+    seen = torch.zeros(2, steps + 1, dtype=torch.bool)
+    seen[stretches.trajectory[:, None], stretches.frame] = True
+    assert seen.all()
+    assert (stretches.frame.diff(1, 1) == 1).all()
+    assert (
+        stretches.of(u)[..., 0]
+        == 3 * (stretches.frame + (steps + 1) * stretches.trajectory[:, None])
+    ).all()
+
+
+def test_sensitivities_are_those_of_the_rollout():
+    """∂x/∂θ and ∂x/∂x₀ against central differences of the model's own trajectories."""
+    _, noisy = observed()
+    model = dgnet(noisy, hidden=3, skip=True)
+    generator = torch.Generator().manual_seed(0)
+    prepare(model, noisy, generator, small=True)
+    run = Shooting(model, noisy, generator, steps=8)
+    stretches = Stretches.cut(6, 80, 8)
+    with torch.no_grad():
+        states = run._run(stretches.of(run.x))
+        to_weights, to_start = run._sensitivities(states)
+        start, size = run.layout.snapshot(), 1e-5
+        direction = torch.randn(run.layout.size, generator=generator, dtype=torch.float64)
+        push = torch.randn(states[:, 0].shape, generator=generator, dtype=torch.float64)
+        ends = []
+        for sign in (size, -size):
+            run.layout.move(start, sign * direction, None)
+            guess = states.clone()
+            guess[:, 0] += sign * push
+            ends.append(run._run(guess))
+        slope = (ends[0] - ends[1]) / (2 * size) / run.sigma
+    expected = to_weights @ direction + (to_start @ push[..., None])[..., 0]
+    torch.testing.assert_close(slope.flatten(1), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_estimated_states_train_the_baselines_too():
     _, noisy = observed()
     model = ModelRecipe.fitting("node", noisy, hidden=8).build()
-    events = list(train(model, noisy, steps=40, noise="states"))
+    events = list(train(model, noisy, steps=32, noise="states"))
     assert 0.8 < events[-1].loss < 1.3
 
 
