@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 
 from bokeh.document import Document
-from panel.io.document import unlocked
 from panel.io.state import set_curdoc, state
 
 PERIOD = 0.25
@@ -54,9 +53,15 @@ class Pump:
             while True:
                 await wake.wait()
                 wake.clear()
-                try:
-                    with unlocked():
-                        self._show()
-                except Exception:
-                    log.exception("the training view could not be brought up to date")
+                if document is not None and document.session_context is not None:
+                    # a served document is changed under its lock only
+                    document.add_next_tick_callback(self._show_or_log)
+                else:
+                    self._show_or_log()
                 await asyncio.sleep(PERIOD)
+
+    def _show_or_log(self) -> None:
+        try:
+            self._show()
+        except Exception:
+            log.exception("the training view could not be brought up to date")
