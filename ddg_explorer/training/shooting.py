@@ -70,7 +70,7 @@ def noise_level(data: Dataset) -> Tensor:
 
 @dataclass(frozen=True)
 class Stretches:
-    """Stretches of all trajectories: states `(stretches, frames, d)` and where they come from."""
+    """Where the stretches of all trajectories lie: `(stretches,)` and `(stretches, frames)`."""
 
     trajectory: Tensor
     frame: Tensor
@@ -190,8 +190,8 @@ class Shooting:
         delta = -torch.linalg.solve(matrix + damping.diag(), gradient)
         foreseen = residual + (to_weights @ delta)[..., None]
         start = -torch.linalg.lstsq(to_start, foreseen).solution[..., 0]
-        expected = self._objective(residual, theta)
-        expected -= self._objective(foreseen + to_start @ start[..., None], theta + delta)
+        now = self._objective(residual, theta)
+        expected = now - self._objective(foreseen + to_start @ start[..., None], theta + delta)
         before, guess = self.layout.snapshot(), run.clone()
         guess[:, 0] += start
         self.layout.move(before, delta, None)
@@ -199,7 +199,7 @@ class Shooting:
         gain = -math.inf
         if trial is not None:
             reached = self._objective(self._misfit(trial, observed), theta + delta)
-            gain = (self._objective(residual, theta) - reached) / max(expected, 1e-300)
+            gain = (now - reached) / max(expected, 1e-300)
         if trial is not None and gain > LEAST_GAIN:
             run = trial
         else:
