@@ -71,11 +71,16 @@ def our_step(data: Dataset, dtype: str, options: Options) -> Callable[[], float]
 
 
 def plain_step(
-    data: Dataset, dtype: str, loss: Callable[..., Tensor], operator: Callable[[Tensor], Tensor]
+    data: Dataset,
+    dtype: str,
+    loss: Callable[..., Tensor],
+    operator: Callable[[Tensor], Tensor],
+    options: Options,
 ) -> Callable[[], float]:
     """The same step, from the textbook, on as many pairs."""
     model = dgnet(data, dtype)
-    u, v = (x[:BATCH].to(model.dtype) for x in data.pairs())
+    model.to(options.device)
+    u, v = (x[:BATCH].to(options.device, model.dtype) for x in data.pairs())
     step = training.Step(loss, plain_energy(model), operator, data.dt)
     return lambda: step(v, u)
 

@@ -90,7 +90,8 @@ def timed_run(
 class Cost:
     """Seconds per piece of a repeated work: processor time, smallest and median, and wall time.
 
-    Processor time, because a step of milliseconds is often interrupted where a machine is shared.
+    Processor time, because a step of milliseconds is often interrupted where a machine is shared;
+    on a GPU, which works at no processor time, wall time throughout.
     """
 
     least: float
@@ -98,12 +99,13 @@ class Cost:
     wall: float
 
 
-def cost_of(work: Callable[[], object], pieces: int, repeats: int) -> Cost:
+def cost_of(work: Callable[[], object], pieces: int, repeats: int, device: str = "cpu") -> Cost:
     """Repeat `work`, which does `pieces` of what is to be timed, on one thread."""
     busy, wall = [], []
     for _ in range(repeats):
         begin, start = time.perf_counter(), time.process_time()
         work()
-        busy.append((time.process_time() - start) / pieces)
+        synchronise(device)
         wall.append((time.perf_counter() - begin) / pieces)
+        busy.append((time.process_time() - start) / pieces if device == "cpu" else wall[-1])
     return Cost(min(busy), statistics.median(busy), statistics.median(wall))

@@ -100,7 +100,7 @@ def advance_forecast(
     Parameters
     ----------
     u0
-        `(trajectories, *state_shape)`.
+        `(trajectories, *state_shape)`; moved to the model's device, the forecast is on the CPU.
     dt, steps
         Δt and number of steps.
     integrator, tol
@@ -118,20 +118,20 @@ def advance_forecast(
     frames = torch.full((len(start),), steps + 1)
     reasons: list[str] = []
     begin, residual, done = time.perf_counter(), 0.0, 0
-    rollout = Rollout(model, start, dt, scheme, tol=tol)
+    rollout = Rollout(model, start.to(model.device), dt, scheme, tol=tol)
     u[0], own[0] = start, rollout.frame.own_energy
     while done < steps and len(alive):
         frame = rollout.step()
         if rollout.stopped:
-            good = frame.converged
+            good = frame.converged.cpu()
             reasons.append(_at_time(frame, done * dt))
             frames[alive[~good]] = done + 1
             alive = alive[good]
             if len(alive):
-                rollout = Rollout(model, u[done, alive], dt, scheme, tol=tol)
+                rollout = Rollout(model, u[done, alive].to(model.device), dt, scheme, tol=tol)
             continue
         done += 1
-        u[done, alive], own[done, alive] = frame.u, frame.own_energy
+        u[done, alive], own[done, alive] = frame.u.cpu(), frame.own_energy.cpu()
         residual = max(residual, float(frame.residual.max()))
         yield None
     wall = time.perf_counter() - begin
@@ -147,7 +147,7 @@ def _at_time(frame: Frame, t: float) -> str:
 @torch.no_grad()
 def one_step_error(model: Model, data: Dataset) -> float:
     """Mean square of the one-step residual over all pairs of `data`."""
-    u, v = (x.to(model.dtype) for x in data.pairs())
+    u, v = (x.to(model.device, model.dtype) for x in data.pairs())
     total = 0.0
     for start in range(0, len(u), CHUNK):
         part = slice(start, start + CHUNK)

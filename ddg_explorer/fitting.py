@@ -94,7 +94,7 @@ class Fit:
         return {
             "budget": self.budget.name,
             "training": dict(self.options),
-            "device": str(next(self.model.parameters()).device),
+            "device": described(self.model.device),
             "data": {
                 "recipe": dict(self.data.recipe),
                 "digest": self.data.digest(),
@@ -112,6 +112,13 @@ class Fit:
             **surroundings(command),
             **more,
         }
+
+
+def described(device: torch.device) -> str:
+    """The device, with the name of a GPU."""
+    if device.type != "cuda":
+        return str(device)
+    return f"{device} ({torch.cuda.get_device_name(device)})"
 
 
 def surroundings(command: str) -> Mapping[str, Any]:

@@ -30,10 +30,7 @@ ROWS = (
     "live_view",
 )
 CPU_ONLY = (
-    "training_step",
-    "ode_step",
     "gradient_error",
-    "training_memory",
     "field_2d",
     "learned_kernel",
     "learned_matrix",

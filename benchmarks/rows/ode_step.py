@@ -22,14 +22,15 @@ def measure(options: Options) -> Row:
             "textbook": "benchmarks/textbook, float32",
         },
     )
-    here = Options("cpu", options.threads, options.quick)
     data = learning.true_trajectories("pendulum", "published", 8, 40, 0.1)
     steps = {
-        "ours": learning.our_step(data, "float32", here),
-        "textbook DGNet": learning.plain_step(data, "float32", dgnet_loss, canonical),
-        "textbook HNN, Dormand–Prince": learning.plain_step(data, "float32", hnnpp_loss, canonical),
+        "ours": learning.our_step(data, "float32", options),
+        "textbook DGNet": learning.plain_step(data, "float32", dgnet_loss, canonical, options),
+        "textbook HNN, Dormand–Prince": learning.plain_step(
+            data, "float32", hnnpp_loss, canonical, options
+        ),
     }
-    clock = learning.Alternating(steps, here)
+    clock = learning.Alternating(steps, options)
     clock.measure(options.repeats(2), {"ours": 20, **dict.fromkeys(list(steps)[1:], 10)})
     row.saw(clock.disturbance)
     ms = {name: 1e3 * seconds for name, seconds in clock.seconds.items()}

@@ -1,7 +1,8 @@
 """Peak memory of one training step in two dimensions: DGNet, and HNN++ with Dormand–Prince.
 
-Each in a process of its own: largest resident set during the step, less that before it, as Linux
-counts them (VmHWM, reset before the step, and VmRSS).
+Each in a process of its own. CPU: largest resident set during the step, less that before it, as
+Linux counts them (VmHWM, reset before the step, and VmRSS). GPU: the same of what torch has
+allocated there.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import torch
 from benchmarks.learning import true_trajectories
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training.first_order import FirstOrder
-name, n, hidden, batch, threads = sys.argv[1], *map(int, sys.argv[2:])
+name, device, n, hidden, batch, threads = *sys.argv[1:3], *map(int, sys.argv[3:])
 torch.set_num_threads(threads)
 data = true_trajectories("cahn_hilliard_2d", "published", batch, 2, 2e-4, n=n, length=n / 64)
 scheme = "dopri5" if name == "hnnpp" else None
 model = ModelRecipe.fitting(name, data, hidden=hidden, scheme=scheme, dtype="float32").build()
+model.to(device)
 run = FirstOrder(model, data, torch.Generator().manual_seed(0), steps=1, batch=batch)
 def resident(key):
     line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(key))
@@ -34,11 +36,18 @@ def resident(key):
 import torchdiffeq
 # what making the data has left behind is neither memory of the step nor there for it to take
 gc.collect()
-ctypes.CDLL(None).malloc_trim(0)
-Path("/proc/self/clear_refs").write_text("5")
-before = resident("VmRSS")
-loss = run.advance(0)
-print(json.dumps({"before": before, "after": resident("VmHWM"), "loss": loss}))
+if device == "cpu":
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
+    loss = run.advance(0)
+    after = resident("VmHWM")
+else:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated() / 2**20
+    loss = run.advance(0)
+    after = torch.cuda.max_memory_allocated() / 2**20
+print(json.dumps({"before": before, "after": after, "loss": loss}))
 """
 
 
@@ -50,7 +59,9 @@ def measure(options: Options) -> Row:
             "data": "cahn_hilliard_2d, published preset, spacing 1/64",
             "network": f"9 → {HIDDEN} → {HIDDEN} → 1, tanh, float32",
             "batch": BATCH,
-            "measure": "largest resident set during the step less that before it (Linux)",
+            "measure": "largest resident set during the step less that before it (Linux)"
+            if options.on_cpu
+            else "most allocated on the GPU during the step less that before it",
         },
     )
     for n in SIZES[:1] if options.quick else SIZES:
@@ -68,8 +79,9 @@ def measure(options: Options) -> Row:
 
 def _run(name: str, n: int, options: Options) -> dict[str, float]:
     numbers = map(str, (n, HIDDEN, BATCH, options.threads))
+    program = [sys.executable, "-c", PROGRAM, name, options.device, *numbers]
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, name, *numbers],
+        program,
         cwd=ROOT,
         capture_output=True,
         text=True,

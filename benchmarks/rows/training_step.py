@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks import learning
-from benchmarks.machine import Options
+from benchmarks.machine import Options, synchronise
 from benchmarks.peers.clock import best_time
 from benchmarks.report import Row
 from benchmarks.textbook.networks import central_difference
@@ -31,20 +31,19 @@ def measure(options: Options) -> Row:
             "textbook": "benchmarks/textbook, float64",
         },
     )
-    here = Options("cpu", options.threads, options.quick)
     data = learning.true_trajectories("kdv", "published", 8, 40, 1e-3)
     assert data.grid is not None
     operator = central_difference(data.grid.spacing[0])
     steps = {
-        "ours, float64": learning.our_step(data, "float64", here),
-        "ours, float32": learning.our_step(data, "float32", here),
-        "textbook DGNet": learning.plain_step(data, "float64", dgnet_loss, operator),
+        "ours, float64": learning.our_step(data, "float64", options),
+        "ours, float32": learning.our_step(data, "float32", options),
+        "textbook DGNet": learning.plain_step(data, "float64", dgnet_loss, operator, options),
         "textbook HNN++, Dormand–Prince": learning.plain_step(
-            data, "float64", hnnpp_loss, operator
+            data, "float64", hnnpp_loss, operator, options
         ),
     }
     calls = {name: 3 if name.startswith("ours") else 1 for name in steps}
-    clock = learning.Alternating(steps, here)
+    clock = learning.Alternating(steps, options)
     clock.measure(options.repeats(2), calls)
     row.saw(clock.disturbance)
     ms = {name: 1e3 * seconds for name, seconds in clock.seconds.items()}
@@ -64,9 +63,14 @@ def measure(options: Options) -> Row:
 
 def _products(row: Row, ms: dict[str, float], options: Options) -> None:
     """The limit: nine products of 10000 × 200 × 200, and all times in units of it."""
-    left = torch.randn(SITES, 200, dtype=torch.float64)
-    right = torch.randn(200, 200, dtype=torch.float64)
-    seconds, _, _ = best_time(lambda: left @ right, options.repeats(20))
+    left = torch.randn(SITES, 200, dtype=torch.float64, device=options.device)
+    right = torch.randn(200, 200, dtype=torch.float64, device=options.device)
+
+    def product() -> None:
+        torch.mm(left, right)
+        synchronise(options.device)
+
+    seconds, _, _ = best_time(product, options.repeats(20), check=options.on_cpu)
     limit = 9e3 * seconds
     row.add("nine products of 10000 × 200 × 200, float64", limit, "ms")
     for name, value in ms.items():

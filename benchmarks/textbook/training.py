@@ -31,7 +31,7 @@ def hnnpp_loss(
     """Mean square residual of a step of Dormand–Prince."""
     from torchdiffeq import odeint
 
-    times = torch.tensor([0.0, dt], dtype=torch.float64)
+    times = torch.tensor([0.0, dt], dtype=torch.float64, device=u.device)
     tol = TOL[u.dtype]
     path = odeint(
         lambda _, x: operator(gradient(energy, x)), u, times, method="dopri5", rtol=tol, atol=tol

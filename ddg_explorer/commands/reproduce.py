@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ddg_explorer.budgets import BUDGETS
 from ddg_explorer.commands.interruption import interruptible
 from ddg_explorer.commands.report import Report
+from ddg_explorer.dynamics import check_device
 from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.paper import (
     COMMITTED,
@@ -40,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--models", metavar="A,B,…", help="models, or model/train for one training scheme (all)")
     add("--tests", default="test", metavar="T,…", help=f"test sets: {', '.join(TESTS)} (test)")
     add("--steps", type=int, metavar="K", help="optimiser steps instead of the budget's")
+    add("--device", default="cpu", help="cpu, cuda, … (cpu); Levenberg–Marquardt stays on the CPU")
     add("--results", metavar="DIR", help="folder of the results (in the user's cache)")
     add("--show", action="store_true", help="show the results that are there, run nothing")
     add("--save", metavar="F", help="write the tables to a .md or .json file")
@@ -89,6 +93,7 @@ def _cache() -> Path:
 
 def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     """Run all cells with a bar each; True where that was interrupted."""
+    check_device(args.device, torch.float64)
     tests = args.tests.split(",")
     for test in tests:
         if test not in TESTS:
@@ -97,7 +102,7 @@ def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     models = None if args.models is None else args.models.split(",")
     wanted = list(cells(names, models=models, budgets=budgets, seeds=args.seeds, steps=args.steps))
     command = shlex.join(["ddg-explorer", *sys.argv[1:]])
-    study = Study(folder, _cache() / "training", command)
+    study = Study(folder, _cache() / "training", command, device=args.device)
     with interruptible() as interrupt:
         return any(_follow(study, cell, tests, interrupt.is_set) for cell in wanted)
 

@@ -94,6 +94,11 @@ class Model(nn.Module, Dynamics):
         """Of the weights, and so of the states it takes."""
         return next(self.parameters()).dtype
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
     def batch_shape(self, u: Tensor) -> tuple[int, ...]:
         """Leading dimensions of `u`; ValueError if the rest is not `state_shape`, or the dtype
         not that of the weights."""
@@ -181,7 +186,7 @@ class Model(nn.Module, Dynamics):
         line = line or spacing_misfit(self.grid, grid)
         if line:
             raise ValueError(f"grid={grid}: {line}")
-        other = self.recipe.on_grid(grid).build().to(dtype=self.dtype)
+        other = self.recipe.on_grid(grid).build().to(dtype=self.dtype, device=self.device)
         other.load_state_dict(self.state_dict())
         return other
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.evaluation import advance_forecast, drifts, errors, one_step_error
-from ddg_explorer.fitting import Fit, surroundings
+from ddg_explorer.fitting import Fit, described, surroundings
 from ddg_explorer.io import atomic
 from ddg_explorer.models import Model, load_model, read_card
 from ddg_explorer.paper.experiments import INTEGRATOR, TESTS, Cell
@@ -58,6 +58,11 @@ class Study:
         The command line, for the results.
     cache
         Cache of the data sets, as `make_dataset` takes it.
+    device
+        Where models are trained with first-order optimisers and predict. Levenberg–Marquardt
+        trains on the CPU wherever that is.
+    sizes
+        Options of the data sets other than the recipe's.
     data
         Data sets that were made already, by name.
     """
@@ -66,6 +71,7 @@ class Study:
     work: Path
     command: str
     cache: bool | Path = True
+    device: str = "cpu"
     sizes: dict[str, int] = field(default_factory=dict)
     data: dict[tuple[str, str], Dataset] = field(default_factory=dict)
 
@@ -85,7 +91,7 @@ class Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not result:
             result = yield from self._train(cell, weights)
-        model = load_model(weights)
+        model = load_model(weights).to(self.device)
         for prediction, test in missing:
             figures = yield from self._predict(cell, model, prediction, test)
             result["predictions"].setdefault(prediction, {})[test] = figures
@@ -102,6 +108,7 @@ class Study:
             seed=cell.seed,
             checkpoint=state,
             scheme=cell.train,
+            device="cpu" if cell.how.training["optimizer"] == "lm" else self.device,
             **options,
         )
         for progress in fit:
@@ -131,6 +138,7 @@ class Study:
         return {
             **measures(model, found, data, cell.recipe),
             "wall_s": found.wall_s,
+            "device": described(model.device),
             "reasons": found.reasons,
             "data": data.digest(),
             **surroundings(self.command),
