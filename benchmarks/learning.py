@@ -81,7 +81,7 @@ def plain_step(
     model = dgnet(data, dtype)
     model.to(options.device)
     u, v = (x[:BATCH].to(options.device, model.dtype) for x in data.pairs())
-    step = training.Step(loss, plain_energy(model), operator, data.dt)
+    step = training.Step(loss, plain_energy(model).to(options.device), operator, data.dt)
     return lambda: step(v, u)
 
 

@@ -26,6 +26,8 @@ from ddg_explorer.training.ends import dense_layers, layer_ends
 CHUNK_SITES = {False: 250, True: 500}
 """Sites a chunk, at 200 hidden units, of the uncompiled pass and of the compiled one: what the two
 keep of a chunk fits into a cache."""
+GPU_SITES = 10_240
+"""The same on a GPU, which wants few large operations: a bound on memory, in two dimensions."""
 
 
 def fuses(model: Model) -> TypeGuard[EnergyModel]:
@@ -66,9 +68,8 @@ class FusedLoss:
         sites = 1 if model.grid is None else model.grid.size
         weight = dense_layers(self.part)[0].weight
         self.compiled = CompiledLayers() if compiled else None
-        chunk = CHUNK_SITES[compiled]
-        # a GPU has no such cache, and wants few large operations
-        self.count = 10**9 if weight.is_cuda else max(1, chunk * 200 // (len(weight) * sites))
+        chunk = GPU_SITES if weight.is_cuda else CHUNK_SITES[compiled]
+        self.count = max(1, chunk * 200 // (len(weight) * sites))
 
     @torch.no_grad()
     def backward(self, v: Tensor, u: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from ddg_explorer.training.scaling import (
 )
 from ddg_explorer.training.weak import averaged
 
-SAMPLE_SITES = 150_000
-VALIDATION_SITES = 30_000
+SAMPLE_SITES = 60_000
+VALIDATION_SITES = 12_000
 """Fewer for the loss on held-out data, which is taken a hundred times a run."""
 
 
@@ -43,8 +43,8 @@ def prepare(model: Model, data: Dataset, generator: torch.Generator, *, small: b
 
 
 def _pairs(data: Dataset, sites: int) -> int:
-    """Pairs that have about so many sites; at least two, for an ODE a third as many."""
-    return max(2, sites // (50 if data.grid is None else data.grid.size))
+    """Pairs that have about so many sites, at least two; a state of an ODE counts as twenty."""
+    return max(2, sites // (20 if data.grid is None else data.grid.size))
 
 
 def mean_change(data: Dataset, *, weak: bool = False) -> float:

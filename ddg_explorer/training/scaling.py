@@ -80,7 +80,9 @@ def whitening(stencils: Tensor) -> tuple[Tensor, Tensor]:
     """
     x = stencils.double()
     mean = x.mean(0)
-    variance, axes = torch.linalg.eigh((x - mean).mT @ (x - mean) / len(x))
+    # every device takes the axes of one library: their signs are nobody's to choose
+    covariance = ((x - mean).mT @ (x - mean) / len(x)).cpu()
+    variance, axes = (found.to(x.device) for found in torch.linalg.eigh(covariance))
     largest = variance.max().clamp_min(torch.finfo(torch.float64).tiny)
     seen = variance > EMPTY * largest
     matrix = axes / torch.where(seen, variance, largest).sqrt()
@@ -197,9 +199,9 @@ def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
     size = matrix.square().mean(0).sqrt()
     size = size.clamp_min(1e-6 * size.max())
     target = ((v - u) / dt).flatten().double()
-    solution = torch.linalg.lstsq(
-        matrix / size, target[:, None], driver="gelsd", rcond=1e-8
-    ).solution[:, 0]
+    columns, wanted = (matrix / size).cpu(), target[:, None].cpu()
+    solution = torch.linalg.lstsq(columns, wanted, driver="gelsd", rcond=1e-8).solution[:, 0]
+    size = size.cpu()
     for weight, directions in terms:
         values, solution = solution[: len(directions)], solution[len(directions) :]
         scaled = (values / size[: len(directions)]).to(weight)

@@ -213,26 +213,27 @@ def test_errors_of_a_forecast_on_the_device() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "preset", "model"),
+    ("name", "model", "bound"),
     [
-        ("kdv", "published", "truth"),
-        ("kdv", "published", "dgnet"),
-        ("kdv", "published", "node"),
-        ("cahn_hilliard_2d", "published", "dgnet"),
-        ("pendulum", "published", "srnn"),
+        ("kdv", "truth", 1e-9),
+        ("kdv", "dgnet", 1e-9),
+        ("kdv", "node", 1e-9),
+        ("cahn_hilliard_2d", "dgnet", 1e-4),  # steps at the live tolerance
+        ("pendulum", "srnn", 1e-9),
     ],
 )
-def test_a_lane_of_the_app_runs(name: str, preset: str, model: str) -> None:
+def test_a_lane_of_the_app_runs(name: str, model: str, bound: float) -> None:
     frames = {}
     for device in ("cpu", DEVICE):
         simulation = Simulation(Lane(model))
-        outcome = simulation.turn(Turn(Scene(name, preset, device=device), steps=5, budget=60.0))
+        scene = Scene(name, "published", device=device)
+        outcome = simulation.turn(Turn(scene, steps=5, budget=60.0))
         assert not outcome.error
         assert not outcome.stopped
         assert simulation.frame is not None
         frames[device] = simulation.frame
         assert len(outcome.payload) > 0
-    assert difference(frames[DEVICE].u, frames["cpu"].u) < 1e-6
+    assert difference(frames[DEVICE].u, frames["cpu"].u) < bound
 
 
 def test_commands_take_a_device(tmp_path, capsys) -> None:
