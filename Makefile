@@ -28,7 +28,8 @@ app: $(VENV)/.app
 	$(BIN)/ddg-explorer serve --port $(PORT) --open
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not browser" -n logical --dist loadscope
+	$(BIN)/python -m pytest -m browser
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(wildcard $(SOURCES))
@@ -40,7 +41,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format $(wildcard $(SOURCES))
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not browser"
+	$(BIN)/python -m pytest -m "not browser" -n logical --dist loadscope
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
