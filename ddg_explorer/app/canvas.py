@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import param
-from panel.custom import JSComponent
 
+from ddg_explorer.app.component import Component, script, style
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode
 
 WINDOW = 2
@@ -23,15 +22,8 @@ GRACE = 1.0
 PATIENCE = 30.0
 """Seconds without any sign of the browser after which nothing is sent until it speaks again."""
 
-_JS = Path(__file__).parent / "js"
 
-
-def script(*names: str) -> str:
-    """The named files of `js/` as one ES module; only the last one exports."""
-    return "\n".join((_JS / f"{name}.js").read_text(encoding="utf-8") for name in names)
-
-
-class LaneCanvas(JSComponent):
+class LaneCanvas(Component):
     """Title, canvas, colour bar, status and read-outs of one lane."""
 
     lane = param.String("truth", doc="The lane's model; `data-lane` of the canvas.")
@@ -53,7 +45,7 @@ class LaneCanvas(JSComponent):
     touch = param.Dict({}, doc="`tool` of the pointer, empty for none; the brush's `radius`.")
 
     _esm = script("draw", "field", "profile", "phase", "touch", "lane")
-    _stylesheets: ClassVar[list[str]] = [(_JS / "lane.css").read_text(encoding="utf-8")]
+    _stylesheets: ClassVar[list[str]] = [style("lane")]
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**{"sizing_mode": "stretch_width", **params})
@@ -130,6 +122,11 @@ class Credits:
     def silence(self) -> float:
         """Seconds since the browser was last heard."""
         return time.monotonic() - self._heard
+
+    @property
+    def painted(self) -> int:
+        """Frames that are on the screen."""
+        return self._acknowledged
 
     def spend(self) -> int:
         """The next sequence number."""

@@ -1,51 +1,47 @@
-"""The Explore page: system and transport, the bar of lanes, and the race."""
+"""The Explore page: system and transport, the bar of lanes, what acts on them, and the race.
+
+The race and what acts on it come first; the other bars `fill` the place that is held for them.
+"""
 
 from __future__ import annotations
 
 import panel as pn
 
-from ddg_explorer.app.controls import Controls
-from ddg_explorer.app.lanebar import LaneBar
+from ddg_explorer.app import lanebar, transport
+from ddg_explorer.app.desk import Desk
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.race import Race
-from ddg_explorer.app.share.bar import ShareBar
+from ddg_explorer.app.share import bar as share
 from ddg_explorer.app.touch import Touch
-from ddg_explorer.app.transport import Transport
+
+GAP = {"gap": "12px"}
 
 
 class ExplorePage:
-    """Arranges what the session's parts show."""
+    """Arranges what the session's parts show.
 
-    def __init__(
-        self,
-        controls: Controls,
-        transport: Transport,
-        lanebar: LaneBar,
-        race: Race,
-        touch: Touch,
-        share: ShareBar,
-    ) -> None:
+    Parameters
+    ----------
+    race, touch
+        Of the session.
+    several, field
+        Whether there are several lanes, and a grid: what the bars will have room for.
+    """
+
+    def __init__(self, race: Race, touch: Touch, *, several: bool, field: bool) -> None:
         self._race = race
-        chosen = pn.Row(
-            controls.system.widget,
-            controls.preset.widget,
-            pn.Row(controls.gallery, styles={"padding-top": "3px"}),
+        self._stand_in = pn.pane.HTML(
+            _stand_in(several, field),
+            margin=0,
             sizing_mode="stretch_width",
-            styles={"flex": "3 1 320px", "gap": "12px", "min-width": "0"},
+            styles={"grid-area": "1 / 1"},
         )
-        buttons = pn.Row(transport.play, transport.step, transport.reset, styles={"gap": "8px"})
-        bar = pn.FlexBox(
-            chosen,
-            buttons,
-            transport.speed,
+        self._bars = pn.Column(
+            self._stand_in,
             sizing_mode="stretch_width",
-            align_items="center",
-            gap="12px 16px",
+            styles={"display": "grid", "grid-template-columns": "minmax(0, 1fr)"},
         )
-        lanebar.view.append(share.view)
-        bars = pn.Column(
-            bar, lanebar.view, touch.view, sizing_mode="stretch_width", styles={"gap": "12px"}
-        )
+        bars = pn.Column(self._bars, touch.view, sizing_mode="stretch_width", styles=GAP)
         self.view = pn.Column(
             card(bars),
             race.view,
@@ -53,6 +49,66 @@ class ExplorePage:
             styles={"gap": "16px"},
         )
 
+    def fill(self, desk: Desk) -> None:
+        """Add the bars; the place that was held for them is kept until `settle`."""
+        controls = desk.controls
+        play, step, reset = desk.transport.play, desk.transport.step, desk.transport.reset
+        chosen = pn.Row(
+            controls.system.widget,
+            controls.preset.widget,
+            pn.Row(controls.gallery, styles={"padding-top": "3px"}),
+            sizing_mode="stretch_width",
+            styles={"flex": "3 1 320px", "gap": "12px", "min-width": "0"},
+        )
+        buttons = pn.Row(play, step, reset, styles={"gap": f"{transport.GAP}px"})
+        bar = pn.FlexBox(
+            chosen,
+            buttons,
+            desk.transport.speed,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 12, 0),
+            align_items="center",
+            gap="12px 16px",
+        )
+        desk.lanebar.view.append(desk.share.view)
+        self._bars.append(
+            pn.Column(
+                bar,
+                desk.lanebar.view,
+                sizing_mode="stretch_width",
+                styles={"grid-area": "1 / 1"},
+            )
+        )
+
+    def settle(self) -> None:
+        """What has been added stands, and holds its place itself."""
+        self._stand_in.visible = False
+
     def restyle(self, dark: bool) -> None:
         """Colours of the theme."""
         self._race.restyle(dark)
+
+
+def _stand_in(several: bool, field: bool) -> str:
+    """Boxes as large as the bars' parts, which wrap as they do."""
+    width, height = transport.BUTTON
+    system = (
+        _box(47, "flex:3 1 320px")
+        + _box(height, f"width:{3 * width + 2 * transport.GAP}px")
+        + _box(transport.SPEED, "flex:1 0 156px;max-width:240px")
+    )
+    lanes = _box(34, f"width:{lanebar.ADD}px")
+    if several:
+        lanes += _box(lanebar.HEIGHT, f"width:{lanebar.CLOCK}px")
+    if several and field:
+        lanes += _box(lanebar.HEIGHT, f"width:{lanebar.SHOW}px")
+    lanes += _box(34, f"width:{share.WIDTH}px;margin-left:auto")
+    row = "display:flex;flex-wrap:wrap;align-items:center"
+    return (
+        f'<div style="{row};gap:12px 16px;margin-bottom:12px">{system}</div>'
+        f'<div style="{row};gap:10px 16px">{lanes}</div>'
+    )
+
+
+def _box(height: int, style: str) -> str:
+    return f'<i style="min-width:0;height:{height}px;{style}"></i>'

@@ -8,7 +8,7 @@ between sessions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,18 @@ from panel.util.parameters import edit_readonly
 from panel.viewable import Viewer
 
 from ddg_explorer.app import makers, session, theme
+from ddg_explorer.app.arrival import Arrival
 from ddg_explorer.app.canvas import LaneCanvas
-from ddg_explorer.app.controls import Controls
+from ddg_explorer.app.desk import Desk
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.explore_page import ExplorePage
-from ddg_explorer.app.lanebar import LaneBar
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
-from ddg_explorer.app.share.bar import ShareBar
 from ddg_explorer.app.simulation import first_setup
 from ddg_explorer.app.state import AppState, Lane
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.touch import Touch
-from ddg_explorer.app.transport import Transport
 from ddg_explorer.app.turns import Outcome
 from ddg_explorer.data import specification_of
 from ddg_explorer.models.files import load_model
@@ -40,6 +38,8 @@ from ddg_explorer.models.files import load_model
 TITLE = "Energy explorer"
 NARROW = 600
 """Pixels below which the page's drawer lies over its content."""
+MOVING = 2
+"""Painted frames after which the rest of the page may come."""
 
 
 class Explorer(Viewer):
@@ -78,6 +78,7 @@ class Explorer(Viewer):
         self._notice = notice
         self._page: pmui.Page | None = None
         self._setup = setup
+        self._desk: Desk | None = None
         self.shelf = Shelf()
         self.race = Race(self.store, self.shelf, self._train_for, session.notify)
         self.runner = Runner(
@@ -86,14 +87,18 @@ class Explorer(Viewer):
             on_playing=self._on_playing,
             on_ready=self._on_ready,
         )
-        self.controls = Controls(self.store, setup, session.notify, self.shelf)
-        self.lanebar = LaneBar(self.store, self.shelf, session.notify)
-        self.transport = Transport(self.store, self.runner)
         self.touch = Touch(self.store, self.runner, self.race, session.notify)
         self.browser = session.Browser(self._on_width)
-        self.share = ShareBar(self.store, self.shelf, self.race, self.browser)
         self.tabs = Tabs(self._makers(), lambda key: self.store.change_view(page=key))
         self._set_lanes(self.store.state.lanes)
+        self._explore = ExplorePage(
+            self.race,
+            self.touch,
+            several=len(self.store.state.lanes) > 1,
+            field=setup.system.grid is not None,
+        )
+        self._sidebar = pn.Column(sizing_mode="stretch_width")
+        self.arrival = Arrival(self._pieces(), self._moving)
         self.race.show_truth(setup)
         self.touch.show(setup)
         self.tabs.show(self.store.state.view.page)
@@ -111,7 +116,7 @@ class Explorer(Viewer):
         """The whole page; its theme toggle also themes canvases and plots."""
         page = pmui.Page(
             title=TITLE,
-            sidebar=[*self.controls.panels],
+            sidebar=[self._sidebar],
             main=[self.main()],
             sidebar_width=340,
             theme_config=theme.material_theme(),
@@ -131,8 +136,9 @@ class Explorer(Viewer):
         return page
 
     def __panel__(self) -> pn.viewable.Viewable:
+        self.arrival.complete()
         return pmui.Row(
-            pn.Column(*self.controls.panels, width=340),
+            pn.Column(self._sidebar, width=340),
             self.main(),
             sizing_mode="stretch_width",
             theme_config=theme.material_theme(),
@@ -140,13 +146,42 @@ class Explorer(Viewer):
 
     def main(self) -> pn.Column:
         """The tabs and their pages."""
-        return pn.Column(self.tabs.view, self.browser, sizing_mode="stretch_width")
+        return pn.Column(self.tabs.view, self.browser, self.arrival, sizing_mode="stretch_width")
+
+    @property
+    def desk(self) -> Desk:
+        """Controls, bars and buttons; made when first asked for."""
+        if self._desk is None:
+            self._desk = Desk(
+                self.store, self._setup, self.shelf, self.race, self.runner, self.browser
+            )
+        return self._desk
+
+    def _pieces(self) -> Iterator[None]:
+        """What comes after the first frames, piece by piece."""
+        self._explore.fill(self.desk)
+        yield
+        self.tabs.fill(self.store.state.view.page)
+        yield
+        panels = self.desk.controls.panels
+        slots = [pn.Column(sizing_mode="stretch_width") for _ in panels]
+        self._sidebar[:] = slots  # a column lays all its children out anew when it gets another
+        for slot, panel in zip(slots, panels, strict=True):
+            slot.append(panel)
+            yield
+        while self.race.draw():
+            yield
+        self._explore.settle()
+        yield
+
+    def _moving(self) -> bool:
+        """Whether the page's pictures, where it has some, have been seen to move."""
+        seen = self.race.canvases[0].credits.painted
+        return seen >= MOVING or self.store.state.view.page != "explore"
 
     def _makers(self) -> dict[str, Callable[[], Page]]:
         return {
-            "explore": lambda: ExplorePage(
-                self.controls, self.transport, self.lanebar, self.race, self.touch, self.share
-            ),
+            "explore": lambda: self._explore,
             "train": lambda: makers.make_train(self._dark, self._on_model),
             "results": lambda: makers.make_results(self._dark),
             "structure": lambda: makers.make_structure(self._dark),
@@ -175,7 +210,8 @@ class Explorer(Viewer):
             self._page.sidebar_open = False
 
     def _on_playing(self, playing: bool) -> None:
-        self.transport.show(playing)
+        if self._desk is not None:
+            self._desk.transport.show(playing)
 
     def _on_state(self, old: AppState, new: AppState) -> None:
         if new.lanes != old.lanes:
@@ -204,16 +240,15 @@ class Explorer(Viewer):
             first = canvas.lane == theme.MODEL_ORDER[0]
             if setup is not None and first:
                 self._setup = setup
-                self.controls.show(setup)
                 self.touch.show(setup)
-                self._show_bars()
+                self._show_setup()
             if outcome.error and first:
                 session.notify(outcome.error)
                 self.store.put_scene(self._setup.scene)
-                self.controls.show(self._setup)
+                self._show_setup()
         self.touch.follow(outcomes)
-        if any(outcome.setup for _, outcome in outcomes):
-            self.controls.show_limits(self.race.limits())
+        if self._desk is not None and any(outcome.setup for _, outcome in outcomes):
+            self._desk.controls.show_limits(self.race.limits())
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""
@@ -245,10 +280,14 @@ class Explorer(Viewer):
             session.tell(f"{lane.source} is trained and runs as a lane.")
         self._show_bars()
 
+    def _show_setup(self) -> None:
+        if self._desk is not None:
+            self._desk.controls.show(self._setup)
+        self._show_bars()
+
     def _show_bars(self) -> None:
-        state = self.store.state
-        self.lanebar.show(state, field=self._setup.system.grid is not None)
-        self.transport.show_speed(state.speed)
+        if self._desk is not None:
+            self._desk.show_bars(self.store.state, self._setup)
 
     def _set_dark(self, dark: bool) -> None:
         if dark != self._dark:
@@ -260,7 +299,8 @@ class Explorer(Viewer):
 
     def _restyle(self) -> None:
         self.tabs.restyle(self._dark)
-        self.controls.restyle(self._dark)
+        if self._desk is not None:
+            self._desk.restyle(self._dark)
         self.touch.restyle(self._dark)
 
 

@@ -6,13 +6,11 @@ The pictures go to the browser when the dialog opens for the first time, not wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import param
-from panel.custom import JSComponent
 
-from ddg_explorer.app.canvas import script
+from ddg_explorer.app.component import Component, script, style
 from ddg_explorer.app.races import race_of
 from ddg_explorer.app.thumbnails import data_uri
 from ddg_explorer.systems import SYSTEMS
@@ -22,16 +20,14 @@ LONG = 120
 """Characters that a card has room for."""
 
 
-class Gallery(JSComponent):
+class Gallery(Component):
     """A button that opens the dialog; `on_choose` hears the keys of system and preset."""
 
     groups = param.List([], doc="[title, cards] of each system; empty until first opened.")
     chosen = param.String("", doc="`system.preset` that runs.")
 
     _esm = script("gallery")
-    _stylesheets: ClassVar[list[str]] = [
-        (Path(__file__).parent / "js" / "gallery.css").read_text(encoding="utf-8")
-    ]
+    _stylesheets: ClassVar[list[str]] = [style("gallery")]
 
     def __init__(self, on_choose: Callable[[str, str], None], **params: Any) -> None:
         super().__init__(**{"margin": 0, "width": 40, "height": 40, **params})

@@ -17,6 +17,8 @@ from ddg_explorer.models import MODELS
 
 CLOCKS = {"Lock step": True, "Free running": False}
 SHOWS = {"State": "state", "Difference": "difference"}
+ADD, CLOCK, SHOW, HEIGHT = 147, 230, 190, 39
+"""Widths of the widgets in pixels, and the height of the row."""
 
 
 class LaneBar:
@@ -31,12 +33,13 @@ class LaneBar:
             icon=ICONS["add"],
             items=[],
             variant="outlined",
+            width=ADD,
             height=34,
             margin=0,
             on_click=self._add,
         )
-        self.clock = self._radio(CLOCKS, "lockstep", 230)
-        self.what = self._radio(SHOWS, "show", 190)
+        self.clock = self._radio(CLOCKS, "lockstep", CLOCK)
+        self.what = self._radio(SHOWS, "show", SHOW)
         self.view = pn.FlexBox(
             self.add,
             self.clock,
@@ -68,7 +71,12 @@ class LaneBar:
 
     def _radio(self, options: dict[str, Any], field: str, width: int) -> pmui.RadioButtonGroup:
         group = pmui.RadioButtonGroup(
-            options=options, size="small", margin=0, button_style="outlined", width=width
+            options=options,
+            size="small",
+            margin=0,
+            button_style="outlined",
+            width=width,
+            height=HEIGHT,
         )
         group.param.watch(lambda event: self._choose(field, event.new), "value")
         return group

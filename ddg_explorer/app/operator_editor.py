@@ -8,15 +8,13 @@ stands beside the operator of the menu that it started from: entries, difference
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import panel as pn
 import param
-from panel.custom import JSComponent
 
 from ddg_explorer.app import entries, learned_entries, operator_compare, operator_marks, texts
-from ddg_explorer.app.canvas import script
+from ddg_explorer.app.component import Component, script, style
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.learned_entries import Learned
 from ddg_explorer.app.state import Scene
@@ -35,7 +33,7 @@ CHOOSE = "Choose a model …"
 NO_FORM = "This operator is a matrix of derivatives: choose another one from the menu instead."
 
 
-class OperatorTable(JSComponent):
+class OperatorTable(Component):
     """Numbers in a table, with buttons below.
 
     `on_edit` hears the entries after every accepted edit, `on_action` the key of a button.
@@ -52,9 +50,7 @@ class OperatorTable(JSComponent):
     actions = param.List([], doc="[key, label, tooltip, enabled] of each button.")
 
     _esm = script("operator")
-    _stylesheets: ClassVar[list[str]] = [
-        (Path(__file__).parent / "js" / "operator.css").read_text(encoding="utf-8")
-    ]
+    _stylesheets: ClassVar[list[str]] = [style("operator")]
 
     def __init__(
         self, on_edit: Callable[[list[float]], None], on_action: Callable[[str], None]

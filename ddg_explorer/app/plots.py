@@ -10,35 +10,36 @@ while it plays and a lane that diverges hides nobody.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import panel as pn
-from bokeh.models import BasicTicker, ColumnDataSource, CustomJSTickFormatter, FixedTicker, Range1d
+from bokeh.models import (
+    BasicTicker,
+    CustomJSTickFormatter,
+    FixedTicker,
+    GlyphRenderer,
+    Line,
+    Range1d,
+)
 from bokeh.plotting import figure
 
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.limits import grown
 from ddg_explorer.app.plotting import heading, key, plain_figure
 from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, lane_places, mode
+from ddg_explorer.app.traces import FLOOR, LOGARITHMIC, STREAM_PERIOD, Trace
 from ddg_explorer.app.turns import Sample
 
-FLOOR = 1e-17
 CEILING = 10.0
-ROLLOVER = 1200
-STREAM_PERIOD = 1 / 6
 LANE_PERIOD = 1 / 10
 """Seconds a lane between two updates of its curves, so that many lanes cost no more than a few."""
-SAMPLE_PERIOD = 1 / 24
 HEIGHT = 152
 RELATIVE_SPAN = 0.04
 """Least height of the energy and mass axes, relative to their scale: rounding looks flat."""
 REACH = 1.0
 """Energies and masses farther than this many scales from the start do not widen the axes."""
 
-COLUMNS = ("t", "energy", "drift", "own_drift", "mass", "mass_drift", "residual", "error")
-LOGARITHMIC = ("drift", "own_drift", "mass_drift", "error")
 TITLES = {
     "energy": "Energy H",
     "drift": "Relative change of H",
@@ -50,7 +51,9 @@ TITLES = {
 
 
 class RunningPlots:
-    """Figures over one source a lane; `push` takes a sample a turn and streams now and then.
+    """Cards over one source a lane; `push` takes a sample a turn and streams now and then.
+
+    A card has its final size from the start, and its figure once `draw` has been called.
 
     Parameters
     ----------
@@ -66,24 +69,31 @@ class RunningPlots:
         self.traces = [Trace(period) for _ in models]
         self._ranges = {name: Range1d(start=-1, end=1) for name in ("t", "energy", "mass")}
         self._bounds: dict[str, tuple[float, float]] = {}
-        self._figures = {name: self._figure(name) for name in TITLES}
-        self._lines = {name: self._draw(name) for name in TITLES}
-        self._extra = {
-            name: self._figures["drift"].line(
-                "t", name, source=self.traces[0].source, line_width=width, line_dash=dash
-            )
-            for name, width, dash in (("mass_drift", 1.75, [2, 3]), ("residual", 1.25, [6, 4]))
-        }
+        self._ticker = BasicTicker(desired_num_ticks=4)
+        self._formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
+        self._drawn: dict[str, dict[int | str, GlyphRenderer]] = {}
         self._heads = {name: pn.pane.HTML(margin=0, sizing_mode="stretch_width") for name in TITLES}
         self.cards = {
             name: card(
-                self._heads[name],
-                pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width"),
+                head,
+                pn.Spacer(height=HEIGHT, sizing_mode="stretch_width"),
                 styles={"flex": "1 1 340px"},
             )
-            for name, fig in self._figures.items()
+            for name, head in self._heads.items()
         }
         self.restyle(dark, has_mass=True)
+
+    def draw(self) -> bool:
+        """Draw the next figure that can be seen; whether there was one."""
+        missing = [n for n, place in self.cards.items() if place.visible and n not in self._drawn]
+        for name in missing[:1]:
+            fig = self._figure(name)
+            self._drawn[name] = self._curves(name, fig)
+            self._colour()
+            self.cards[name][1] = pn.pane.Bokeh(
+                fig, height=HEIGHT, margin=0, sizing_mode="stretch_width"
+            )
+        return bool(missing)
 
     @property
     def alone(self) -> bool:
@@ -94,13 +104,10 @@ class RunningPlots:
         """Colours of the theme, and the legend of what there is."""
         palette = PALETTES[mode(dark)]
         colours = [LANE_COLOURS[mode(dark)][place] for place in lane_places(self.models)]
-        for lines in self._lines.values():
-            for line, colour in zip(lines, colours, strict=True):
-                line.glyph.line_color = colour
         extra = {"mass_drift": LANE_COLOURS[mode(dark)][2], "residual": palette["faint"]}
-        for name, line in self._extra.items():
-            line.glyph.line_color = extra[name]
-            line.visible = self.alone and (has_mass or name != "mass_drift")
+        self._colours = {**dict(enumerate(colours)), **extra}
+        self._has_mass = has_mass
+        self._colour()
         legend = ""
         if self.alone:
             legend = key(colours[0], "solid", "energy")
@@ -158,89 +165,52 @@ class RunningPlots:
             self._ranges[name].update(start=bounds[0], end=bounds[1])
 
     def _figure(self, name: str) -> figure:
-        if name not in LOGARITHMIC:
-            fig = _figure(self._ranges["t"], self._ranges[name])
-            fig.yaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
-            return fig
-        fig = _figure(self._ranges["t"], Range1d(start=FLOOR, end=CEILING), y_axis_type="log")
-        fig.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
+        logarithmic = name in LOGARITHMIC
+        fig = plain_figure(
+            HEIGHT,
+            x_range=self._ranges["t"],
+            y_range=Range1d(start=FLOOR, end=CEILING) if logarithmic else self._ranges[name],
+            y_axis_type="log" if logarithmic else "linear",
+            min_border_right=8,
+            min_border_bottom=24,
+        )
+        fig.xaxis.update(ticker=self._ticker, formatter=self._formatter)
+        if logarithmic:
+            fig.yaxis.ticker = FixedTicker(ticks=[1e-16, 1e-12, 1e-8, 1e-4, 1.0])
+        else:
+            fig.yaxis.formatter = self._formatter
         return fig
 
-    def _draw(self, name: str) -> list[Any]:
-        """The lanes' lines in a figure; unseen where a lane has nothing to show there."""
-        lines: list[Any] = []
-        for index, place in enumerate(lane_places(self.models)):
-            model = self.models[index]
-            absent = ("truth", "node") if name == "own_drift" else ("truth",)
-            line = self._figures[name].line(
-                "t", name, source=self.traces[index].source, line_width=2
+    def _curves(self, name: str, fig: figure) -> dict[int | str, GlyphRenderer]:
+        """A line of each lane that has something to show in this figure."""
+        absent = {"own_drift": ("truth", "node"), "error": ("truth",)}.get(name, ())
+        lines: dict[int | str, GlyphRenderer] = {
+            lane: self._line(fig, lane, name, line_width=2, line_dash=LANE_DASHES[place])
+            for lane, place in enumerate(lane_places(self.models))
+            if self.models[lane] not in absent
+        }
+        if name == "drift" and self.alone:
+            lines["mass_drift"] = self._line(
+                fig, 0, "mass_drift", line_width=1.75, line_dash=[2, 3]
             )
-            line.glyph.line_dash = LANE_DASHES[place]
-            line.visible = name not in ("own_drift", "error") or model not in absent
-            lines.append(line)
+            lines["residual"] = self._line(fig, 0, "residual", line_width=1.25, line_dash=[6, 4])
         return lines
 
+    def _line(self, fig: figure, lane: int, column: str, **look: Any) -> GlyphRenderer:
+        """One glyph: `figure.line` would add two more for selections, which there are none of."""
+        return fig.add_glyph(
+            self.traces[lane].source,
+            Line(x="t", y=column, **look),
+            view=self.traces[lane].view,
+            nonselection_glyph=None,
+            muted_glyph=None,
+        )
 
-class Trace:
-    """One lane's curve: its source, and the samples that wait to be streamed."""
-
-    def __init__(self, period: float = STREAM_PERIOD) -> None:
-        self.period = period
-        self.source = ColumnDataSource({name: [] for name in COLUMNS})
-        self.epoch = 0
-        self.span: tuple[float, float] | None = None
-        self._pending: list[Sample] = []
-        self._sampled = self._streamed = 0.0
-        self._last = math.nan
-        self._shown: tuple[float, ...] = ()
-
-    def begin(self, epoch: int) -> None:
-        """Forget everything."""
-        self.epoch, self.span, self._last, self._shown = epoch, None, math.nan, ()
-        self._pending.clear()
-        self.source.data = {name: [] for name in COLUMNS}
-
-    def take(self, sample: Sample, flush: bool) -> list[Sample]:
-        """Note a sample; those to be streamed now, empty while it is not time yet.
-
-        Where time was turned back, what came after goes.
-        """
-        if sample.t < self._last:
-            self._turn_back(sample.t)
-        now = time.perf_counter()
-        if flush or now - self._sampled >= SAMPLE_PERIOD:
-            shown = (sample.t, sample.mass, sample.energy)  # an edit changes them at the same t
-            if shown != self._shown:
-                self._pending.append(sample)
-            self._sampled, self._last, self._shown = now, sample.t, shown
-        if not self._pending or not (flush or now - self._streamed >= self.period):
-            return []
-        self._streamed = now
-        samples, self._pending = self._pending, []
-        return samples
-
-    def _turn_back(self, t: float) -> None:
-        self._pending = [sample for sample in self._pending if sample.t < t]
-        kept: Any = self.source.data["t"]
-        count = sum(1 for x in kept if x < t)
-        self.source.data = {name: list(self.source.data[name])[:count] for name in COLUMNS}
-        self._last, self._shown = math.nan, ()
-
-    def stream(self, samples: Sequence[Sample]) -> None:
-        """Send samples."""
-        kept: Any = self.source.data["t"]
-        first = max(0, len(kept) + len(samples) - ROLLOVER)
-        start = kept[first] if first < len(kept) else samples[0].t
-        self.span = (start, samples[-1].t)
-        self.source.stream(_columns(samples), rollover=ROLLOVER)
-
-
-def _columns(samples: Sequence[Sample]) -> dict[str, Any]:
-    columns: dict[str, Any] = {name: [getattr(s, name) for s in samples] for name in COLUMNS}
-    for name in LOGARITHMIC:
-        columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
-    columns["residual"] = [x or math.nan for x in columns["residual"]]
-    return columns
+    def _colour(self) -> None:
+        for lines in self._drawn.values():
+            for key_, line in lines.items():
+                line.glyph.line_color = self._colours[key_]
+                line.visible = self._has_mass or key_ != "mass_drift"
 
 
 _SHORT_NUMBER = """
@@ -249,17 +219,3 @@ const plain = size === 0 || (size >= 1e-3 && size < 1e5);
 const text = plain ? String(Number(tick.toPrecision(4))) : tick.toExponential(1);
 return text.replace("e+", "e").replaceAll("-", "\u2212");
 """
-
-
-def _figure(x_range: Range1d, y_range: Range1d, **options: Any) -> figure:
-    fig = plain_figure(
-        HEIGHT,
-        x_range=x_range,
-        y_range=y_range,
-        min_border_right=8,
-        min_border_bottom=24,
-        **options,
-    )
-    fig.xaxis.ticker = BasicTicker(desired_num_ticks=4)
-    fig.xaxis.formatter = CustomJSTickFormatter(code=_SHORT_NUMBER)
-    return fig

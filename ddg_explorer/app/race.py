@@ -64,6 +64,7 @@ class Race:
         self.table = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.view = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
         self.plots: RunningPlots
+        self._drawing = False
 
     def set_lanes(self, lanes: Sequence[Lane]) -> list[tuple[Simulation, LaneCanvas]]:
         """Build the lanes anew; returns what a runner drives."""
@@ -79,6 +80,14 @@ class Race:
     def show_truth(self, setup: Setup) -> None:
         """Bring the true lane to a scene before its first frame."""
         self._show(0, setup)
+
+    def draw(self) -> bool:
+        """Draw one of the running plots that are in sight; whether there was one left.
+
+        Once there is none, later ones are drawn as soon as they come in sight.
+        """
+        self._drawing = not self.plots.draw()
+        return not self._drawing
 
     def set_integrators(self, lanes: Sequence[Lane]) -> None:
         """The same lanes with other integrators."""
@@ -114,6 +123,8 @@ class Race:
             canvas.restyle(dark, scale, place)
         first = self.setups[0] if self.setups else None
         self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
+        while self._drawing and first is not None and self.plots.draw():
+            pass
         self._tabulate(True)
 
     def limits(self) -> list[tuple[str, str, float]]:

@@ -9,15 +9,15 @@ from urllib.parse import urlencode
 
 import panel as pn
 from bokeh.document import Document
-from panel.custom import JSComponent
 from panel.io.resources import LOCAL_DIST
 
+from ddg_explorer.app.component import Component
 from ddg_explorer.app.state import AppState
 
 log = logging.getLogger(__name__)
 
 
-class Browser(JSComponent):
+class Browser(Component):
     """What only the browser can do: its address, its window, its clipboard, its downloads.
 
     The address is kept in step without adding to the history.

@@ -14,6 +14,9 @@ import panel_material_ui as pmui
 
 from ddg_explorer.app.state import PAGES
 
+HEIGHT = 48
+"""Pixels of the row."""
+
 
 class Page(Protocol):
     """What stands behind a tab."""
@@ -40,25 +43,25 @@ class Tabs:
     ) -> None:
         self._makers, self._on_open = dict(makers), on_open
         self._pages: dict[str, Page] = {}
-        self._frames = {
-            key: pn.Column(
-                sizing_mode="stretch_width", visible=False, margin=0, styles={"padding": "16px"}
-            )
-            for key in self._makers
-        }
+        self._frames: dict[str, pn.Column] = {}
+        self._row: pmui.Tabs | None = None
+        self._head = pn.Column(
+            sizing_mode="stretch_width",
+            styles={"padding": "0 16px", "min-height": f"{HEIGHT}px", "box-sizing": "border-box"},
+        )
+        self.view = pn.Column(self._head, sizing_mode="stretch_width", margin=0)
+
+    def fill(self, key: str) -> None:
+        """Add the row, whose place has been held, with this tab chosen."""
         self._row = pmui.Tabs(
             *((PAGES[key], pn.Spacer(height=0)) for key in self._makers),
+            active=list(self._makers).index(key),
             sizing_mode="stretch_width",
             margin=0,
             sx={"& .MuiTab-root": {"minHeight": 44, "fontSize": 14}},
         )
         self._row.param.watch(self._clicked, "active")
-        self.view = pn.Column(
-            pn.Column(self._row, sizing_mode="stretch_width", styles={"padding": "0 16px"}),
-            *self._frames.values(),
-            sizing_mode="stretch_width",
-            margin=0,
-        )
+        self._head.append(self._row)
 
     @property
     def opened(self) -> Mapping[str, Page]:
@@ -70,7 +73,14 @@ class Tabs:
         if key not in self._pages:
             made = self._makers[key]()
             self._pages[key] = made
-            self._frames[key][:] = [made.view]
+            self._frames[key] = pn.Column(
+                made.view,
+                sizing_mode="stretch_width",
+                visible=False,
+                margin=0,
+                styles={"padding": "16px"},
+            )
+            self.view.append(self._frames[key])
         return self._pages[key]
 
     def show(self, key: str) -> None:
@@ -78,7 +88,8 @@ class Tabs:
         self.page(key)
         for name, frame in self._frames.items():
             frame.visible = name == key
-        self._row.active = list(self._makers).index(key)
+        if self._row is not None:
+            self._row.active = list(self._makers).index(key)
 
     def restyle(self, dark: bool) -> None:
         """Colours of the theme, for all pages that have been built."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 import param
-from panel.custom import JSComponent
 
-from ddg_explorer.app.canvas import script
+from ddg_explorer.app.component import Component, script, style
 
 CLOCK_PERIOD = 0.15
 """Seconds between two updates of the clock while playing."""
 
 
-class TimeBar(JSComponent):
+class TimeBar(Component):
     """`on_action(name, value)` hears "touch", "undo", "go", "remember", "recall", "drop", "key"."""
 
     tool = param.String("", doc="Label of what the pointer does; empty where it does nothing.")
@@ -31,9 +29,7 @@ class TimeBar(JSComponent):
     keyboard = param.Boolean(False, doc="Whether keys anywhere on the page play, step and reset.")
 
     _esm = script("timebar")
-    _stylesheets: ClassVar[list[str]] = [
-        (Path(__file__).parent / "js" / "timebar.css").read_text(encoding="utf-8")
-    ]
+    _stylesheets: ClassVar[list[str]] = [style("timebar")]
 
     def __init__(self, on_action: Callable[[str, Any], None], **params: Any) -> None:
         super().__init__(**{"sizing_mode": "stretch_width", **params})

@@ -11,6 +11,9 @@ from ddg_explorer.app.state import SPEEDS
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.widgets import ICONS, NumberSlider
 
+BUTTON, GAP, SPEED = (98, 40), 8, 51
+"""Pixels: a button's width and height, between buttons, height of the slider."""
+
 
 class Transport:
     """The buttons that drive a runner, and the speed of the view."""
@@ -33,6 +36,7 @@ class Transport:
                 "and pauses, → takes one step, r goes back to the start."
             ),
             sizing_mode="stretch_width",
+            height=SPEED,
             compact=True,
             styles={"flex": "1 0 156px", "max-width": "240px"},
         )
@@ -56,8 +60,8 @@ def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmu
         label=label,
         icon=ICONS[icon],
         variant=variant,
-        width=98,
-        height=40,
+        width=BUTTON[0],
+        height=BUTTON[1],
         margin=0,
         on_click=lambda _: act(),
     )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import panel_material_ui as pmui
 import param
-from panel.custom import JSComponent
 
-from ddg_explorer.app.canvas import script
+from ddg_explorer.app.component import Component, script, style
 
 _PATH = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="{}"/></svg>'
 ICONS = {
@@ -34,7 +32,7 @@ ICONS = {
 """No icon font is fetched; buttons use these as masks."""
 
 
-class NumberSlider(JSComponent):
+class NumberSlider(Component):
     """A slider and the number beside it.
 
     `start` and `end` bound the slider, `low` and `high` what may be typed. `on_change` is called
@@ -57,9 +55,7 @@ class NumberSlider(JSComponent):
     compact = param.Boolean(False, doc="A narrower field for small numbers.")
 
     _esm = script("slider")
-    _stylesheets: ClassVar[list[str]] = [
-        (Path(__file__).parent / "js" / "slider.css").read_text(encoding="utf-8")
-    ]
+    _stylesheets: ClassVar[list[str]] = [style("slider")]
 
     def __init__(self, on_change: Callable[[float], None], **params: Any) -> None:
         params.setdefault("low", params.get("start", 0.0))

@@ -29,10 +29,10 @@ def first_outcome(explorer, simulation=None):
 def test_it_assembles_for_every_system(name):
     explorer = Explorer(AppState(Scene(name)))
     system = SYSTEMS[name](first_preset(name))
-    assert explorer.controls.system.value == name
-    assert explorer.controls.preset.value == explorer.store.state.scene.chosen_preset
-    assert explorer.controls.structure.value == system.structure_key
-    assert explorer.controls.dt.value == system.dt
+    assert explorer.desk.controls.system.value == name
+    assert explorer.desk.controls.preset.value == explorer.store.state.scene.chosen_preset
+    assert explorer.desk.controls.structure.value == system.structure_key
+    assert explorer.desk.controls.dt.value == system.dt
     assert explorer.race.plots.cards["mass"].visible == (system.grid is not None)
     explorer._on_outcomes([first_outcome(explorer)])
     assert list(explorer.race.plots.traces[0].source.data["t"])
@@ -63,7 +63,7 @@ def test_showing_a_scene_writes_nothing_back():
 
 def test_choosing_a_system_starts_from_its_preset():
     explorer = Explorer(AppState(Scene("kdv", "two_solitons", dt=0.02, parameters={"alpha": 3.0})))
-    explorer.controls.system.widget.value = "pendulum"
+    explorer.desk.controls.system.widget.value = "pendulum"
     assert explorer.store.state.scene == Scene("pendulum")
     explorer.close()
 
@@ -74,7 +74,7 @@ def test_a_refused_change_returns_to_what_runs():
     explorer.store.change_scene(integrator="leapfrog")
     explorer._on_outcomes([first_outcome(explorer)])
     assert explorer.store.state.scene.chosen_integrator == "discrete_gradient"
-    assert explorer.controls.integrator.value == "discrete_gradient"
+    assert explorer.desk.controls.integrator.value == "discrete_gradient"
     explorer.close()
 
 

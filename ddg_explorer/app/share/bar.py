@@ -37,6 +37,8 @@ from ddg_explorer.app.theme import PALETTES, colour_table, mode
 from ddg_explorer.app.widgets import ICONS
 
 ACCEPT = ".json,.safetensors,.npz,.nc"
+WIDTH = 222
+"""Pixels of both controls."""
 
 
 class ShareBar:
@@ -69,7 +71,7 @@ class ShareBar:
             accept=ACCEPT,
             doc="A recipe (.json), a model (.safetensors) or an initial state (.npz, .nc)",
         )
-        self.view = pn.Row(self.save, self.open, margin=0)
+        self.view = pn.Row(self.save, self.open, width=WIDTH, margin=0)
         self.view.styles = {"gap": "8px", "margin-left": "auto"}
 
     def _makers(self) -> dict[str, tuple[str, Callable[[], bytes]]]:

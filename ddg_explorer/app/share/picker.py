@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import param
-from panel.custom import JSComponent
+
+from ddg_explorer.app.component import Component
 
 LIMIT = 16 << 20
 """Bytes of a file that is sent; the server's websocket takes 20 MB a message."""
 
 
-class FilePicker(JSComponent):
+class FilePicker(Component):
     """`on_file(name, data)` hears of every file that the person opens."""
 
     label = param.String("Open")

@@ -1,0 +1,38 @@
+"""Components around the scripts and style sheets of `js/`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from bokeh.document import Document
+from panel.custom import JSComponent
+
+_JS = Path(__file__).parent / "js"
+
+
+def script(*names: str) -> str:
+    """The named files of `js/` as one ES module; only the last one exports."""
+    return "\n".join((_JS / f"{name}.js").read_text(encoding="utf-8") for name in names)
+
+
+def style(name: str) -> str:
+    """A style sheet of `js/`."""
+    return (_JS / f"{name}.css").read_text(encoding="utf-8")
+
+
+class Component(JSComponent):
+    """A component whose script the browser takes as it is, once for all instances.
+
+    Panel transpiles the script of every instance anew unless it is a bundle: half a second of the
+    page's load. A bundle has to be a file with a path; these scripts are put together from several,
+    so the model is told here.
+    """
+
+    __abstract = True
+
+    def _get_properties(self, doc: Document | None) -> dict[str, Any]:
+        properties = super()._get_properties(doc)
+        digest = hashlib.sha256(properties["esm"].encode()).hexdigest()
+        return {**properties, "bundle": digest}

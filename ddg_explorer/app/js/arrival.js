@@ -1,0 +1,23 @@
+// Tells when what has come stands on the screen, so that the next piece of the page may follow.
+
+// A hidden page paints nothing, and is answered for all the same.
+const painted = () => new Promise((done) => {
+  requestAnimationFrame(() => requestAnimationFrame(done));
+  setTimeout(done, 250);
+});
+
+const built = (view) => Promise.all([view.ready, ...(view.child_views ?? []).map(built)]);
+
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export function render({model, view}) {
+  model.on("msg:custom", async ({more}) => {
+    await painted();
+    await Promise.race([built(view.root), later(1000)]);
+    await painted();
+    if (more) model.send_msg({painted: true});
+    else document.documentElement.dataset.ready = "true";
+  });
+  model.send_msg({painted: true});
+  return document.createElement("span");
+}
