@@ -21,7 +21,7 @@ LOGARITHMIC = ("drift", "own_drift", "mass_drift", "error")
 
 
 class Trace:
-    """One lane's curve: its source with a view of all of it, and the samples that wait to be streamed."""
+    """One lane's curve: its source, and the samples that wait to be streamed."""
 
     def __init__(self, period: float = STREAM_PERIOD) -> None:
         self.period = period
