@@ -76,6 +76,11 @@ def await_frames(page: Page, count: int) -> None:
         time.sleep(0.01)
 
 
+def await_whole(page: Page) -> None:
+    """Until everything is there: the page comes in pieces, moving pictures first."""
+    page.locator("html[data-ready=true]").wait_for(state="attached", timeout=60_000)
+
+
 def page_load(page: Page, server: Server) -> float:
     """Seconds from opening the bare page to the second painted frame."""
     start = time.perf_counter()
@@ -90,6 +95,7 @@ def painted(page: Page, server: Server, query: str, seconds: float) -> dict[str,
     The main thread runs the event loop; the simulation steps in the others.
     """
     page.goto(f"{server.url}?{query}")
+    await_whole(page)
     await_frames(page, 30)
     field, process = page.get_by_test_id("field").first, psutil.Process(server.pid)
 
@@ -117,7 +123,7 @@ def crowd(chromium: Browser, server: Server, seconds: float, trials: int) -> lis
     for index, page in enumerate(pages):
         query = ALONE if index % 2 else "system=pendulum&preset=swing"
         page.goto(f"{server.url}?{query}")
-        await_frames(page, 5)
+        await_whole(page)
     seqs = [_seq(page) for page in pages]
     start = time.perf_counter()
     pages[0].wait_for_timeout(1000 * seconds)
@@ -173,6 +179,7 @@ def measure(quick: bool) -> dict[str, Any]:
                 _figure(f"server CPU beside the step: {name}", got["server"], "ms/frame", 5.0, 2.0)
             )
         page.goto(f"{server.url}?{ALONE}")
+        await_whole(page)
         await_frames(page, 30)
         p50, p90 = slider_times(page, trials)
         figures.append(_figure("slider to painted frame, KdV, p50", p50, "ms", 80.0, 40.0))

@@ -67,6 +67,7 @@ def take(browser: Browser, url: str, picture: Picture) -> Image.Image:
     """The page at the wanted moment."""
     page = browser.new_page(viewport=ViewportSize(width=picture.width, height=picture.height))
     page.goto(f"{url}?{picture.query}")
+    page.locator("html[data-ready=true]").wait_for(state="attached")
     if picture.until is not None:
         await_time(page, picture.until)
     page.wait_for_timeout(1000 * picture.rest)

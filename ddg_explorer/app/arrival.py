@@ -13,6 +13,7 @@ from typing import Any
 
 import panel as pn
 
+from ddg_explorer.app import session
 from ddg_explorer.app.component import Component, script
 
 GRACE = 1.0
@@ -46,11 +47,7 @@ class Arrival(Component):
             pass
 
     def _receive(self, _: Any) -> None:
-        document = pn.state.curdoc
-        if document is not None and document.session_context is not None:
-            document.add_next_tick_callback(self._advance)
-        else:
-            self._advance()
+        session.under_lock(pn.state.curdoc, self._advance)
 
     def _advance(self) -> None:
         self._begun = self._begun or time.monotonic()

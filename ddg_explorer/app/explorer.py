@@ -14,8 +14,6 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.io.document import unlocked
-from panel.util.parameters import edit_readonly
 from panel.viewable import Viewer
 
 from ddg_explorer.app import makers, session, theme
@@ -24,6 +22,7 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.desk import Desk
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.explore_page import ExplorePage
+from ddg_explorer.app.layout import frame
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import first_setup
@@ -32,7 +31,6 @@ from ddg_explorer.app.store import Store
 from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.touch import Touch
 from ddg_explorer.app.turns import Outcome
-from ddg_explorer.data import specification_of
 from ddg_explorer.models.files import load_model
 
 TITLE = "Energy explorer"
@@ -114,22 +112,7 @@ class Explorer(Viewer):
 
     def page(self) -> pmui.Page:
         """The whole page; its theme toggle also themes canvases and plots."""
-        page = pmui.Page(
-            title=TITLE,
-            sidebar=[self._sidebar],
-            main=[self.main()],
-            sidebar_width=340,
-            theme_config=theme.material_theme(),
-            sx=dict(theme.PAGE_SX),
-            stylesheets=[theme.PAGE_CSS],
-            dark_theme=self._dark,
-            busy_indicator=None,
-        )
-        # The page follows `pn.state.busy`, which every acknowledged frame flips twice: two property
-        # updates and a walk over all models each time, half of the server's time while playing.
-        # The subscription would also keep the page, and all it holds, after the session.
-        with edit_readonly(page):
-            page.busy = page.param.loading
+        page = frame(TITLE, main=[self.main()], sidebar=[self._sidebar], dark_theme=self._dark)
         page.param.watch(lambda event: self._set_dark(event.new), "dark_theme")
         self.touch.bar.keyboard = True
         self._page = page
@@ -252,20 +235,8 @@ class Explorer(Viewer):
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""
-        scene, edited = self._setup.scene, self._setup.scene.entries is not None
         page: Any = self.tabs.page("train")
-        page.prepare(
-            scene.system,
-            model,
-            preset=scene.chosen_preset,
-            n=scene.n,
-            length=scene.length,
-            operator=scene.operator,
-            structure=specification_of(self._setup.system) if edited else scene.structure,
-            dt=scene.dt,
-            parameters=dict(scene.parameters),
-            choices=dict(scene.choices),
-        )
+        makers.prepare_train(page, model, self._setup)
         self.store.change_view(page="train")
 
     def _on_model(self, name: str, path: Path, card: Mapping[str, Any]) -> None:
@@ -293,9 +264,7 @@ class Explorer(Viewer):
         if dark != self._dark:
             self._dark = dark
             self.store.change_view(dark=dark)
-            # While frames are acknowledged, Panel may run this without the document's lock.
-            with unlocked():
-                self._restyle()
+            session.under_lock(pn.state.curdoc, self._restyle)
 
     def _restyle(self) -> None:
         self.tabs.restyle(self._dark)

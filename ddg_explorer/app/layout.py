@@ -1,10 +1,33 @@
-"""The two containers of the page: cards of the main area and sections of the drawer."""
+"""The page's frame and its two containers: cards of the main area and sections of the drawer."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import panel as pn
+import panel_material_ui as pmui
+from panel.util.parameters import edit_readonly
+
+from ddg_explorer.app import theme
+
+
+def frame(title: str, **options: Any) -> pmui.Page:
+    """A page with header and drawer in the app's theme."""
+    page = pmui.Page(
+        title=title,
+        sidebar_width=340,
+        theme_config=theme.material_theme(),
+        sx=dict(theme.PAGE_SX),
+        stylesheets=[theme.PAGE_CSS],
+        busy_indicator=None,
+        **options,
+    )
+    # The page follows `pn.state.busy`, which every acknowledged frame flips twice: two property
+    # updates and a walk over all models each time, half of the server's time while playing.
+    # The subscription would also keep the page, and all it holds, after the session.
+    with edit_readonly(page):
+        page.busy = page.param.loading
+    return page
 
 
 def card(*objects: Any, styles: dict[str, str] | None = None) -> pn.Column:

@@ -8,6 +8,8 @@ from typing import Any
 
 from ddg_explorer.app import session
 from ddg_explorer.app.tabs import Page
+from ddg_explorer.app.turns import Setup
+from ddg_explorer.data import specification_of
 
 
 def make_train(dark: bool, on_model: Callable[[str, Path, Mapping[str, Any]], None]) -> Page:
@@ -15,6 +17,23 @@ def make_train(dark: bool, on_model: Callable[[str, Path, Mapping[str, Any]], No
     from ddg_explorer.app.training.view import TrainPage
 
     return TrainPage(dark, on_model=on_model, notify=session.notify)
+
+
+def prepare_train(page: Any, model: str, setup: Setup) -> None:
+    """Set the training page to a scene that runs, with its G where that was edited."""
+    scene = setup.scene
+    page.prepare(
+        scene.system,
+        model,
+        preset=scene.chosen_preset,
+        n=scene.n,
+        length=scene.length,
+        operator=scene.operator,
+        structure=scene.structure if scene.entries is None else specification_of(setup.system),
+        dt=scene.dt,
+        parameters=dict(scene.parameters),
+        choices=dict(scene.choices),
+    )
 
 
 def make_results(dark: bool) -> Page:

@@ -78,8 +78,10 @@ class Race:
         return list(zip(self.simulations, self.canvases, strict=True))
 
     def show_truth(self, setup: Setup) -> None:
-        """Bring the true lane to a scene before its first frame."""
+        """Bring the true lane to a scene before its first frame; the others' pictures are alike."""
         self._show(0, setup)
+        for canvas in self.canvases[1:]:
+            canvas.spec = {**setup.picture.spec, "show": self._store.state.view.show}
 
     def draw(self) -> bool:
         """Draw one of the running plots that are in sight; whether there was one left.

@@ -187,7 +187,7 @@ class Runner:
                 await self._await_turn(group)
                 due = max(due + period, time.perf_counter())
                 try:
-                    self._publish(group, await self._compute(group, self._take(group)))
+                    await self._hand_over(group, await self._compute(group, self._take(group)))
                 except Exception:
                     log.exception("a turn failed")
                     self._fail(group, "internal error: the server's log has the details")
@@ -226,6 +226,15 @@ class Runner:
         simulations = [entry.simulation for entry in group.entries]
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(pool(), take_turn, simulations, turn)
+
+    async def _hand_over(self, group: Group, outcomes: Sequence[Outcome]) -> None:
+        """Publish under the document's lock: what Panel cannot write at once, Bokeh writes then."""
+
+        async def publish(_: Document | None) -> None:
+            self._publish(group, outcomes)
+
+        context = None if self._document is None else self._document.session_context
+        await (publish(None) if context is None else context.with_locked_document(publish))
 
     def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Hand everything to the views in one batch of messages."""

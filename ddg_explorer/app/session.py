@@ -115,6 +115,17 @@ def disable_nagle(doc: Document | None) -> None:
         log.info("could not set TCP_NODELAY: the server's internals have changed")
 
 
+def under_lock(doc: Document | None, change: Callable[[], None]) -> None:
+    """Run what changes the page as soon as its document is locked; at once where nobody serves it.
+
+    Panel hears acknowledged frames without the lock, and may hear what comes with them so, too.
+    """
+    if doc is not None and doc.session_context is not None:
+        doc.add_next_tick_callback(change)
+    else:
+        change()
+
+
 def stay_offline(doc: Document | None) -> None:
     """Let a session load its style sheets from this server.
 

@@ -56,8 +56,17 @@ def browser():
 
 
 @pytest.fixture
-def open_page(browser, server: Server):
-    """`open_page(query="", width=…, height=…)`: a page; any error on it fails the test."""
+def arrived() -> str:
+    """Selector of what is there when the page is complete."""
+    return "html[data-ready=true]"
+
+
+@pytest.fixture
+def open_page(browser, server: Server, arrived: str):
+    """`open_page(query="", width=…, height=…)`: a page; any error on it fails the test.
+
+    It is complete, or with `whole=False` still arriving.
+    """
     start = server.log.stat().st_size
     origin = server.url.rsplit("/", 1)[0]
     allowed = (origin, origin.replace("http", "ws", 1), "data:", "blob:")
@@ -75,13 +84,15 @@ def open_page(browser, server: Server):
             lambda r: None if r.url.startswith(allowed) else problems.append(f"outside: {r.url}"),
         )
 
-    def open_(query: str = "", *, width: int = 1280, height: int = 900):
+    def open_(query: str = "", *, width: int = 1280, height: int = 900, whole: bool = True):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         watch(page)
         page.goto(f"{server.url}?{query}")
+        if whole:
+            page.locator(arrived).wait_for(state="attached")
         return page
 
     yield open_

@@ -23,6 +23,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield running
 
 
+@pytest.fixture
+def arrived() -> str:
+    return "body"
+
+
 def state(page: Page) -> Locator:
     return page.get_by_test_id("train-state")
 

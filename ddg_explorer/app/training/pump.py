@@ -14,6 +14,8 @@ from collections.abc import Callable
 from bokeh.document import Document
 from panel.io.state import set_curdoc, state
 
+from ddg_explorer.app.session import under_lock
+
 PERIOD = 0.25
 
 log = logging.getLogger(__name__)
@@ -53,11 +55,7 @@ class Pump:
             while True:
                 await wake.wait()
                 wake.clear()
-                if document is not None and document.session_context is not None:
-                    # a served document is changed under its lock only
-                    document.add_next_tick_callback(self._show_or_log)
-                else:
-                    self._show_or_log()
+                under_lock(document, self._show_or_log)
                 await asyncio.sleep(PERIOD)
 
     def _show_or_log(self) -> None:
