@@ -223,9 +223,9 @@ def test_narrow_page_is_usable(open_page):
 
 
 def test_bad_link_falls_back_with_a_notice(open_page):
-    page = open_page("system=nonsense")
-    canvas = field(page)
+    page = open_page("system=nonsense", whole=False)
     expect(page.get_by_text("The link was not understood")).to_be_visible()
+    canvas = field(page)
     seq = number(canvas, "seq")
     wait(lambda: number(canvas, "seq") > seq + 3, "the default moves")
 

@@ -14,7 +14,6 @@ export function render({model, view}) {
   model.on("msg:custom", async ({more}) => {
     await painted();
     await Promise.race([built(view.root), later(1000)]);
-    await painted();
     if (more) model.send_msg({painted: true});
     else document.documentElement.dataset.ready = "true";
   });

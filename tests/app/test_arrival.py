@@ -1,0 +1,120 @@
+"""A page that arrives in pieces, without a browser: the tests answer in its place."""
+
+import time
+from types import SimpleNamespace
+
+import panel as pn
+import pytest
+from bokeh.models import GlyphRenderer, Line, Plot
+
+from ddg_explorer.app import Explorer, explore
+from ddg_explorer.app.arrival import GRACE
+from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.explorer import MOVING
+from ddg_explorer.app.state import AppState, Scene
+from ddg_explorer.app.turns import Turn
+
+PAINTED = SimpleNamespace(data={"painted": True})
+
+
+@pytest.fixture
+def explorer():
+    pn.extension("katex")
+    made = Explorer(AppState(Scene("kdv")))
+    yield made
+    made.close()
+
+
+def answer(explorer) -> bool:
+    """Tell that all has been painted; whether something may follow."""
+    sent = []
+    explorer.arrival._send_msg = sent.append
+    explorer.arrival._receive(PAINTED)
+    return sent[0]["more"]
+
+
+def figures(explorer):
+    return list(explorer.main().get_root().select({"type": Plot}))
+
+
+def move(explorer):
+    for _ in range(MOVING):
+        explorer.race.canvases[0].credits.acknowledge(explorer.race.canvases[0].credits.spend())
+
+
+def test_pictures_come_first_and_everything_follows(explorer):
+    first = explorer.page()
+    assert len(first.select(LaneCanvas)) == 4
+    assert explorer.desk.transport.play not in first.select()
+    move(explorer)
+    pieces = 0
+    while answer(explorer):
+        pieces += 1
+    assert pieces > 8
+    assert len(figures(explorer)) == 5
+    shown = first.select()
+    desk = explorer.desk
+    for part in (desk.transport.play, desk.share.save, *desk.controls.panels):
+        assert part in shown
+
+
+def test_nothing_follows_before_the_pictures_move(explorer, monkeypatch):
+    page = explorer.page()
+    assert answer(explorer)
+    assert answer(explorer)
+    assert explorer.desk.transport.play not in page.select()
+    later = time.monotonic() + 2 * GRACE
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert answer(explorer)
+    assert explorer.desk.transport.play in page.select()
+
+
+def test_a_page_without_pictures_waits_for_none(explorer):
+    explorer.store.change_view(page="theory")
+    page = explorer.page()
+    while answer(explorer):
+        pass
+    assert explorer.desk.controls.panels[0] in page.select()
+
+
+def test_another_system_while_the_rest_arrives(explorer):
+    page = explorer.page()
+    move(explorer)
+    answer(explorer)
+    explorer.desk.controls.system.widget.value = "pendulum"
+    scene = explorer.store.state.scene
+    outcomes = [
+        (canvas, simulation.turn(Turn(scene, steps=1)))
+        for canvas, simulation in zip(
+            explorer.race.canvases, explorer.race.simulations, strict=True
+        )
+    ]
+    explorer._on_outcomes(outcomes)
+    move(explorer)
+    while answer(explorer):
+        pass
+    assert explorer.desk.controls.system.value == "pendulum"
+    assert not explorer.race.plots.cards["mass"].visible
+    assert len(figures(explorer)) == 4
+    assert explorer.desk.controls.panels[-1] in page.select()
+
+
+def test_a_notebook_shows_everything_at_once():
+    shown = explore("kdv", play=False)
+    layout = shown.__panel__()
+    assert shown.desk.transport.play in layout.select()
+    assert len(list(layout.get_root().select({"type": Plot}))) == 5
+    shown.close()
+
+
+def test_a_curve_is_one_glyph(explorer):
+    explorer.arrival.complete()
+    root = explorer.main().get_root()
+    assert len(list(root.select({"type": Line}))) == len(list(root.select({"type": GlyphRenderer})))
+
+
+def test_the_browser_takes_a_script_as_it_is_once_for_all_lanes(explorer):
+    models = [canvas.get_root() for canvas in explorer.race.canvases]
+    assert len({model.bundle for model in models}) == 1
+    assert models[0].bundle
+    assert models[0].esm == LaneCanvas._esm
