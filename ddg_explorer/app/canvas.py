@@ -125,7 +125,7 @@ class Credits:
 
     @property
     def painted(self) -> int:
-        """Frames that are on the screen."""
+        """Frames that the browser has painted, or is trusted to have."""
         return self._acknowledged
 
     def spend(self) -> int:

@@ -146,11 +146,8 @@ class Explorer(Viewer):
         yield
         self.tabs.fill(self.store.state.view.page)
         yield
-        panels = self.desk.controls.panels
-        slots = [pn.Column(sizing_mode="stretch_width") for _ in panels]
-        self._sidebar[:] = slots  # a column lays all its children out anew when it gets another
-        for slot, panel in zip(slots, panels, strict=True):
-            slot.append(panel)
+        for panel in self.desk.controls.panels:
+            self._sidebar.append(panel)
             yield
         while self.race.draw():
             yield

@@ -228,13 +228,18 @@ class Runner:
         return await loop.run_in_executor(pool(), take_turn, simulations, turn)
 
     async def _hand_over(self, group: Group, outcomes: Sequence[Outcome]) -> None:
-        """Publish under the document's lock: what Panel cannot write at once, Bokeh writes then."""
+        """Publish under the document's lock: what Panel cannot write at once, Bokeh writes then.
+
+        A group that is disbanded meanwhile publishes nothing more, but ends what it is writing.
+        """
 
         async def publish(_: Document | None) -> None:
-            self._publish(group, outcomes)
+            if group in self._groups:
+                self._publish(group, outcomes)
 
         context = None if self._document is None else self._document.session_context
-        await (publish(None) if context is None else context.with_locked_document(publish))
+        locked = publish(None) if context is None else context.with_locked_document(publish)
+        await asyncio.shield(locked)
 
     def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Hand everything to the views in one batch of messages."""

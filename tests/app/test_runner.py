@@ -200,6 +200,33 @@ def test_an_internal_error_is_logged_shown_as_one_line_and_survived(caplog):
     asyncio.run(scenario())
 
 
+def test_frames_are_published_under_the_documents_lock():
+    class Context:
+        locked = False
+
+        async def with_locked_document(self, publish):
+            self.locked = True
+            await publish(None)
+            self.locked = False
+
+    class Served:
+        def __init__(self, context) -> None:
+            self.session_context = context
+
+    async def scenario():
+        canvas, context, seen = FakeCanvas(), Context(), []
+        runner = make(canvas)
+        runner._on_outcomes = lambda _: seen.append(context.locked)
+        runner.start()
+        runner._document = Served(context)
+        runner.play(True)
+        await until(lambda: len(seen) > 3)
+        runner.close()
+        assert all(seen)
+
+    asyncio.run(scenario())
+
+
 def test_closing_ends_the_task_and_frees_the_objects():
     async def scenario():
         canvas = FakeCanvas()

@@ -11,6 +11,7 @@ const built = (view) => Promise.all([view.ready, ...(view.child_views ?? []).map
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
 export function render({model, view}) {
+  delete document.documentElement.dataset.ready;
   model.on("msg:custom", async ({more}) => {
     await painted();
     await Promise.race([built(view.root), later(1000)]);
