@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import panel as pn
 import pytest
+from bokeh.document import Document
 from bokeh.models import GlyphRenderer, Line, Plot
+from panel.models.esm import DataEvent
 
 from ddg_explorer.app import Explorer, explore
 from ddg_explorer.app.arrival import GRACE
@@ -118,3 +120,16 @@ def test_the_browser_takes_a_script_as_it_is_once_for_all_lanes(explorer):
     assert len({model.bundle for model in models}) == 1
     assert models[0].bundle
     assert models[0].esm == LaneCanvas._esm
+
+
+def test_an_acknowledged_frame_does_not_make_the_page_busy() -> None:
+    canvas, heard, busy = LaneCanvas(), [], []
+    canvas.on_msg(lambda event: heard.append(event.data))
+    model = canvas.get_root(Document())
+    watcher = pn.state.param.watch(lambda event: busy.append(event.new), "busy")
+    try:
+        model._trigger_event(DataEvent(model, data={"ack": 1}))
+    finally:
+        pn.state.param.unwatch(watcher)
+    assert heard == [{"ack": 1}]
+    assert not busy
