@@ -143,14 +143,13 @@ class Explorer(Viewer):
     def _pieces(self) -> Iterator[None]:
         """What comes after the first frames, piece by piece."""
         self._explore.fill(self.desk)
-        yield
         self.tabs.fill(self.store.state.view.page)
         yield
-        for panel in self.desk.controls.panels:
-            self._sidebar.append(panel)
-            yield
+        self._sidebar[:] = self.desk.controls.panels
+        yield
         while self.race.draw():
-            yield
+            pass
+        yield
         self._explore.settle()
         yield
 

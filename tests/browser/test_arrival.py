@@ -54,3 +54,9 @@ def test_a_page_whose_pictures_rest_arrives_too(open_page):
     page.get_by_role("tab", name="Explore").click()
     field(page)
     press(page, "Pause")
+
+
+@pytest.mark.parametrize("page", ["train", "results"])
+def test_a_page_without_pictures_gets_its_row_of_tabs(open_page, page):
+    shown = open_page(f"page={page}")
+    expect(shown.get_by_role("tab")).to_have_count(5)

@@ -10,14 +10,16 @@ const built = (view) => Promise.all([view.ready, ...(view.child_views ?? []).map
 
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
 
+// What is added to a part that is still being built can be lost.
+const settled = (view) => Promise.race([built(view.root), later(5000)]).then(painted);
+
 export function render({model, view}) {
   delete document.documentElement.dataset.ready;
   model.on("msg:custom", async ({more}) => {
-    await painted();
-    await Promise.race([built(view.root), later(1000)]);
+    await settled(view);
     if (more) model.send_msg({painted: true});
     else document.documentElement.dataset.ready = "true";
   });
-  model.send_msg({painted: true});
+  settled(view).then(() => model.send_msg({painted: true}));
   return document.createElement("span");
 }
