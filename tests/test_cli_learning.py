@@ -265,9 +265,10 @@ def test_the_list_of_models_and_the_table_of_weights(
     for row in made:
         model, card = load_model(row.path), read_card(row.path)["card"]
         assert (model.key, model.context["system"]) == (row.model, row.system)
-        # an H with kinks has steps that are not solved, and explicit midpoint steps of a learned H
-        # blow up on the stiff field; cards and rollouts tell
-        may_diverge = row.activation == "relu" or row.name == "ch2d.hnnpp.tanh"
+        # an H with kinks has steps that are not solved, explicit midpoint steps of a learned H blow
+        # up on the stiff field, a learned T + V lets the bodies go; cards and rollouts tell
+        unstable = ("ch2d.hnnpp.tanh", "two-body.srnn.tanh")
+        may_diverge = row.activation == "relu" or row.name in unstable
         assert card["metrics"]["diverged"] == 0 or may_diverge
         assert card["data"]["recipe"]["noise"] == 0
 
