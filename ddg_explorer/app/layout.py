@@ -22,9 +22,9 @@ def frame(title: str, **options: Any) -> pmui.Page:
         busy_indicator=None,
         **options,
     )
-    # The page follows `pn.state.busy`, which every acknowledged frame flips twice: two property
-    # updates and a walk over all models each time, half of the server's time while playing.
-    # The subscription would also keep the page, and all it holds, after the session.
+    # The page follows `pn.state.busy`, which all sessions share and every event of a widget flips
+    # twice: two property updates and a walk over all models each time. The subscription would also
+    # keep the page, and all it holds, after the session.
     with edit_readonly(page):
         page.busy = page.param.loading
     return page

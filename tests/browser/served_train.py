@@ -4,14 +4,14 @@ from pathlib import Path
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.util.parameters import edit_readonly
 
-from ddg_explorer.app import session, theme
+from ddg_explorer.app import session
+from ddg_explorer.app.layout import frame
 from ddg_explorer.app.training.view import TrainPage
 from ddg_explorer.models import load_model
 
 
-def open_session(panel, frame, page_theme, tab, load) -> pmui.Page:
+def open_session(panel, framed, tab, load) -> pmui.Page:
     """The page; what it goes on using is passed, for a script's globals end with its session."""
     arrived = panel.pane.HTML('<div data-testid="arrived">no model</div>')
 
@@ -24,17 +24,7 @@ def open_session(panel, frame, page_theme, tab, load) -> pmui.Page:
     column = panel.Column(
         train.view, arrived, sizing_mode="stretch_width", styles={"padding": "16px"}
     )
-    page = frame(
-        title="Train",
-        main=[column],
-        theme_config=page_theme.material_theme(),
-        sx=dict(page_theme.PAGE_SX),
-        stylesheets=[page_theme.PAGE_CSS],
-        busy_indicator=None,
-    )
-    # as in the explorer: the page must not follow `state.busy`, which all sessions share
-    with edit_readonly(page):
-        page.busy = page.param.loading
+    page = framed("Train", main=[column])
     page.param.watch(lambda event: train.restyle(event.new), "dark_theme")
     panel.state.on_session_destroyed(lambda _: train.close())
     return page
@@ -42,4 +32,4 @@ def open_session(panel, frame, page_theme, tab, load) -> pmui.Page:
 
 pn.extension(notifications=True, reconnect=True)
 session.stay_offline(pn.state.curdoc)
-open_session(pn, pmui.Page, theme, TrainPage, load_model).servable()
+open_session(pn, frame, TrainPage, load_model).servable()
