@@ -19,6 +19,8 @@ from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60
+WHOLE = "html[data-ready=true]"
+"""Selector of what is there when a page of the explorer is complete."""
 ARGS = (
     "--no-sandbox",
     "--disable-gpu",

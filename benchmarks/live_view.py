@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from benchmarks.browser import ARGS, Server, chromium_path, serve
+from benchmarks.browser import ARGS, WHOLE, Server, chromium_path, serve
 
 VIEWPORT = ViewportSize(width=1440, height=900)
 ALONE = "system=kdv&preset=two_solitons"
@@ -78,7 +78,7 @@ def await_frames(page: Page, count: int) -> None:
 
 def await_whole(page: Page) -> None:
     """Until everything is there: the page comes in pieces, moving pictures first."""
-    page.locator("html[data-ready=true]").wait_for(state="attached", timeout=60_000)
+    page.locator(WHOLE).wait_for(state="attached", timeout=60_000)
 
 
 def page_load(page: Page, server: Server) -> float:

@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks.browser import ARGS, chromium_path, serve
+from benchmarks.browser import ARGS, WHOLE, chromium_path, serve
 
 DOCS = Path(__file__).parent
 
@@ -67,7 +67,7 @@ def take(browser: Browser, url: str, picture: Picture) -> Image.Image:
     """The page at the wanted moment."""
     page = browser.new_page(viewport=ViewportSize(width=picture.width, height=picture.height))
     page.goto(f"{url}?{picture.query}")
-    page.locator("html[data-ready=true]").wait_for(state="attached")
+    page.locator(WHOLE).wait_for(state="attached")
     if picture.until is not None:
         await_time(page, picture.until)
     page.wait_for_timeout(1000 * picture.rest)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.browser import ARGS, Server, chromium_path, serve
+from benchmarks.browser import ARGS, WHOLE, Server, chromium_path, serve
 
 PATIENCE = 30_000
 """Milliseconds that a page may take to show something: a busy machine is not a failure."""
@@ -58,7 +58,7 @@ def browser():
 @pytest.fixture
 def arrived() -> str:
     """Selector of what is there when the page is complete."""
-    return "html[data-ready=true]"
+    return WHOLE
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from benchmarks.browser import WHOLE
 from tests.browser.test_live import choose, field, number, press, wait
 
 FIRST = """() => {
@@ -40,7 +41,7 @@ def test_pictures_move_before_the_controls_are_there(open_page):
 def test_a_system_is_switched_while_the_page_arrives(open_page):
     page = open_page(whole=False)
     choose(page, "System", "Pendulum")
-    page.locator("html[data-ready=true]").wait_for(state="attached")
+    page.locator(WHOLE).wait_for(state="attached")
     expect(page.locator(".lane[data-kind='phase']").first).to_be_visible()
     expect(page.get_by_text("Mass ∫u", exact=True)).to_be_hidden()
     canvas = field(page)
