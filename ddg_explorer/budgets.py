@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ddg_explorer.models.base import Model
+from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.training.loop import default_optimizer
 
 BUDGETS = ("ours", "published", "quick")
@@ -78,7 +78,9 @@ class Budget:
     def options(self, model: Model) -> Mapping[str, Any]:
         """The options of `train` that suit this model."""
         suits = self.training["optimizer"] != "lm" or default_optimizer(model) == "lm"
-        return self.training if suits or self.otherwise is None else self.otherwise
+        if suits or self.otherwise is None:
+            return self.training
+        return {**self.otherwise, "scale": False} if _stiffened(model) else self.otherwise
 
     def with_optimizer(self, optimizer: str | None) -> Budget:
         """The same with an optimiser of one's own choice, and its default settings."""
@@ -137,6 +139,15 @@ def published(system: str, model: str) -> Budget:
         # one 3-wide convolution, as the energies have; ours sees as far as their slopes do
         network["width"] = 3
     return Budget("published", network, adam)
+
+
+def _stiffened(model: Model) -> bool:
+    """Whether whitening would make an untrained model too stiff for its training scheme.
+
+    Neighbouring values hardly differ, so whitened inputs magnify their differences, and an energy's
+    gradient is magnified twice.
+    """
+    return model.scheme == "dopri5" and isinstance(model, EnergyModel)
 
 
 def budget(name: str, system: str, model: str) -> Budget:

@@ -23,7 +23,7 @@ from ddg_explorer.paper import (
 )
 from ddg_explorer.paper.summary import over_seeds
 from ddg_explorer.paper.tables import aligned, number
-from ddg_explorer.recipes import DATA_RECIPES
+from ddg_explorer.recipes import DATA_RECIPES, make_dataset
 
 SIZES = {"trajectories": 3, "steps": 5}
 
@@ -76,6 +76,18 @@ def test_the_published_budget_is_the_papers() -> None:
 
 def study(folder: Path) -> Study:
     return Study(folder / "results", folder / "work", "pytest", cache=False, sizes=SIZES)
+
+
+def test_energies_trained_with_dormand_prince_keep_raw_inputs() -> None:
+    """Whitened, an untrained energy is so stiff that its first step does not end."""
+    pairs = [("hnnpp", "dopri5"), ("node", "dopri5"), ("hnnpp", "rk2")]
+    data, options = make_dataset(DATA_RECIPES["kdv"], trajectories=2, steps=2, cache=False), {}
+    for model, scheme in pairs:
+        how = budget("ours", "kdv", model)
+        made = ModelRecipe.fitting(model, data, scheme=scheme, **how.network).build()
+        options[model, scheme] = how.options(made)
+    assert [options[pair].get("scale") for pair in pairs] == [False, True, None]
+    assert [options[pair]["optimizer"] for pair in pairs] == ["adam", "adam", "lm"]
 
 
 def test_a_cell_runs_once_and_adds_only_what_is_missing(

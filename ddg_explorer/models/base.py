@@ -42,6 +42,9 @@ PREDICTORS = {
 """Training scheme → the integrators it is published with, the first one the default."""
 DOPRI5_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Local error that training with Dormand–Prince allows, as rollouts with it do."""
+DOPRI5_STEPS = 100
+"""Adaptive steps within Δt that training with Dormand–Prince takes at most: every one is remembered
+for the gradient. A field that needs more has the slope NaN, and its training has diverged."""
 
 
 class Model(nn.Module, Dynamics):
@@ -137,7 +140,11 @@ class Model(nn.Module, Dynamics):
 
         times = torch.tensor([0.0, dt], dtype=torch.float64, device=u.device)
         tol = DOPRI5_TOL[u.dtype]
-        path = odeint(lambda _, x: self.rhs(x), u, times, method="dopri5", rtol=tol, atol=tol)
+        how = {"method": "dopri5", "options": {"max_num_steps": DOPRI5_STEPS}}
+        try:
+            path = odeint(lambda _, x: self.rhs(x), u, times, rtol=tol, atol=tol, **how)
+        except AssertionError:  # so torchdiffeq tells that steps or their size run out
+            return torch.full_like(u, torch.nan)
         assert isinstance(path, Tensor)
         return (path[-1] - u) / dt
 

@@ -13,6 +13,7 @@ from ddg_explorer import simulate
 from ddg_explorer.grids import Grid
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.models import HNN, MODELS, SRNN, ModelRecipe, SymplecticForm
+from ddg_explorer.models.base import DOPRI5_STEPS
 from ddg_explorer.structure import DampedSymplectic, Symplectic
 from ddg_explorer.systems import SYSTEMS
 
@@ -43,6 +44,17 @@ def test_training_slope_is_the_prediction_step(key: str) -> None:
         assert model.residual(v, u, DT).abs().max() < bound
         assert model.residual(u, u, DT).abs().max() > 0.1
         assert torch.equal(model(v, u, DT), model.residual(v, u, DT))
+
+
+@pytest.mark.parametrize("key", ["node-1d", "hnnpp-1d"])
+def test_dormand_prince_in_training_gives_up_on_a_stiff_field(key: str) -> None:
+    """Every adaptive step is kept for the gradient, so their number must be bounded."""
+    model = lively(replace(RECIPES[key], scheme="dopri5").build(), speed=1e5)
+    u, calls = states(model, 3), []
+    model.get_submodule("network").register_forward_hook(lambda *_: calls.append(1))
+    assert model.slope(u, u, DT).isnan().all()
+    assert len(calls) < 7 * DOPRI5_STEPS + 10
+    assert model.slope(u, u, DT / 1e4).isfinite().all()
 
 
 def test_published_pairs() -> None:
