@@ -1,4 +1,4 @@
-"""Running plots of all lanes: energies, drifts, mass, distance from the truth. Bokeh, about 6 Hz.
+"""Running plots of all lanes: energies, drifts, mass, distance from the truth. Bokeh, up to 6 Hz.
 
 One `ColumnDataSource` a lane, so a lane costs one message a time. Drifts are those of
 `app.measures`, of the true H along every lane and, apart from it, of each model's own H. Log axes

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import html
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import panel as pn
 
 from ddg_explorer.app import texts
+from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.layout import card
@@ -28,7 +28,7 @@ from ddg_explorer.app.turns import Outcome, Setup
 from ddg_explorer.integrators import INTEGRATORS
 
 TABLE_PERIOD = 0.4
-"""Seconds between two updates of the table."""
+"""Seconds between two updates of the table where frames come fast."""
 
 
 class Race:
@@ -56,7 +56,7 @@ class Race:
         self._store, self._shelf = store, shelf
         self._on_train, self._notify = on_train, notify
         self._dark = bool(store.state.view.dark)
-        self._table_due = 0.0
+        self._cadence = Cadence(TABLE_PERIOD)
         self.canvases: list[LaneCanvas] = []
         self.simulations: list[Simulation] = []
         self.setups: list[Setup | None] = []
@@ -224,10 +224,8 @@ class Race:
 
     def _tabulate(self, now: bool) -> None:
         """Rewrite the table when it is time."""
-        moment = time.perf_counter()
-        if len(self.canvases) < 2 or not (now or moment >= self._table_due):
+        if len(self.canvases) < 2 or not self._cadence.due(now=now):
             return
-        self._table_due = moment + TABLE_PERIOD
         colours = LANE_COLOURS[mode(self._dark)]
         places = lane_places([s.lane.model for s in self.simulations])
         rows = [

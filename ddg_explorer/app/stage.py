@@ -43,6 +43,8 @@ REMAKE = (*RESTART, "parameters", "structure", "entries", "activation")
 
 LIVE_TOL = 1e-6
 """Tolerance of the implicit steps of a learned field in two dimensions, where none is asked for."""
+LIVE_TRUE_TOL = 1e-8
+"""The same of a true one."""
 MODEL_GROWTH = 20.0
 """A model's lane has diverged where max|u| exceeds this many times max(1, max|u₀|): its network has
 never seen such states, and a bounded one would wander there for ever."""
@@ -224,7 +226,6 @@ def _scheme_key(scene: Scene, lane: Lane, dynamics: Dynamics) -> str:
 
 def _scheme(scene: Scene, lane: Lane, dynamics: Dynamics) -> Integrator:
     scheme, tol = INTEGRATORS[_scheme_key(scene, lane, dynamics)], scene.tol
-    if tol is None and isinstance(dynamics, Model) and scheme.implicit:
-        flat = dynamics.grid is None or dynamics.grid.ndim == 1
-        tol = None if flat else LIVE_TOL
+    if tol is None and scheme.implicit and dynamics.grid is not None and dynamics.grid.ndim == 2:
+        tol = LIVE_TOL if isinstance(dynamics, Model) else LIVE_TRUE_TOL
     return scheme(tol=tol)

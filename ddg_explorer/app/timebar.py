@@ -6,16 +6,16 @@ in as messages a few times a second, so that a frame costs nothing here.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import param
 
+from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.component import Component, script, style
 
 CLOCK_PERIOD = 0.15
-"""Seconds between two updates of the clock while playing."""
+"""Seconds between two updates of the clock while frames come fast."""
 
 
 class TimeBar(Component):
@@ -34,16 +34,16 @@ class TimeBar(Component):
     def __init__(self, on_action: Callable[[str, Any], None], **params: Any) -> None:
         super().__init__(**{"sizing_mode": "stretch_width", **params})
         self._on_action = on_action
-        self._due = 0.0
+        self._cadence = Cadence(CLOCK_PERIOD)
         self._clock: tuple[float, float, float] | None = None
         self.on_msg(self._receive)
 
     def show_clock(self, t: float, span: tuple[float, float], *, now: bool) -> None:
         """Show time t within what is kept, when it is time or at once with `now`."""
-        moment, clock = time.perf_counter(), (t, *span)
-        if clock == self._clock or not (now or moment >= self._due):
+        clock = (t, *span)
+        if clock == self._clock or not self._cadence.due(now=now):
             return
-        self._due, self._clock = moment + CLOCK_PERIOD, clock
+        self._clock = clock
         self._send_msg({"clock": list(clock)})
 
     def _receive(self, event: Any) -> None:

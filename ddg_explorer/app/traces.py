@@ -9,6 +9,7 @@ from typing import Any
 
 from bokeh.models import CDSView, ColumnDataSource
 
+from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.turns import Sample
 
 FLOOR = 1e-17
@@ -24,13 +25,13 @@ class Trace:
     """One lane's curve: its source, and the samples that wait to be streamed."""
 
     def __init__(self, period: float = STREAM_PERIOD) -> None:
-        self.period = period
+        self._cadence = Cadence(period)
         self.source = ColumnDataSource({name: [] for name in COLUMNS})
         self.view = CDSView()
         self.epoch = 0
         self.span: tuple[float, float] | None = None
         self._pending: list[Sample] = []
-        self._sampled = self._streamed = 0.0
+        self._sampled = 0.0
         self._last = math.nan
         self._shown: tuple[float, ...] = ()
 
@@ -53,9 +54,8 @@ class Trace:
             if shown != self._shown:
                 self._pending.append(sample)
             self._sampled, self._last, self._shown = now, sample.t, shown
-        if not self._pending or not (flush or now - self._streamed >= self.period):
+        if not self._cadence.due(now=flush):
             return []
-        self._streamed = now
         samples, self._pending = self._pending, []
         return samples
 
