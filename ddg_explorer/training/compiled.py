@@ -1,14 +1,12 @@
-"""The two halves of the fused pass for near ends of tanh layers, as functions to be compiled.
+"""The two halves of the fused pass for tanh layers, as functions to be compiled.
 
 Between its matrix products a training step is elementwise arithmetic on hidden layers. Compiled,
-every stretch of it is one loop over memory; kept between the two halves are the values t and the
-distances d of both layers, from which the rest follows in a few multiplications (`near_ends`).
+every stretch of it is one loop over memory; kept between the two halves are the values at both ends
+and the distances d of both layers, from which the rest follows in few operations (`far_ends`).
 
     forward: x, ξ ↦ s        backward: c = ∂L/∂s ↦ ∂L/∂weights
 
-A layer's ends farther apart than `NEAR` make the result useless: `forward` returns the largest
-distance with it, and the caller does the chunk again without. Without a compiler the caller runs
-the same formulas uncompiled (`fused`). `(sites, h)` throughout.
+Without a compiler the caller runs the same formulas uncompiled (`fused`). `(sites, h)` throughout.
 """
 
 from __future__ import annotations
@@ -21,37 +19,40 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ddg_explorer.training.near_ends import NEAR, near_ends, near_values
+from ddg_explorer.training.near_ends import far_ends, far_slope, tanh
 
 COMPILERS = ("c++", "g++", "clang++")
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """W₁, b₁, W₂, b₂ and c·w, the last layer's row times the output scale."""
 Kept = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""t and τ of layer 1 stacked, d₁, t₂, d₂, and q."""
+"""t and τ of layer 1 stacked, d₁, the same of layer 2, and q."""
 
 
-def forward(both: Tensor, weights: Weights) -> tuple[Tensor, Kept, Tensor]:
-    """s, what `backward` needs, and the largest |d|, from x and ξ stacked."""
+def forward(both: Tensor, weights: Weights) -> tuple[Tensor, Kept]:
+    """s, and what `backward` needs, from x and ξ stacked."""
     w1, b1, w2, b2, w = weights
-    a, c = torch.addmm(b1, both, w1.mT).chunk(2)
-    d1 = a - c
-    t1, tau1, slope1 = near_values(a, d1)
-    ends1 = torch.cat([t1, tau1])
-    a, c = torch.addmm(b2, ends1, w2.mT).chunk(2)
-    d2 = a - c
-    t2, _, slope2 = near_values(a, d2)
-    q = (slope2 * w) @ w2
-    s = (slope1 * q) @ w1
-    largest = torch.maximum(d1.abs().amax(), d2.abs().amax())
-    return s, (ends1, d1, t2, d2, q), largest
+    a = torch.addmm(b1, both, w1.mT)
+    ends1, d1 = tanh(a), _difference(a)
+    a = torch.addmm(b2, ends1, w2.mT)
+    ends2, d2 = tanh(a), _difference(a)
+    (t1, tau1), (t2, tau2) = ends1.chunk(2), ends2.chunk(2)
+    q = (far_slope(t2, tau2, d2) * w) @ w2
+    s = (far_slope(t1, tau1, d1) * q) @ w1
+    return s, (ends1, d1, ends2, d2, q)
+
+
+def _difference(ends: Tensor) -> Tensor:
+    a, c = ends.chunk(2)
+    return a - c
 
 
 def backward(c: Tensor, both: Tensor, weights: Weights, kept: Kept) -> list[Tensor]:
     """Gradients of W₁, b₁, W₂, b₂, and of the last layer's row up to the output scale."""
     w1, _, w2, _, w = weights
-    ends1, d1, t2, d2, q = kept
-    first, second = near_ends(ends1.chunk(2)[0], d1), near_ends(t2, d2)
+    ends1, d1, ends2, d2, q = kept
+    (t1, tau1), (t2, tau2) = ends1.chunk(2), ends2.chunk(2)
+    first, second = far_ends(t1, tau1, d1), far_ends(t2, tau2, d2)
     p = c @ w1.mT
     pull = first.slope * p
     m = pull @ w2.mT
@@ -94,13 +95,12 @@ class CompiledLayers:
         self.forward = torch.compile(forward, dynamic=False)
         self.backward = torch.compile(backward, dynamic=False)
 
-    def __call__(self, both: Tensor, weights: Weights) -> Evaluated | None:
-        """The layers at both ends; None if some are too far apart for these formulas."""
+    def __call__(self, both: Tensor, weights: Weights) -> Evaluated:
+        """The layers at both ends."""
         w1, b1, w2, b2, w = (weight.detach() for weight in weights)
         weights = (w1, b1, w2, b2, w)
-        s, kept, largest = self.forward(both, weights)
-        # not a number is not near either
-        return Evaluated(self, both, weights, kept, s) if float(largest) < NEAR else None
+        s, kept = self.forward(both, weights)
+        return Evaluated(self, both, weights, kept, s)
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,9 @@ class FusedLoss:
         return r.square().sum()
 
     def _layers(self, both: Tensor, weights: Weights) -> Layers:
-        """Both hidden layers, compiled where that was asked for and the ends are near."""
+        """Both hidden layers, compiled where that was asked for."""
         if self.compiled is not None and self.part.activation == "tanh":
-            found = self.compiled(both, weights)
-            if found is not None:
-                return found
+            return self.compiled(both, weights)
         return EagerLayers(self.part.activation, both, weights)
 
     def _residual(

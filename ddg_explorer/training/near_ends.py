@@ -49,7 +49,7 @@ def tanh_ends(a: Tensor, c: Tensor) -> Ends:
     largest = float(d.abs().max())
     if largest < NEAR:
         return near_ends(tanh(a), d, terms(largest, torch.finfo(a.dtype).eps))
-    return far_ends(a, c, d)
+    return far_ends(torch.tanh(a), torch.tanh(c), d)
 
 
 def terms(largest: float, eps: float) -> int:
@@ -58,15 +58,6 @@ def terms(largest: float, eps: float) -> int:
         if 2 * n * abs(TANHC[n]) * largest ** (2 * n - 2) < eps / 4:
             return n
     return len(TANHC)
-
-
-def near_values(a: Tensor, d: Tensor, count: int = len(TANHC)) -> tuple[Tensor, Tensor, Tensor]:
-    """t, τ and σ̄ alone, from a and d = a − c, all |d| < `NEAR`."""
-    t = tanh(a)
-    k, _ = series(d * d, count)
-    h = k * d
-    g = (1 - t * t) / (1 - t * h)
-    return t, t - h * g, k * g
 
 
 def near_ends(t: Tensor, d: Tensor, count: int = len(TANHC)) -> Ends:
@@ -86,21 +77,36 @@ def tanh(a: Tensor) -> Tensor:
     return torch.sigmoid(2 * a) * 2 - 1
 
 
-def far_ends(a: Tensor, c: Tensor, d: Tensor) -> Ends:
-    """From a, c and d = a − c of any size."""
-    t, tau = torch.tanh(a), torch.tanh(c)
+def far_ends(t: Tensor, tau: Tensor, d: Tensor) -> Ends:
+    """From t = tanh a, τ = tanh c and d = a − c of any size."""
+    near, k, odd, g, inverse = _parts(t, tau, d)
     dt, dtau = 1 - t * t, 1 - tau * tau
+    quotient = (t - tau) * inverse
+    close = near == d
+    turn = odd * near * g
+    return Ends(
+        t,
+        tau,
+        dt,
+        dtau,
+        torch.where(close, k * g, quotient),
+        torch.where(close, turn - k * tau * dt, (dt - quotient) * inverse),
+        torch.where(close, -turn - k * t * dtau, (quotient - dtau) * inverse),
+    )
+
+
+def far_slope(t: Tensor, tau: Tensor, d: Tensor) -> Tensor:
+    """σ̄ alone, from the same."""
+    near, k, _, g, inverse = _parts(t, tau, d)
+    return torch.where(near == d, k * g, (t - tau) * inverse)
+
+
+def _parts(t: Tensor, tau: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """d where it is below `NEAR` and else 0, with k, k′/d and g there; 1/d where it is not."""
     close = d.abs() < NEAR
     near = torch.where(close, d, 0.0)
     k, odd = series(near * near, len(TANHC))
-    g = 1 - t * tau
-    inverse = 1 / torch.where(close, 1.0, d)
-    quotient = (t - tau) * inverse
-    slope = torch.where(close, k * g, quotient)
-    turn = odd * near * g
-    slope_a = torch.where(close, turn - k * tau * dt, (dt - quotient) * inverse)
-    slope_c = torch.where(close, -turn - k * t * dtau, (quotient - dtau) * inverse)
-    return Ends(t, tau, dt, dtau, slope, slope_a, slope_c)
+    return near, k, odd, 1 - t * tau, 1 / torch.where(close, 1.0, d)
 
 
 def series(d2: Tensor, count: int) -> tuple[Tensor, Tensor]:
