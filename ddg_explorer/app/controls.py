@@ -23,11 +23,10 @@ from ddg_explorer.app.parameters import ParameterControls
 from ddg_explorer.app.state import STEP_SIZES, TOLERANCES, Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, mode
-from ddg_explorer.app.turns import Setup
+from ddg_explorer.app.turns import Setup, live_tol
 from ddg_explorer.app.widgets import Choice, bounded_slider
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.integrators.base import DEFAULT_TOL
 from ddg_explorer.systems import SYSTEMS
 
 DT_RANGE = 40.0
@@ -140,7 +139,8 @@ class Controls:
             self._setter("tol"),
             "tol",
             "Solver tolerance",
-            "Bounds the scaled size of the last update of implicit schemes.",
+            "Bounds the scaled size of the last update of implicit schemes. Two-dimensional fields "
+            "begin with a loose one, to run live.",
             scale="log",
             span=(1e-14, 1e-4),
             typed=TOLERANCES,
@@ -213,7 +213,7 @@ class Controls:
             note=self._limit_line,
         )
         self.tol.param.update(
-            value=scene.tol or DEFAULT_TOL[system.dtype],
+            value=scene.tol or live_tol(scene, system),
             disabled=not INTEGRATORS[scene.chosen_integrator].implicit,
         )
 

@@ -16,7 +16,7 @@ from ddg_explorer.app.measures import References
 from ddg_explorer.app.pictures import Picture, outgrown, picture, refreshed
 from ddg_explorer.app.stability_marks import LaneLimit
 from ddg_explorer.app.state import TRUTH, Lane, Scene
-from ddg_explorer.app.turns import Setup, build, suitable
+from ddg_explorer.app.turns import Setup, build, live_tol, suitable
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
@@ -41,10 +41,6 @@ RESTART = (
 REMAKE = (*RESTART, "parameters", "structure", "entries", "activation")
 """Fields that need new dynamics; those not in `RESTART` act on the running state."""
 
-LIVE_TOL = 1e-6
-"""Tolerance of the implicit steps of a learned field in two dimensions, where none is asked for."""
-LIVE_TRUE_TOL = 1e-8
-"""The same of a true one."""
 MODEL_GROWTH = 20.0
 """A model's lane has diverged where max|u| exceeds this many times max(1, max|u₀|): its network has
 never seen such states, and a bounded one would wander there for ever."""
@@ -225,7 +221,6 @@ def _scheme_key(scene: Scene, lane: Lane, dynamics: Dynamics) -> str:
 
 
 def _scheme(scene: Scene, lane: Lane, dynamics: Dynamics) -> Integrator:
-    scheme, tol = INTEGRATORS[_scheme_key(scene, lane, dynamics)], scene.tol
-    if tol is None and scheme.implicit and dynamics.grid is not None and dynamics.grid.ndim == 2:
-        tol = LIVE_TOL if isinstance(dynamics, Model) else LIVE_TRUE_TOL
-    return scheme(tol=tol)
+    scheme = INTEGRATORS[_scheme_key(scene, lane, dynamics)]
+    loose = scene.tol is None and scheme.implicit
+    return scheme(tol=live_tol(scene, dynamics) if loose else scene.tol)

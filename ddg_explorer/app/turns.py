@@ -20,9 +20,15 @@ from ddg_explorer.app.state import Scene
 from ddg_explorer.app.wire import Header
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.integrators.base import Integrator
+from ddg_explorer.integrators.base import DEFAULT_TOL, Integrator
+from ddg_explorer.models.base import Model
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.builtin import PresetSystem
+
+LIVE_TOL = 1e-6
+"""Tolerance of a learned field in two dimensions, see `live_tol`."""
+LIVE_TRUE_TOL = 1e-8
+"""The same of a true one."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,14 @@ def build(scene: Scene) -> PresetSystem:
         return system
     form = entries.form_of(system, entries.base_key(scene.structure, system))
     return system.with_(structure=entries.edited(scene.entries, system, form))
+
+
+def live_tol(scene: Scene, dynamics: Dynamics) -> float:
+    """Tolerance of implicit steps where the scene asks for none: loose in 2-D, to run live."""
+    usual = DEFAULT_TOL[getattr(torch, scene.dtype)]
+    if dynamics.grid is None or dynamics.grid.ndim == 1:
+        return usual
+    return max(usual, LIVE_TOL if isinstance(dynamics, Model) else LIVE_TRUE_TOL)
 
 
 def suitable(dynamics: Dynamics) -> tuple[str, ...]:

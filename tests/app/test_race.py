@@ -10,9 +10,8 @@ from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.groups import Entry, Group, take_turn
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.stage import LIVE_TOL
 from ddg_explorer.app.state import AppState, Lane, Scene
-from ddg_explorer.app.turns import Turn, build
+from ddg_explorer.app.turns import LIVE_TOL, LIVE_TRUE_TOL, Turn, build
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
 from ddg_explorer.rollout import Rollout
@@ -148,6 +147,21 @@ def test_learned_fields_in_two_dimensions_are_solved_to_the_live_tolerance():
     assert simulation.rollout.integrator.tol == LIVE_TOL
     simulation.advance(Turn(Scene("cahn_hilliard_2d", tol=1e-9), steps=0))
     assert simulation.rollout.integrator.tol == 1e-9
+
+
+def test_a_true_field_in_two_dimensions_keeps_its_law_at_the_live_tolerance():
+    simulation = Simulation(Lane("truth"), Shelf())
+    scene = Scene("cahn_hilliard_2d")
+    turn, samples = Turn(scene, steps=1, budget=None), []
+    for _ in range(60):
+        simulation.advance(turn)
+        samples.append(simulation.encode(turn).sample)
+    assert simulation.rollout.integrator.tol == LIVE_TRUE_TOL
+    energies = [sample.energy for sample in samples]
+    assert energies == sorted(energies, reverse=True)
+    assert energies[-1] < energies[0]
+    assert max(abs(sample.mass_drift) for sample in samples) < 1e-14
+    assert max(sample.residual for sample in samples) < 100 * LIVE_TRUE_TOL
 
 
 class Priced:
