@@ -211,7 +211,7 @@ def _cells(row: Row, metrics: Sequence[str], published: Sequence[str], dark: boo
     cells = [
         f"{dot}{html.escape(model_title(row.model))}<small>{row.schemes}</small>",
         html.escape(row.budget_title),
-        number(row.steps, 6),
+        "–" if row.steps is None else f"{row.steps:,}",
         f'<span title="seeds {seeds}">{len(row.seeds)}</span>' if row.seeds else "–",
         number(row.wall_s),
     ]
