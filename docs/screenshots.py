@@ -89,6 +89,8 @@ def await_time(page: Page, until: float) -> None:
 
 def main() -> int:
     names = sys.argv[1:] or list(PICTURES)
+    if unknown := [name for name in names if name not in PICTURES]:
+        sys.exit(f"unknown picture {unknown[0]!r}: use some of {', '.join(PICTURES)}")
     with serve() as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path(), args=list(ARGS))
         for name in names:
