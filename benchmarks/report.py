@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.peers.clock import QUIET
+from ddg_explorer.paper.runs import plain
 
 RESULTS = Path(__file__).parent / "results"
 VERDICTS = {"aim": "✓ aim", "least": "✓ at least", "missed": "✗ missed", "": ""}
@@ -107,7 +108,10 @@ class Row:
             print(f"    not available: {self.unavailable}")
 
     def save(self, machine: dict[str, Any], seconds: float) -> Path:
-        """Write `results/<name>.json` (`<name>.<device>.json` off the CPU), atomically."""
+        """Write `results/<name>.json` (`<name>.<device>.json` off the CPU), atomically.
+
+        Numbers that JSON does not have are null there.
+        """
         device = machine["device"]
         suffix = "" if device == "cpu" else f".{device.replace(':', '')}"
         path = RESULTS / f"{self.name}{suffix}.json"
@@ -124,7 +128,7 @@ class Row:
         }
         RESULTS.mkdir(exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        part.write_text(json.dumps(plain(record), indent=1, ensure_ascii=False) + "\n")
         part.replace(path)
         return path
 

@@ -5,11 +5,13 @@ get Levenberg–Marquardt on as many residuals an iteration, the same treatment 
 (smoothing and the weak form) and the same CPU time; those with an energy get the local prior, and
 DGNet is trained without it too. Rollouts start from clean states that no model has seen. The
 baselines are rolled out with the midpoint scheme that they were trained with and with
-Dormand–Prince, and the better one counts. Diverged rollouts count up to there, and are counted.
+Dormand–Prince, and the better one counts. Diverged rollouts count up to there, and are counted;
+where all of them diverge there is no error to tell.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -83,7 +85,8 @@ def _compare(row: Row, name: str, level: float, seconds: float, options: Options
         scores[lane] = _score(run, truth, name)
         least = 1e-5 if (name, lane) == ("ch2d", "DGNet, local prior") else None
         label = f"{name}, {level:.0%}, {lane}"
-        row.add(f"{label}: state MSE", scores[lane].mse, least=least)
+        lost = scores[lane].diverged == trajectories
+        row.add(f"{label}: state MSE", math.inf if lost else scores[lane].mse, least=least)
         row.add(f"{label}: diverged of {trajectories}", scores[lane].diverged)
         row.add(f"{label}: training", run.cpu_s, "s CPU")
         if "prior" in network:
