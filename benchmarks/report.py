@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.peers.clock import QUIET
-from ddg_explorer.paper.runs import plain
+from ddg_explorer.paper.runs import write_json
 
 RESULTS = Path(__file__).parent / "results"
 VERDICTS = {"aim": "✓ aim", "least": "✓ at least", "missed": "✗ missed", "": ""}
@@ -127,9 +126,7 @@ class Row:
             "machine": machine,
         }
         RESULTS.mkdir(exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(plain(record), indent=1, ensure_ascii=False) + "\n")
-        part.replace(path)
+        write_json(record, path)
         return path
 
 

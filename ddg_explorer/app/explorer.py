@@ -147,8 +147,7 @@ class Explorer(Viewer):
         yield
         self._sidebar[:] = self.desk.controls.panels
         yield
-        while self.race.draw():
-            pass
+        self.race.draw()
         yield
         self._explore.settle()
         yield

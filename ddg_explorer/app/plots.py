@@ -83,17 +83,16 @@ class RunningPlots:
         }
         self.restyle(dark, has_mass=True)
 
-    def draw(self) -> bool:
-        """Draw the next figure that can be seen; whether there was one."""
+    def draw(self) -> None:
+        """Draw the figures that can be seen and are not there yet."""
         missing = [n for n, place in self.cards.items() if place.visible and n not in self._drawn]
-        for name in missing[:1]:
+        for name in missing:
             fig = self._figure(name)
             self._drawn[name] = self._curves(name, fig)
             self._colour()
             self.cards[name][1] = pn.pane.Bokeh(
                 fig, height=HEIGHT, margin=0, sizing_mode="stretch_width"
             )
-        return bool(missing)
 
     @property
     def alone(self) -> bool:

@@ -83,13 +83,10 @@ class Race:
         for canvas in self.canvases[1:]:
             canvas.spec = {**setup.picture.spec, "show": self._store.state.view.show}
 
-    def draw(self) -> bool:
-        """Draw one of the running plots that are in sight; whether there was one left.
-
-        Once there is none, later ones are drawn as soon as they come in sight.
-        """
-        self._drawing = not self.plots.draw()
-        return not self._drawing
+    def draw(self) -> None:
+        """Draw the running plots that are in sight, and from now on others once they come there."""
+        self._drawing = True
+        self.plots.draw()
 
     def set_integrators(self, lanes: Sequence[Lane]) -> None:
         """The same lanes with other integrators."""
@@ -125,8 +122,8 @@ class Race:
             canvas.restyle(dark, scale, place)
         first = self.setups[0] if self.setups else None
         self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
-        while self._drawing and first is not None and self.plots.draw():
-            pass
+        if self._drawing and first is not None:
+            self.plots.draw()
         self._tabulate(True)
 
     def limits(self) -> list[tuple[str, str, float]]:
