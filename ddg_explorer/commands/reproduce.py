@@ -72,7 +72,8 @@ def _document(args: argparse.Namespace, tables: Mapping[str, Any]) -> str:
         "Means over seeds beside the published means over 15 trials. `test` is the published test "
         "set, `fresh` another draw of it, `long` five rollouts of 5000 steps; du/dt is the "
         "one-step error, energy and state are mean square errors of the rollouts. Wall and CPU "
-        "time are of one training, on one thread of a machine that did other work too."
+        "time are of one training, on one thread of a machine that did other work too, or on a "
+        "GPU: every result file names its device."
     )
     parts = ["# Results", f"Written by `{command}`.", about, markdown(tables, seeds=True)]
     return "\n\n".join(parts) + "\n"

@@ -18,6 +18,8 @@ NOISE = ("none", "smooth", "weak", "states")
 DEFAULT_STEPS = {"lm": 500, "states": 40, "adam": 10_000, "soap": 10_000}
 SMALL = 1500
 """Weights up to which second-order training is the default."""
+LARGEST = 6000
+"""Weights up to which it is there at all: its equations are a dense matrix, 0.3 GB of this many."""
 
 WIDE, LONG = 64, 1000
 """Hidden units and steps from which compiling pays: it takes about half a minute."""

@@ -22,6 +22,7 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.defaults import (
     DEFAULT_STEPS,
+    LARGEST,
     NOISE,
     OPTIMISERS,
     default_compile,
@@ -186,6 +187,12 @@ def _optimiser(
     treatment = settings["noise"]
     if settings["optimizer"] == "lm" and any(p.dtype != torch.float64 for p in model.parameters()):
         raise ValueError("optimizer='lm': needs a model in float64")
+    weights = sum(p.numel() for p in model.parameters())
+    if settings["optimizer"] == "lm" and weights > LARGEST:
+        raise ValueError(
+            f"optimizer='lm': solves dense equations of all {weights} weights, at most {LARGEST}; "
+            "use adam or soap, or fewer hidden units"
+        )
     if treatment in ("weak", "states") and settings["optimizer"] != "lm":
         raise ValueError(f"noise={treatment!r}: needs optimizer='lm'")
     if settings.get("compile") and not (fuses(model) and settings["optimizer"] != "lm"):

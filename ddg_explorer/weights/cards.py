@@ -54,7 +54,6 @@ def document(rows: Sequence[Shipped], command: str) -> str:
         "with the scheme that the model was trained with. A budget that names its steps takes "
         "other than the usual number of them. Rollouts with relu can stop early: its H has kinks, "
         "and at some of them the implicit step has no solution that Newton's method finds. "
-        "HNN++ in two dimensions blows up: explicit midpoint steps of a stiff H are unstable. "
-        "The SRNN of two bodies lets them go: T and V are learned near circular orbits alone."
+        "HNN++ in two dimensions blows up: explicit midpoint steps of a stiff H are unstable."
     )
     return "\n\n".join(["# Shipped models", f"Written by `{command}`.", about, cards(rows)]) + "\n"

@@ -18,7 +18,7 @@ from ddg_explorer.app.training.monitor import duration, ordinal, small
 from ddg_explorer.app.training.preview import Preview
 from ddg_explorer.app.training.specification import DataSpec, JobSpec
 from ddg_explorer.app.training.view import TrainPage
-from ddg_explorer.budgets import quick
+from ddg_explorer.budgets import budget, quick
 from ddg_explorer.fitting import Fit
 from ddg_explorer.models import MODELS
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, make_dataset
@@ -79,11 +79,14 @@ def test_adam_shows_its_settings_and_takes_them(form):
     assert training["scale"] is True
 
 
-def test_soap_is_offered_where_it_is_installed(monkeypatch):
-    monkeypatch.setattr(choices, "find_spec", lambda name: None)
-    assert "soap" not in choices.optimisers().values()
-    monkeypatch.setattr(choices, "find_spec", lambda name: object())
-    assert choices.optimisers()["SOAP"] == "soap"
+def test_a_wide_neural_ode_is_trained_by_gradients_whatever_the_budget():
+    assert choices.default_steps("quick", "two_body", "node", "", noisy=False) == 600
+    assert choices.default_steps("ours", "two_body", "node", "", noisy=False) == 5000
+    for name in ("quick", "ours"):
+        assert budget(name, "two_body", "node").training["optimizer"] == "soap"
+
+
+def test_soap_takes_the_settings_of_adam():
     form = TrainForm()
     form.optimizer.widget.value = "soap"
     assert form._adam.visible

@@ -109,7 +109,6 @@ def test_what_cannot_be_trained_is_refused_in_one_line(message):
 
 
 def test_the_checkpoint_tells_optimiser_and_device(tmp_path):
-    pytest.importorskip("pytorch_optimizer")
     budget = quick("kdv", "dgnet").with_optimizer("soap").with_steps(3)
     *_, last = work(replace(kdv(), budget=budget), tmp_path)
     card = read_card(last["checkpoint"])["card"]

@@ -37,8 +37,6 @@ for event in train(model(data, kind), data, checkpoint=sys.argv[1], **OPTIONS[ki
 
 
 def model(data, kind):
-    if kind == "soap":
-        pytest.importorskip("pytorch_optimizer")
     return dgnet(data, hidden=4, **NETWORK.get(kind, {}))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 from ddg_explorer.app.training.specification import DataSpec
@@ -43,9 +42,8 @@ OPTIMISERS = {
     "Best for the model": "",
     "Levenberg–Marquardt": "lm",
     "Adam": "adam",
+    "SOAP": "soap",
 }
-SOAP = {"SOAP": "soap"}
-"""Offered where its package is installed."""
 SCHEDULES = {"Constant rate": "constant", "Cosine decay": "cosine"}
 NO_STRUCTURE, CANONICAL, OWN = "none", "canonical", "own"
 """Choices of G that follow from the model or the data and need no specification."""
@@ -74,11 +72,6 @@ def model_titles() -> dict[str, str]:
     """Title → key of every kind of model, DGNet first."""
     keys = sorted(MODELS, key=lambda key: key != "dgnet")
     return {MODELS[key].title: key for key in keys}
-
-
-def optimisers() -> dict[str, str]:
-    """Label → optimiser, of those that are installed."""
-    return OPTIMISERS | (SOAP if find_spec("pytorch_optimizer") else {})
 
 
 def structures(model: str, where: str, *, known: bool) -> dict[str, str]:

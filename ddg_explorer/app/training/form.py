@@ -29,7 +29,7 @@ class TrainForm:
         self.structure = Choice("Structure operator G", {"": ""}, lambda _: None)
         self.hidden = whole("Width", 16, choices.HIDDEN)
         self.budget = Choice("Budget", choices.BUDGETS, lambda _: self._renew())
-        self.optimizer = Choice("Optimiser", choices.optimisers(), lambda _: self._renew())
+        self.optimizer = Choice("Optimiser", choices.OPTIMISERS, lambda _: self._renew())
         self.device = Choice(
             "Device",
             devices(),
