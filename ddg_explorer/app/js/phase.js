@@ -168,23 +168,26 @@ class PhaseView {
   }
 
   legend(ctx, palette, area, spec, dashes) {
-    let x = area.left;
     ctx.font = FONT;
     ctx.textAlign = "left";
     ctx.textBaseline = "middle";
+    const many = spec.names.length > 2, dash = 20, space = 6;
+    const widths = spec.names.map((name) => dash + space + ctx.measureText(name).width);
+    const room = area.width - widths.reduce((sum, width) => sum + width, 0);
+    const gap = Math.min(20, room / Math.max(1, widths.length - 1));
+    let x = area.left;
     spec.names.forEach((name, c) => {
-      const many = spec.names.length > 2;
       ctx.strokeStyle = this.env.colours[(many ? Math.floor(c / 2) : 0) % this.env.colours.length];
       ctx.lineWidth = 2;
       ctx.setLineDash(dashes[(many ? c % 2 : c) % dashes.length]);
       ctx.beginPath();
       ctx.moveTo(x, area.top - 11);
-      ctx.lineTo(x + 20, area.top - 11);
+      ctx.lineTo(x + dash, area.top - 11);
       ctx.stroke();
       ctx.setLineDash([]);
       ctx.fillStyle = palette.ink;
-      ctx.fillText(name, x + 26, area.top - 11);
-      x += 34 + ctx.measureText(name).width + 12;
+      ctx.fillText(name, x + dash + space, area.top - 11);
+      x += widths[c] + gap;
     });
   }
 }

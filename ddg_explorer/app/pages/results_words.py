@@ -17,7 +17,7 @@ INCOMPARABLE = ("real-pendulum",)
 """Experiments whose published data are not those used here."""
 BUDGET_NOTES = {
     "ours": "Our budget: a small network on whitened inputs, trained with Levenberg–Marquardt, or "
-    "with Adam where that does not suit the model. The published budget is a network of width 200 "
+    "with Adam or SOAP where that does not suit. The published budget is a network of width 200 "
     "and thousands of Adam steps: same data recipe, another training.",
     "published": "Published budget: the network and the Adam steps of the paper.",
     FEWER: "Rows that name a number of steps were trained with fewer than their budget has: their "
