@@ -35,14 +35,15 @@ ODE_ROWS = (1000, 5000)
 """States an iteration for an ODE: the whole of the published sets at the end."""
 TWO_BODY_ROWS = (200, 800)
 """Every state has eight residuals."""
-TWO_BODY_SRNN = {"hidden": 12}, {"steps": 300}
-"""Network and training of an SRNN of two bodies. A quadratic part beside T and V, which the short
-network of other SRNNs has, lets its orbits go."""
-TWO_BODY_NODE = (
-    {"hidden": 100},
-    {"optimizer": "soap", "steps": 5000, "lr": 3e-3, "schedule": "cosine", "scale": True},
-)
-"""The same of a neural ODE: eight outputs of eight inputs take a network that is too wide for
+TWO_BODY = {
+    "srnn": ({"hidden": 12}, {"optimizer": "lm", "rows": TWO_BODY_ROWS, "steps": LM_STEPS}),
+    "node": (
+        {"hidden": 100},
+        {"optimizer": "soap", "steps": 5000, "lr": 3e-3, "schedule": "cosine", "scale": True},
+    ),
+}
+"""Network and training of two models of two bodies: with quadratic parts, as other SRNNs have them,
+the bodies leave their orbits; and a field of eight components takes a network that is too wide for
 Levenberg–Marquardt."""
 QUICK_STEPS = 60
 QUICK_ROWS = {"cahn_hilliard_2d": (500, 1200)}
@@ -112,12 +113,8 @@ class Budget:
 
 def ours(system: str, model: str) -> Budget:
     """The best recipe known here for a model of a system."""
-    if system == "two_body" and model == "node":
-        return Budget("ours", *TWO_BODY_NODE)
-    if system == "two_body" and model == "srnn":
-        network, training = TWO_BODY_SRNN
-        training = {"optimizer": "lm", "rows": TWO_BODY_ROWS, **training}
-        return Budget("ours", network, training, FIRST_ORDER)
+    if system == "two_body" and model in TWO_BODY:
+        return Budget("ours", *TWO_BODY[model], FIRST_ORDER)
     network: dict[str, Any] = {"hidden": 8 if model == "srnn" else SMALL.get(system, 16)}
     if model == "srnn" or (system in QUADRATIC and model != "node"):
         network["skip"] = True
