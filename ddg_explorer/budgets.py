@@ -4,7 +4,8 @@
 2000 full-batch steps with weight decay 1e-4 in float32), with inputs as they are (Matsubara,
 Ishikawa and Yaguchi 2020, arXiv:1905.08604; Greydanus et al. 2019). `ours` is a small network on
 whitened inputs with Levenberg–Marquardt, chosen on a validation split of the training trajectories;
-`quick` is the same with fewer steps on fewer residuals, for a class that watches.
+or with Adam or SOAP where that does not suit; `quick` is the same with fewer steps on fewer
+residuals, for a class that watches.
 """
 
 from __future__ import annotations

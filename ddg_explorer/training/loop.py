@@ -180,19 +180,25 @@ def train(
     yield from _loop(model, seen, validation, run, generator, settings, report_every, checkpoint)
 
 
+def _check_second_order(model: Model) -> None:
+    """ValueError for a model that Levenberg–Marquardt cannot train."""
+    if any(p.dtype != torch.float64 for p in model.parameters()):
+        raise ValueError("optimizer='lm': needs a model in float64")
+    weights = sum(p.numel() for p in model.parameters())
+    if weights > LARGEST:
+        raise ValueError(
+            f"optimizer='lm': solves dense equations of all {weights} weights, at most {LARGEST}; "
+            "use adam or soap, or fewer hidden units"
+        )
+
+
 def _optimiser(
     model: Model, data: Dataset, generator: torch.Generator, settings: dict[str, Any]
 ) -> Optimiser:
     steps = settings["steps"]
     treatment = settings["noise"]
-    if settings["optimizer"] == "lm" and any(p.dtype != torch.float64 for p in model.parameters()):
-        raise ValueError("optimizer='lm': needs a model in float64")
-    weights = sum(p.numel() for p in model.parameters())
-    if settings["optimizer"] == "lm" and weights > LARGEST:
-        raise ValueError(
-            f"optimizer='lm': solves dense equations of all {weights} weights, at most {LARGEST}; "
-            "use adam or soap, or fewer hidden units"
-        )
+    if settings["optimizer"] == "lm":
+        _check_second_order(model)
     if treatment in ("weak", "states") and settings["optimizer"] != "lm":
         raise ValueError(f"noise={treatment!r}: needs optimizer='lm'")
     if settings.get("compile") and not (fuses(model) and settings["optimizer"] != "lm"):

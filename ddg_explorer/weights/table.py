@@ -108,15 +108,20 @@ class Shipped:
 def _table() -> Iterator[Shipped]:
     for data, models in MODELS_OF.items():
         for model in models:
-            steps = ODE_STEPS.get(model, 300) if data in ODES else STEPS[model]
-            if (data, model) == ("two-body", "node"):
-                steps = None
-            seed = SEEDS.get((data, model), 0)
+            seed, steps = SEEDS.get((data, model), 0), _steps(data, model)
             yield Shipped(data, model, structure=_friction(data, model), steps=steps, seed=seed)
     for data in ("kdv", "ch2d", "pendulum"):
         for activation in VARIANTS:
             yield Shipped(data, "dgnet", activation, steps=VARIANT_STEPS)
     yield Shipped("ch2d", "dgnet", structure="learned_kernel")
+
+
+def _steps(data: str, model: str) -> int | None:
+    """A field's, or an ODE's where its budget has no number of its own."""
+    if data not in ODES:
+        return STEPS[model]
+    own = "steps" in ours(DATA_RECIPES[data].system, model).training
+    return None if own else ODE_STEPS.get(model, 300)
 
 
 def _friction(data: str, model: str) -> str | None:
