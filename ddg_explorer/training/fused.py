@@ -26,8 +26,8 @@ from ddg_explorer.training.ends import dense_layers, layer_ends
 CHUNK_SITES = {False: 250, True: 500}
 """Sites a chunk, at 200 hidden units, of the uncompiled pass and of the compiled one: what the two
 keep of a chunk fits into a cache."""
-GPU_SITES = 10_240
-"""The same on a GPU, which wants few large operations: a bound on memory, in two dimensions."""
+GPU_SITES = {1: 10_240, 2: 5_120}
+"""The same on a GPU by dimensions of the grid: few large operations, yet a bound on memory."""
 
 
 def fuses(model: Model) -> TypeGuard[EnergyModel]:
@@ -65,10 +65,10 @@ class FusedLoss:
         self.gather = model.network.gather
         operator = model.operator
         self.learned = [] if operator is None else list(operator.parameters())
-        sites = 1 if model.grid is None else model.grid.size
+        sites, dims = (1, 1) if model.grid is None else (model.grid.size, model.grid.ndim)
         weight = dense_layers(self.part)[0].weight
         self.compiled = CompiledLayers() if compiled else None
-        chunk = GPU_SITES if weight.is_cuda else CHUNK_SITES[compiled]
+        chunk = GPU_SITES[dims] if weight.is_cuda else CHUNK_SITES[compiled]
         self.count = max(1, chunk * 200 // (len(weight) * sites))
 
     @torch.no_grad()
