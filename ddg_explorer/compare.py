@@ -1,5 +1,6 @@
 """Several models and the truth from one held-out initial state, each with its own integrator.
 
+The truth is a known system's, or a trajectory of a person's own data; then there is no true energy.
 Errors are means over time of the squared difference from the true trajectory, up to where a lane
 diverges; drifts are |H − H₀|/max(|H₀|, H-scale), of the true energy along the lane and of the
 model's own. States `(frames, *state_shape)`, everything nondimensional.
@@ -7,7 +8,7 @@ model's own. States `(frames, *state_shape)`, everything nondimensional.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.diagnostics import drift
-from ddg_explorer.evaluation import Forecast, drifts, errors, forecast
+from ddg_explorer.evaluation import Forecast, errors, forecast, own_drift, true_drift
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.recipes import TEST_SEED, DataRecipe, make_test
@@ -78,14 +79,14 @@ class Contest:
 
     Attributes
     ----------
-    system
-        The true system.
     truth
-        Its trajectory, one of them.
+        One trajectory.
+    system
+        The true system, None where it is not known.
     """
 
-    system: System
     truth: Dataset
+    system: System | None = None
 
     @classmethod
     def of(
@@ -104,7 +105,24 @@ class Contest:
         test = replace(recipe.for_test(), noise=0.0, dt=recipe.dt if dt is None else dt)
         seed += TEST_SEED
         truth = make_test(test, seed=seed, trajectories=1, steps=steps, cache=False)
-        return cls(test.make_system(), truth)
+        return cls(truth, test.make_system())
+
+    @classmethod
+    def of_data(
+        cls,
+        data: Dataset,
+        trajectory: int,
+        *,
+        steps: int | None = None,
+        system: System | None = None,
+    ) -> Contest:
+        """From the first state of a trajectory of `data`, over at most all of its steps."""
+        if not 0 <= trajectory < data.trajectories:
+            raise ValueError(f"trajectory={trajectory}: must lie in [0, {data.trajectories - 1}]")
+        if steps is not None and not 1 <= steps < data.frames:
+            raise ValueError(f"steps={steps}: must lie in [1, {data.frames - 1}], the data's steps")
+        frames = data.frames if steps is None else steps + 1
+        return cls(replace(data, u=data.u[trajectory : trajectory + 1, :frames]), system)
 
     def unsuited(self, key: str) -> str:
         """Why no model of this kind can describe the system, "" where one can."""
@@ -121,23 +139,24 @@ class Contest:
 
     def lane(self, source: str, model: Model) -> Lane:
         """The model's rollout with its own integrator, or why it does not fit."""
-        misfit = model.misfit(self.system)
+        system = self.system
+        misfit = model.misfit(system or self.truth)
         if misfit:
             return Lane(model.key, source, misfit)
-        grid = self.system.grid
+        grid = self.truth.grid
         if grid is not None and grid != model.grid:
             model = model.on_grid(grid)
         dt, steps = self.truth.dt, self.truth.frames - 1
         found = forecast(model, self.truth.u[:, 0], dt, steps)
-        compared = errors(found, self.truth.u, self.system.energy)
-        true, own = drifts(found, self.system.energy, self.system.energy_scale)
+        energy, scale = (system.energy, system.energy_scale) if system else (None, 0.0)
+        compared = errors(found, self.truth.u, energy)
         last = int(found.frames[0]) - 1
         figures = {
             "integrator": model.integrators[0],
-            "energy_mse": compared["energy_mse"],
+            "energy_mse": compared.get("energy_mse"),
             "state_mse": compared["state_mse"],
-            "max_energy_drift": true,
-            "max_own_energy_drift": own,
+            "max_energy_drift": None if energy is None else true_drift(found, energy, scale),
+            "max_own_energy_drift": own_drift(found, scale),
             "diverged_at": last * dt if last < steps else None,
             "ms_per_step": found.ms_per_step(),
             "max_residual": found.residual,
@@ -146,29 +165,36 @@ class Contest:
         return Lane(model.key, source, "", figures, found)
 
     def truth_row(self) -> dict[str, Any]:
-        """The true lane's figures."""
+        """The true lane's figures, {} where its energy is not known."""
+        if self.system is None:
+            return {}
         energy = self.system.energy(self.truth.u[0])
         return {
-            "integrator": self.truth.recipe["integrator"],
+            "integrator": self.truth.recipe.get("integrator"),
             "energy_start": float(energy[0]),
             "energy_end": float(energy[-1]),
             "max_energy_drift": float(drift(energy, self.system.energy_scale).max()),
         }
 
     def to_xarray(self, lanes: Sequence[Lane]) -> xr.Dataset:
-        """Truth and all lanes that ran: u, energy (true H) and own_energy over (lane, time)."""
+        """Truth and all lanes that ran: u, energy (true H) and own_energy over (lane, time).
+
+        Energies that are not known are NaN.
+        """
         import xarray as xr
 
         ran = [lane for lane in lanes if lane.found is not None]
         states = [self.truth.u[0], *(_states(lane) for lane in ran)]
         u = torch.stack([s.double() for s in states])
-        own = [self.system.energy(self.truth.u[0])]
+        energy = self.system.energy if self.system else lambda u: torch.full(u.shape[:2], torch.nan)
+        true = energy(u)
+        own = [true[0].double()]
         own += [lane.found.own_energy[:, 0].double() for lane in ran if lane.found is not None]
         base = self.truth.to_xarray()
         dims = base["u"].dims[1:]
         variables = {
             "u": (("lane", *dims), u.numpy(), {"units": "1"}),
-            "energy": (("lane", "time"), self.system.energy(u).numpy(), {"units": "1"}),
+            "energy": (("lane", "time"), true.numpy(), {"units": "1"}),
             "own_energy": (("lane", "time"), torch.stack(own).numpy(), {"units": "1"}),
         }
         names = ["truth", *(lane.model for lane in ran)]
@@ -179,3 +205,13 @@ class Contest:
 def _states(lane: Lane) -> Tensor:
     assert lane.found is not None
     return lane.found.u[:, 0]
+
+
+def unseen(data: Dataset, cards: Iterable[Mapping[str, Any]]) -> list[int]:
+    """The trajectories of `data` that no model was trained on, as far as their cards tell."""
+    rows, digest = set(range(data.trajectories)), data.digest()
+    for card in cards:
+        known = card.get("data", {})
+        if known.get("digest") == digest:
+            rows &= set(data.order(card["seed"])[: known["validation"]].tolist())
+    return sorted(rows)

@@ -101,8 +101,12 @@ class Dataset:
         """All but `held_out` trajectories, and those: drawn without replacement by `seed`."""
         if not 0 < held_out < self.trajectories:
             raise ValueError(f"held_out={held_out}: must lie in [1, {self.trajectories - 1}]")
-        order = torch.randperm(self.trajectories, generator=torch.Generator().manual_seed(seed))
+        order = self.order(seed)
         return self.select(order[held_out:]), self.select(order[:held_out])
+
+    def order(self, seed: int) -> Tensor:
+        """The trajectories' numbers as `split` draws them, those it holds out first."""
+        return torch.randperm(self.trajectories, generator=torch.Generator().manual_seed(seed))
 
     def pairs(self) -> tuple[Tensor, Tensor]:
         """All one-step pairs (u, v), each `(trajectories · (frames − 1), *state_shape)`."""

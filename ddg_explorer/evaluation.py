@@ -156,7 +156,7 @@ def one_step_error(model: Model, data: Dataset) -> float:
 
 
 def errors(
-    found: Forecast, truth: Tensor, energy: Callable[[Tensor], Tensor]
+    found: Forecast, truth: Tensor, energy: Callable[[Tensor], Tensor] | None
 ) -> dict[str, float | int]:
     """Means over frames and trajectories, and medians over trajectories of their means.
 
@@ -167,15 +167,15 @@ def errors(
     truth
         `(trajectories, frames, *state_shape)`.
     energy
-        States to one number each.
+        States to one number each; None where no true energy is known, and none is compared.
     """
     valid = found.valid
     predicted = torch.where(_like(valid, found.u), found.u, 0.0).double()
     true = truth.transpose(0, 1).double()
     state = (predicted - true).flatten(2).square().mean(-1)
-    value = (energy(predicted) - energy(true)).square()
+    squares = {} if energy is None else {"energy_mse": (energy(predicted) - energy(true)).square()}
     out: dict[str, float | int] = {}
-    for name, square in (("energy_mse", value), ("state_mse", state)):
+    for name, square in {**squares, "state_mse": state}.items():
         rows = torch.where(valid, square, 0.0).sum(0) / valid.sum(0)
         out[name] = float(square[valid].mean())
         out[f"{name}_median"] = float(rows.median())
@@ -183,16 +183,17 @@ def errors(
     return out
 
 
-def drifts(
-    found: Forecast, energy: Callable[[Tensor], Tensor], scale: float
-) -> tuple[float, float | None]:
-    """Largest drift of the true energy along the forecast, and of the model's own (None: none)."""
-    valid = found.valid
-    filled = torch.where(_like(valid, found.u), found.u, found.u[:1]).double()
-    true = drift(energy(filled), scale)
-    own = drift(torch.where(valid, found.own_energy, found.own_energy[:1]).double(), scale)
-    largest = float(own.max())
-    return float(true.max()), None if torch.isnan(own).any() else largest
+def true_drift(found: Forecast, energy: Callable[[Tensor], Tensor], scale: float) -> float:
+    """Largest drift of the true energy along the forecast."""
+    filled = torch.where(_like(found.valid, found.u), found.u, found.u[:1]).double()
+    return float(drift(energy(filled), scale).max())
+
+
+def own_drift(found: Forecast, scale: float) -> float | None:
+    """Largest drift of the model's own energy along the forecast, None where it has none."""
+    own = torch.where(found.valid, found.own_energy, found.own_energy[:1]).double()
+    own = drift(own, scale)
+    return None if torch.isnan(own).any() else float(own.max())
 
 
 def _like(valid: Tensor, u: Tensor) -> Tensor:

@@ -98,6 +98,7 @@ class Fit:
             "data": {
                 "recipe": dict(self.data.recipe),
                 "digest": self.data.digest(),
+                "dt": self.data.dt,
                 "trajectories": self.training.trajectories,
                 "validation": 0 if self.validation is None else self.validation.trajectories,
             },

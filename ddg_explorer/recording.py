@@ -194,6 +194,8 @@ def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> d
     """What it takes to repeat a run, in plain types: system, scheme, numbers, versions, date."""
     system, u = rollout.truth or rollout.dynamics, rollout.u
     grid = rollout.dynamics.grid
+    # a model that learns its G has a module of this name
+    operator = getattr(system, "operator", None)
     versions = {
         "ddg-explorer": __version__,
         "torch": str(torch.__version__),
@@ -205,7 +207,7 @@ def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> d
         "preset": getattr(system, "preset", None),
         "parameters": {**getattr(system, "values", {}), **getattr(system, "chosen", {})},
         "structure": getattr(system, "structure_key", None),
-        "operator": getattr(system, "operator", None),
+        "operator": operator if isinstance(operator, str) else None,
         "n": None if grid is None else list(grid.shape),
         "length": None if grid is None else list(grid.length),
         "integrator": rollout.integrator.name,

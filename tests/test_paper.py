@@ -9,7 +9,14 @@ import torch
 
 from ddg_explorer.budgets import SMALL, budget
 from ddg_explorer.data import Dataset
-from ddg_explorer.evaluation import Forecast, drifts, errors, forecast, one_step_error
+from ddg_explorer.evaluation import (
+    Forecast,
+    errors,
+    forecast,
+    one_step_error,
+    own_drift,
+    true_drift,
+)
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.paper import (
     COMMITTED,
@@ -171,7 +178,7 @@ def test_errors_count_up_to_the_last_good_frame() -> None:
     assert figures["state_mse"] == pytest.approx((4 * 0.01 + 2 * 0.04) / 6)
     assert figures["energy_mse"] == pytest.approx((4 * 0.04 + 2 * 0.16) / 6)
     assert figures["state_mse_median"] == pytest.approx(0.01)
-    true, own = drifts(found, lambda u: u.sum(-1), 0.0)
+    true, own = true_drift(found, lambda u: u.sum(-1), 0.0), own_drift(found, 0.0)
     assert own == 0.5
     # H = q + p rises from 1.2 to 13.2 along the first one
     assert true == pytest.approx(12 / 1.2)
@@ -194,7 +201,7 @@ def test_a_diverging_trajectory_leaves_the_others_alone() -> None:
     assert torch.isnan(found.u[2:, 0]).all()
     assert len(found.reasons) == 1
     assert found.reasons[0].startswith("t = 1: ")
-    assert drifts(found, lambda u: u[..., 0], 1.0)[1] is None
+    assert own_drift(found, 1.0) is None
 
 
 def test_one_step_error_is_the_mean_square_residual() -> None:

@@ -1,6 +1,7 @@
 """Compare models with the truth from one held-out initial state.
 
 Takes shipped weights unless checkpoints are given; a model that does not fit the system says why.
+The truth is a system's, or a trajectory of a file, of those that no model was trained on.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import json
 import sys
 from typing import Any
 
-from ddg_explorer.commands.data_options import add_data_options, data_recipe
+from ddg_explorer.commands.data_options import (
+    add_data_options,
+    data_recipe,
+    names_file,
+    own_data,
+)
 from ddg_explorer.commands.report import Report, columns
-from ddg_explorer.compare import Contest, Lane
+from ddg_explorer.compare import Contest, Lane, unseen
 from ddg_explorer.io import atomic, checked_path
-from ddg_explorer.models import MODELS, Model, load_model
-from ddg_explorer.recipes import DATA_RECIPES
+from ddg_explorer.models import MODELS, Model, load_model, read_card
 from ddg_explorer.weights import find_weights
 
 SHOWN = (
@@ -28,13 +33,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `compare`."""
     add_data_options(parser)
     add = parser.add_argument
-    add("--data", choices=DATA_RECIPES, help="held-out states of this data recipe")
+    add("--data", metavar="F", help="a file of trajectories, or the name of a data recipe")
     add("--models", metavar="A,B,…", help="shipped models by name (all that there are)")
     add(
         "--checkpoint", action="append", default=[], metavar="F", help="a trained model, repeatable"
     )
     add("--activation", default="tanh", metavar="A", help="of the shipped models (tanh)")
-    add("--steps", type=int, metavar="K", help="steps of the rollout (the recipe's)")
+    add("--steps", type=int, metavar="K", help="steps of the rollout (the data's)")
     add("--seed", type=int, default=0, help="which held-out initial state (0)")
     add("--save", metavar="F", help="write all lanes to a .nc file, or the table to a .json file")
 
@@ -42,12 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """One lane per model; exit code 1 where none of them could be run."""
     target = None if args.save is None else checked_path(args.save, (".nc", ".json"))
-    recipe = data_recipe(args, args.data)
-    models, missing = _models(args, recipe.system)
-    contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed)
+    contest, models, missing, notes = _on_file(args) if names_file(args.data) else _on_recipe(args)
     lanes = [*_progress(contest, models), *(_absent(args, contest, name) for name in missing)]
     figures: dict[str, Any] = {
-        "system": recipe.system,
+        "system": None if contest.system is None else contest.system.name,
         "dt": contest.truth.dt,
         "steps": contest.truth.frames - 1,
         "seed": args.seed,
@@ -62,14 +65,42 @@ def run(args: argparse.Namespace) -> Report:
                 file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     ran = [lane for lane in lanes if not lane.misfit]
     text = columns([{name: lane.row()[name] for name in SHOWN} for lane in ran]) if ran else ""
-    notes = [f"{lane.model}: {lane.misfit}" for lane in lanes if lane.misfit]
+    notes += [f"{lane.model}: {lane.misfit}" for lane in lanes if lane.misfit]
     notes += [f"{lane.model}: {lane.figures['reason']}" for lane in ran if lane.figures["reason"]]
     if not ran:
         sys.stderr.write(f"ddg-explorer compare: no model was run: {'; '.join(notes)}\n")
     return Report(figures, "\n".join([text, *notes] if text else notes), int(not ran))
 
 
-def _models(args: argparse.Namespace, system: str) -> tuple[list[tuple[str, Model]], list[str]]:
+Models = list[tuple[str, Model]]
+
+
+def _on_recipe(args: argparse.Namespace) -> tuple[Contest, Models, list[str], list[str]]:
+    """The contest, the models with their files, names of models without one, and notes."""
+    recipe = data_recipe(args, args.data)
+    models, missing = _models(args, recipe.system, args.data)
+    contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed)
+    return contest, models, missing, []
+
+
+def _on_file(args: argparse.Namespace) -> tuple[Contest, Models, list[str], list[str]]:
+    """The same on a trajectory of a file, which the models have not learned if there is such."""
+    if args.system is None and (args.models or not args.checkpoint):
+        raise ValueError("checkpoint=None: give trained models of these data, or their --system")
+    data, system = own_data(args)
+    models, missing = _models(args, "" if system is None else system.name)
+    held_out = unseen(data, [read_card(path)["card"] for path, _ in models])
+    rows = held_out or list(range(data.trajectories))
+    if not 0 <= args.seed < len(rows):
+        raise ValueError(f"seed={args.seed}: must lie in [0, {len(rows) - 1}], one held-out each")
+    contest = Contest.of_data(data, rows[args.seed], steps=args.steps, system=system)
+    learned = "" if held_out else ", which a model has learned: no other is left"
+    return contest, models, missing, [f"truth: trajectory {rows[args.seed]} of the file{learned}"]
+
+
+def _models(
+    args: argparse.Namespace, system: str, data: str | None = None
+) -> tuple[Models, list[str]]:
     """The models with their files, checkpoints before shipped ones, and names without either."""
     models = [(path, load_model(path)) for path in args.checkpoint]
     given = {model.key for _, model in models}
@@ -78,7 +109,7 @@ def _models(args: argparse.Namespace, system: str) -> tuple[list[tuple[str, Mode
     for name in names:
         if name not in MODELS:
             raise ValueError(f"models={name!r}: use some of {', '.join(MODELS)}")
-        path = find_weights(system, name, args.activation, data=args.data)
+        path = find_weights(system, name, args.activation, data=data)
         if name not in given and path is not None:
             models.append((str(path), load_model(path)))
         elif name not in given and args.models:
@@ -90,6 +121,7 @@ def _models(args: argparse.Namespace, system: str) -> tuple[list[tuple[str, Mode
 
 def _absent(args: argparse.Namespace, contest: Contest, name: str) -> Lane:
     """The lane of a model without weights: it cannot have any, or how to get some."""
+    assert contest.system is not None
     system = contest.system.name
     how = f"train one with `ddg-explorer train --system {system} --model {name} --save F`"
     line = (

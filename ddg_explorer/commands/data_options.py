@@ -12,7 +12,7 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.own_data import READERS, read_dataset
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, make_dataset
 from ddg_explorer.sources import recipe_for
-from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.systems import SYSTEMS, System
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -39,19 +39,28 @@ def data_recipe(args: argparse.Namespace, key: str | None = None) -> DataRecipe:
 
 def training_data(args: argparse.Namespace) -> tuple[Dataset, DataRecipe | None]:
     """The data set of `--data` (a file or a recipe's name) or of the system; and its recipe."""
-    if args.data is not None and args.data not in DATA_RECIPES:
-        if Path(args.data).suffix not in READERS:
-            names = ", ".join((*DATA_RECIPES, *(f"a {suffix} file" for suffix in READERS)))
-            raise ValueError(f"data={args.data!r}: use one of {names}")
-        return _own_data(args), None
+    if names_file(args.data):
+        return own_data(args)[0], None
     recipe = data_recipe(args, args.data)
     sizes: dict[str, Any] = {"trajectories": args.trajectories, "steps": args.frames}
     return make_dataset(recipe, seed=args.data_seed, **sizes), recipe
 
 
-def _own_data(args: argparse.Namespace) -> Dataset:
+def names_file(data: str | None) -> bool:
+    """Whether `--data` is a file and not the name of a recipe; ValueError for neither."""
+    if data is None or data in DATA_RECIPES:
+        return False
+    if Path(data).suffix not in READERS:
+        names = ", ".join((*DATA_RECIPES, *(f"a {suffix} file" for suffix in READERS)))
+        raise ValueError(f"data={data!r}: use one of {names}")
+    return True
+
+
+def own_data(args: argparse.Namespace) -> tuple[Dataset, System | None]:
+    """The trajectories in the file `--data`, and the system they are of where it is given."""
     if args.system is None:
-        return read_dataset(args.data, dt=args.dt, length=args.length)
+        return read_dataset(args.data, dt=args.dt, length=args.length), None
     options = system_options(args)
     options.pop("dt", None)
-    return read_dataset(args.data, dt=args.dt, system=SYSTEMS[args.system](args.preset, **options))
+    system = SYSTEMS[args.system](args.preset, **options)
+    return read_dataset(args.data, dt=args.dt, system=system), system

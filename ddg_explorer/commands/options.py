@@ -19,7 +19,7 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 def add_system_options(parser: argparse.ArgumentParser) -> None:
     """--system and everything that its constructor takes."""
     add = parser.add_argument
-    add("--system", required=True, metavar="S", help=", ".join(SYSTEMS))
+    add("--system", metavar="S", help=", ".join(SYSTEMS))
     add_preset_options(parser)
     add("--structure", metavar="G", help="structure operator, a key that the system offers")
 
@@ -50,6 +50,8 @@ def build_system(args: argparse.Namespace) -> System:
 
 def system_options(args: argparse.Namespace) -> dict[str, Any]:
     """Keywords of the system's constructor that were given; ValueError for an unknown system."""
+    if args.system is None:
+        raise ValueError(f"system=None: give --system, one of {', '.join(SYSTEMS)}")
     if args.system not in SYSTEMS:
         raise ValueError(f"system={args.system!r}: use one of {', '.join(SYSTEMS)}")
     family = SYSTEMS[args.system]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,13 @@ class Report:
 
 
 def table(rows: Mapping[str, Any]) -> str:
-    """Aligned lines of name and value; floats with six digits."""
+    """Aligned lines of name and value; floats with six digits, what is not known as a dash."""
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {_readable(value)}" for name, value in rows.items())
 
 
 def _readable(value: Any) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -40,4 +41,5 @@ def columns(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3e}" if isinstance(value, float) else _readable(value)
+    text = _readable(value)
+    return f"{value:.3e}" if isinstance(value, float) and text != "-" else text

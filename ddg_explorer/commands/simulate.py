@@ -1,4 +1,7 @@
-"""Integrate a system, or a trained model of it; report drifts, residuals and time."""
+"""Integrate a system, or a trained model; report drifts, residuals and time.
+
+A model runs in a system's place, or on its own from a state that is given.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
+import torch
 from torch import Tensor
 
 from ddg_explorer.commands.interruption import interruptible
@@ -15,8 +19,9 @@ from ddg_explorer.commands.options import add_device_options, add_system_options
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.diagnostics import Summary
 from ddg_explorer.frames import Frame
+from ddg_explorer.grids import Grid
 from ddg_explorer.io import TRAJECTORY_SUFFIXES, checked_path, read_state
-from ddg_explorer.models import load_model
+from ddg_explorer.models import Model, load_model, read_card
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems.base import System
@@ -26,12 +31,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `simulate`."""
     add_system_options(parser)
     add = parser.add_argument
-    add("--dt", type=float, metavar="DT", help="time step (the preset's)")
+    add("--dt", type=float, metavar="DT", help="time step (the preset's, or the model's data's)")
     add("--steps", type=int, default=1000, metavar="K", help="steps to take (1000)")
     add("--integrator", metavar="I", help="see `list` (discrete_gradient; a model's own)")
     add("--tol", type=float, metavar="T", help="tolerance of the implicit solve")
-    add("--checkpoint", metavar="M", help="run this trained model in the system's place")
-    add("--initial", metavar="F", help="start from the last state in a .nc or .npz file")
+    add("--checkpoint", metavar="M", help="run this trained model, in the system's place if given")
+    what = "start from the last state in a .nc or .npz file, or from the numbers of an ODE's state"
+    add("--initial", metavar="F|Q,P", help=what)
     add("--save", metavar="F", help="write the trajectory to a .nc (streamed) or .npz file")
     add("--save-every", type=int, default=1, metavar="K", help="steps between frames (1)")
     add_device_options(parser)
@@ -62,7 +68,8 @@ def run(args: argparse.Namespace) -> Report:
 
 
 def _rollout(args: argparse.Namespace) -> Rollout:
-    """Of the system, or of the model in its place with the system's energy beside its own."""
+    """Of the system, or of the model in its place with the system's energy beside its own; of the
+    model alone where no system is given."""
     if args.checkpoint is None:
         system = build_system(args)
         args.integrator = args.integrator or "discrete_gradient"
@@ -73,6 +80,8 @@ def _rollout(args: argparse.Namespace) -> Rollout:
     if args.dtype not in (None, dtype):
         raise ValueError(f"dtype={args.dtype!r}: the model's weights are {dtype}")
     args.dtype = dtype
+    if args.system is None:
+        return _alone(model.to(args.device), args)
     system = build_system(args)
     misfit = model.misfit(system)
     if misfit:
@@ -85,10 +94,38 @@ def _rollout(args: argparse.Namespace) -> Rollout:
     return Rollout(model, u0, system.dt, args.integrator, tol=args.tol, truth=system)
 
 
+def _alone(model: Model, args: argparse.Namespace) -> Rollout:
+    """Of a model whose system is not known."""
+    for name in ("preset", "n", "length", "operator", "structure", "set"):
+        if getattr(args, name):
+            raise ValueError(f"{name}={getattr(args, name)!r}: needs a --system")
+    if args.initial is None:
+        raise ValueError("initial=None: give a state to start from, or a --system")
+    u0 = _state(args.initial).to(model.dtype).to(model.device)
+    if model.grid is not None and u0.ndim >= len(model.state_shape):
+        points = tuple(u0.shape[-model.grid.ndim :])
+        if points != model.grid.shape:
+            spacing = zip(points, model.grid.spacing, strict=True)
+            model = model.on_grid(Grid(points, tuple(n * dx for n, dx in spacing)))
+    dt = args.dt or read_card(args.checkpoint)["card"].get("data", {}).get("dt")
+    if dt is None:
+        raise ValueError("dt=None: the model's card does not tell that of its data: give --dt")
+    args.integrator = args.integrator or model.integrators[0]
+    return Rollout(model, u0, dt, args.integrator, tol=args.tol)
+
+
 def _initial(system: System, args: argparse.Namespace) -> Tensor:
     if args.initial is None:
         return system.initial(args.seed)
-    return read_state(args.initial).to(system.dtype).to(system.device)
+    return _state(args.initial).to(system.dtype).to(system.device)
+
+
+def _state(text: str) -> Tensor:
+    """Of a file, or numbers separated by commas."""
+    try:
+        return torch.tensor([float(word) for word in text.split(",")], dtype=torch.float64)
+    except ValueError:
+        return read_state(text)
 
 
 def _recording(rollout: Rollout, args: argparse.Namespace) -> Recording | None:

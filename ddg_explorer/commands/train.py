@@ -20,7 +20,7 @@ from ddg_explorer.commands.report import Report, table
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
-from ddg_explorer.models import MODELS, Model
+from ddg_explorer.models import MODELS
 from ddg_explorer.models.recipe import PRIORS
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.loop import NOISE, OPTIMISERS
@@ -73,6 +73,8 @@ def run(args: argparse.Namespace) -> Report:
     if args.model not in MODELS:
         raise ValueError(f"model={args.model!r}: use one of {', '.join(MODELS)}")
     data, recipe = training_data(args)
+    if args.test and recipe is None and data.trajectories < 2:
+        raise ValueError("test=True: the file has one trajectory, and none is held out")
     if args.noise:
         data = data.with_noise(args.noise, args.data_seed)
     chosen = _budget(args, str(data.context.get("system", "")))
@@ -86,7 +88,7 @@ def run(args: argparse.Namespace) -> Report:
         **_network(args),
     )
     interrupted = _follow(fit)
-    tested = _tested(fit.model, recipe) if args.test and recipe is not None else {}
+    tested = _tested(fit, recipe) if args.test else {}
     card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
     if args.save is not None and fit.last is not None:
         fit.model.save(args.save, card)
@@ -128,14 +130,17 @@ def _follow(fit: Fit) -> bool:
     return False
 
 
-def _tested(model: Model, recipe: DataRecipe) -> dict[str, float | int]:
-    """One-step error, energy and state MSE over the recipe's test rollouts."""
-    test = make_test(recipe)
-    found = forecast(model, test.u[:, 0], test.dt, test.frames - 1)
-    energy = recipe.make_system().energy
-    out: dict[str, float | int] = {"one_step": one_step_error(model, test)}
+def _tested(fit: Fit, recipe: DataRecipe | None) -> dict[str, float | int]:
+    """One-step error, energy and state MSE over the recipe's test rollouts; over the held-out
+    trajectories of a file, whose true energy is not known."""
+    test = fit.validation if recipe is None else make_test(recipe)
+    if test is None:
+        return {}
+    found = forecast(fit.model, test.u[:, 0], test.dt, test.frames - 1)
+    energy = None if recipe is None else recipe.make_system().energy
+    out: dict[str, float | int] = {"one_step": one_step_error(fit.model, test)}
     out |= errors(found, test.u, energy)
-    if recipe.system == "pendulum":
+    if recipe is not None and recipe.system == "pendulum":
         published = errors(found, test.u, lambda u: published_energy(recipe, u))
         out["published_energy_mse"] = published["energy_mse"]
     return out

@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,20 @@ DOPRI5_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 DOPRI5_STEPS = 100
 """Adaptive steps within Δt that training with Dormand–Prince takes at most: every one is remembered
 for the gradient. A field that needs more has the slope NaN, and its training has diverged."""
+
+
+class Shaped(Protocol):
+    """What has states: a dynamics, or data."""
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """(d,) or (C, *grid)."""
+        ...
+
+    @property
+    def grid(self) -> Grid | None:
+        """The periodic grid of a field."""
+        ...
 
 
 class Model(nn.Module, Dynamics):
@@ -148,30 +162,30 @@ class Model(nn.Module, Dynamics):
         assert isinstance(path, Tensor)
         return (path[-1] - u) / dt
 
-    def misfit(self, dynamics: Dynamics) -> str:
-        """Why this model does not describe `dynamics`: one line, "" where it fits.
+    def misfit(self, to: Shaped) -> str:
+        """Why this model does not describe a dynamics, or data: one line, "" where it fits.
 
-        The state must have as many channels and axes, a stencil the same Δx; the system's name,
-        operator and parameters must be those of the training data. The number of points may differ:
+        The state must have as many channels and axes, a stencil the same Δx; the name, operator and
+        parameters of a system must be those of the training data. The number of points may differ:
         `on_grid` gives the model on another one.
         """
-        own, other = self.state_shape, dynamics.state_shape
-        if len(own) != len(other) or (self.grid is None) != (dynamics.grid is None):
+        own, other = self.state_shape, to.state_shape
+        if len(own) != len(other) or (self.grid is None) != (to.grid is None):
             return f"trained on states {own}, this one has {other}"
         if own[0] != other[0]:
             return f"trained on {own[0]} components or channels, this one has {other[0]}"
-        if self.grid is not None and dynamics.grid is not None:
-            line = spacing_misfit(self.grid, dynamics.grid)
+        if self.grid is not None and to.grid is not None:
+            line = spacing_misfit(self.grid, to.grid)
             if line:
                 return line
-        return self._other_physics(dynamics)
+        return self._other_physics(to)
 
-    def _other_physics(self, dynamics: Dynamics) -> str:
+    def _other_physics(self, to: Shaped) -> str:
         for key, name in (("system", "name"), ("operator", "operator")):
-            known, value = self.context.get(key), getattr(dynamics, name, None)
+            known, value = self.context.get(key), getattr(to, name, None)
             if known is not None and value is not None and known != value:
                 return f"trained on {known}, not {value}"
-        values = getattr(dynamics, "values", {})
+        values = getattr(to, "values", {})
         for key, value in self.context.get("parameters", {}).items():
             if key in values and values[key] != value:
                 return f"trained with {key} = {value:g}, this system has {values[key]:g}"

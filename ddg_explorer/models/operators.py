@@ -38,6 +38,12 @@ FIRST_FRICTION = 0.1
 """Where a learned friction starts."""
 
 
+def operators_of(grid: Grid | None) -> list[str]:
+    """The kinds that an ODE has, or a field on a grid."""
+    home = "ode" if grid is None else "field"
+    return [kind for kind, (where, _) in OPERATORS.items() if where in ("any", home)]
+
+
 def make_operator(
     specification: Mapping[str, Any],
     state_shape: tuple[int, ...],

@@ -15,7 +15,7 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork, SeparableEnergy, VectorField
-from ddg_explorer.models.operators import make_operator
+from ddg_explorer.models.operators import make_operator, operators_of
 from ddg_explorer.models.registry import MODELS
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -161,7 +161,8 @@ class ModelRecipe:
             dtype = DTYPES[self.dtype]
             structure = make_operator(self.structure, self.state_shape, grid, generator, dtype)
         elif self.model not in WITHOUT_STRUCTURE:
-            raise ValueError(f"structure=None: the model {self.model!r} needs one")
+            names = ", ".join(operators_of(grid))
+            raise ValueError(f"structure=None: the model {self.model!r} needs one of {names}")
         network = self._network(grid, generator)
         if self.model == "symplectic_form":
             options["one_form"] = VectorField(self.state_shape, None, **self._perceptron(generator))

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from ddg_explorer.data import Dataset
-from ddg_explorer.evaluation import advance_forecast, drifts, errors, one_step_error
+from ddg_explorer.evaluation import (
+    advance_forecast,
+    errors,
+    one_step_error,
+    own_drift,
+    true_drift,
+)
 from ddg_explorer.fitting import Fit, described, surroundings
 from ddg_explorer.io import atomic
 from ddg_explorer.models import Model, load_model, read_card
@@ -180,8 +186,10 @@ def measures(model: Model, found: Any, data: Dataset, recipe: DataRecipe) -> dic
     out |= errors(found, data.u, lambda u: published_energy(recipe, u))
     if recipe.system == "pendulum":
         out["true_energy_mse"] = errors(found, data.u, system.energy)["energy_mse"]
-    true, own = drifts(found, system.energy, system.energy_scale)
-    return out | {"max_energy_drift": true, "max_own_energy_drift": own}
+    return out | {
+        "max_energy_drift": true_drift(found, system.energy, system.energy_scale),
+        "max_own_energy_drift": own_drift(found, system.energy_scale),
+    }
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -1,0 +1,163 @@
+"""A person's own trajectories from a file to a model that runs: train, compare, simulate."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import Tensor
+
+import ddg_explorer as ddg
+from ddg_explorer import cli
+from ddg_explorer.compare import unseen
+from ddg_explorer.models import read_card
+from ddg_explorer.own_data import read_dataset
+from ddg_explorer.structure import DampedSymplectic
+
+FRICTION, DT, FRAMES = 0.1, 0.05, 80
+
+
+def energy(u: Tensor) -> Tensor:
+    """A particle in two wells, u = (q, p)."""
+    q, p = u[..., 0], u[..., 1]
+    return p.square() / 2 + q**4 / 4 - q.square() / 2
+
+
+def measured(trajectories: int) -> Tensor:
+    """(trajectories, FRAMES, 2)."""
+    starts = torch.rand(
+        (trajectories, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+    starts = 3 * starts - 1.5
+    system = ddg.System(energy, DampedSymplectic(friction=FRICTION), initial=starts[0])
+    run = ddg.simulate(system, starts, dt=DT, steps=FRAMES - 1, integrator="collocation6")
+    return run.u.transpose(0, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`wells.csv`, `one.npz` of its first trajectory, and two models of the table."""
+    home = tmp_path_factory.mktemp("own")
+    u = measured(10)
+    rows = [(k, n * DT, *state) for k, run in enumerate(u.tolist()) for n, state in enumerate(run)]
+    np.savetxt(home / "wells.csv", rows, "%.17g", ",", header="trial,t,q,p", comments="")
+    np.savez(home / "one.npz", u=u[:1].numpy(), t=np.arange(FRAMES) * DT)
+    data = ("--data", str(home / "wells.csv"), "--budget", "quick")
+    dgnet = ("--model", "dgnet", "--structure", "learned_friction")
+    for name, options in (("dgnet", dgnet), ("node", ("--model", "node"))):
+        save = ("--save", str(home / f"{name}.safetensors"))
+        assert cli.main(["train", *data, *options, *save]) == 0
+    return home
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict:
+    assert cli.main([*arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(list(arguments)) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    return line
+
+
+def test_the_friction_of_the_data_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = call(capsys, "inspect", str(folder / "dgnet.safetensors"))
+    matrix = np.array(found["matrix"])
+    assert matrix[1, 1] / matrix[0, 1] == pytest.approx(-FRICTION, rel=0.02)
+
+
+def test_models_are_compared_on_what_none_has_learned(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    paths = [str(folder / f"{name}.safetensors") for name in ("dgnet", "node")]
+    data = read_dataset(folder / "wells.csv")
+    (row,) = unseen(data, [read_card(path)["card"] for path in paths])
+    assert unseen(data, []) == list(range(10))
+    checkpoints = [word for path in paths for word in ("--checkpoint", path)]
+    own = ("compare", "--data", str(folder / "wells.csv"), *checkpoints)
+    found = call(capsys, *own, "--save", str(tmp_path / "lanes.nc"))
+    dgnet, node = found["lanes"]
+    assert (found["system"], found["truth"], found["steps"]) == (None, {}, FRAMES - 1)
+    assert dgnet["state_mse"] < 1e-4
+    assert dgnet["energy_mse"] is dgnet["max_energy_drift"] is node["max_own_energy_drift"] is None
+    with xr.open_dataset(tmp_path / "lanes.nc") as lanes:
+        assert np.array_equal(lanes["u"][0], data.u[row])
+        error = ((lanes["u"][1] - lanes["u"][0]) ** 2).mean()
+        assert float(error) == pytest.approx(dgnet["state_mse"], rel=1e-9)
+        assert bool(lanes["energy"].isnull().all())
+        own_energy = lanes["own_energy"].sel(lane="dgnet").values
+    assert (np.diff(own_energy) <= 1e-13).all()
+    assert cli.main(list(own)) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"truth: trajectory {row} of the file")
+    assert "must lie in [0, 0]" in refused(capsys, *own, "--seed", "1")
+    assert "must lie in [1, 79]" in refused(capsys, *own, "--steps", "80")
+
+
+def test_a_model_of_a_single_trajectory_says_that_it_has_learned_it(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data, model = ("--data", str(folder / "one.npz")), str(tmp_path / "m.safetensors")
+    train = ("train", *data, "--model", "node", "--steps", "3")
+    assert "none is held out" in refused(capsys, *train, "--test")
+    assert cli.main([*train, "--save", model]) == 0
+    capsys.readouterr()
+    assert cli.main(["compare", *data, "--checkpoint", model]) == 0
+    assert "which a model has learned" in capsys.readouterr().out
+
+
+def test_training_tests_on_the_held_out_trajectories(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", str(folder / "wells.csv"), "--budget", "quick")
+    found = call(capsys, "train", *data, "--model", "node", "--test")
+    assert 0 < found["state_mse"] < 1e-3
+    assert found["one_step"] < 1e-4
+    assert "energy_mse" not in found
+
+
+def test_a_model_runs_on_its_own(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """It never gains energy, at its data's Δt or at ten times that, and goes on from a file."""
+    path, saved = str(folder / "dgnet.safetensors"), str(tmp_path / "run.nc")
+    alone = ("simulate", "--checkpoint", path, "--steps", "200")
+    for dt in ((), ("--dt", "0.5")):
+        found = call(capsys, *alone, "--initial=-0.2,0.9", *dt, "--save", saved)
+        assert (found["system"], found["dt"]) == (None, float(dt[1]) if dt else DT)
+        assert found["energy_rises"] == 0
+        assert found["energy_end"] < found["energy_start"]
+    again = call(capsys, *alone, "--initial", saved)
+    assert again["energy_start"] == pytest.approx(found["energy_end"], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "initial=None"),
+        (("--initial", "1,2,3"), "needs (..., *(2,))"),
+        (("--initial", "1,x"), "must end in .nc or .npz"),
+        (("--initial", "1,0", "--n", "8"), "n=8: needs a --system"),
+    ],
+)
+def test_bad_starts_are_refused_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
+) -> None:
+    path = str(folder / "dgnet.safetensors")
+    assert message in refused(capsys, "simulate", "--checkpoint", path, *options)
+
+
+def test_bad_comparisons_are_refused_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("compare", "--data", str(folder / "wells.csv"))
+    assert "checkpoint=None" in refused(capsys, *own)
+    assert "data='wells.xyz': use one of kdv" in refused(capsys, "compare", "--data", "wells.xyz")
+    structure = refused(capsys, "train", *own[1:], "--model", "dgnet")
+    assert "learned_friction" in structure
+    assert "laplacian" not in structure
