@@ -11,6 +11,7 @@ from torch import Tensor
 from ddg_explorer.grids import Grid
 from ddg_explorer.solve import (
     Chord,
+    Mixer,
     Progress,
     anderson,
     attach_gradient,
@@ -122,7 +123,7 @@ def test_anderson_beats_the_plain_iteration_and_solves_the_same():
         return (b + 1.6 * x + 1.6 * torch.sin(x.roll(1, -1))) / 4
 
     progress = books(b)
-    x, f = anderson(g, target, progress, depth=8, max_iterations=80)
+    x, f = anderson(g, target, progress, mixer=Mixer(8), max_iterations=80)
     assert progress.converged.all()
     assert max_norm(g(x) - x).max() <= 1e-12
     torch.testing.assert_close(f, g(x) - x, rtol=0, atol=1e-15)
@@ -166,7 +167,7 @@ def test_patience_stops_a_slow_iteration_early():
         lambda x: x - 1e-3 * torch.sign(x) * x.abs() ** 3 - 1e-4,
         torch.ones(1, 1, dtype=F64),
         progress,
-        depth=1,
+        mixer=Mixer(1),
         max_iterations=500,
         patience=30,
     )

@@ -22,7 +22,7 @@ from torch import Tensor
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
 from ddg_explorer.integrators.fourier import FourierForm
-from ddg_explorer.solve import Progress, Solution, anderson, max_norm, symbols
+from ddg_explorer.solve import Mixer, Progress, Solution, anderson, max_norm, symbols
 
 DEPTH = 3
 """Differences mixed."""
@@ -75,6 +75,7 @@ class FourierModes(ModeEquation):
         self.c: float | None = None
         self.age = 0
         self.kept: dict[float, StepSymbols] = {}
+        self.mixer = Mixer(DEPTH)
 
     def solve(self, u: Tensor, guess: Tensor, dt: float, scale: Tensor, effort: Effort) -> Solution:
         kept = self._symbols(u, dt)
@@ -85,7 +86,7 @@ class FourierModes(ModeEquation):
             a, f = _picard(g, guess, progress, limit)
         left = limit - int(progress.iterations.max())
         if progress.running and left > 0:
-            a, f = anderson(g, a, progress, depth=DEPTH, max_iterations=left)
+            a, f = anderson(g, a, progress, mixer=self.mixer, max_iterations=left)
         return progress.solution(a, max_norm(self._defect(f, u, kept.z)), "collocation")
 
     def _fixed_map(self, u: Tensor, kept: StepSymbols) -> Callable[[Tensor], Tensor]:

@@ -22,6 +22,7 @@ from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
 from ddg_explorer.integrators.fourier import fourier_form
 from ddg_explorer.solve import (
     Chord,
+    Mixer,
     Progress,
     Solution,
     anderson,
@@ -104,6 +105,7 @@ class MeasuredModes(ModeEquation):
         self.rate: Tensor | None = None
         self.inverse: Tensor | None = None
         self.dt: float | None = None
+        self.mixer = Mixer(MIXING_DEPTH)
 
     def _prepare(self, u: Tensor, dt: float) -> Tensor:
         """M⁻¹ as a symbol over the s·C channels of all modes."""
@@ -130,9 +132,7 @@ class MeasuredModes(ModeEquation):
             return a - self.grid.irfft(symbols.apply(inverse, spectrum, nd)).reshape(a.shape)
 
         progress = Progress(scale, effort.tol, effort.polish)
-        a, _ = anderson(
-            g, guess, progress, depth=MIXING_DEPTH, max_iterations=effort.max_iterations
-        )
+        a, _ = anderson(g, guess, progress, mixer=self.mixer, max_iterations=effort.max_iterations)
         if progress.iterations.max() > SLOW:
             self.rate = None
         return progress.solution(a, max_norm(self.defect(u, a, dt)), "collocation")

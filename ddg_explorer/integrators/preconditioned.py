@@ -20,7 +20,7 @@ from torch import Tensor
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.predictor import Predictor
 from ddg_explorer.integrators.scheme import Scheme
-from ddg_explorer.solve import Progress, Solution, anderson, max_norm, newton_krylov
+from ddg_explorer.solve import Mixer, Progress, Solution, anderson, max_norm, newton_krylov
 from ddg_explorer.solve.inexact import Direction, Slope
 
 NEWTON_LIMIT = 30
@@ -47,6 +47,7 @@ class FixedPoint(ABC):
         self._slow_dt: float | None = None
         self._newton_steps = 0
         self._pace: float | None = None
+        self._mixer: Mixer | None = None
 
     def reset(self) -> None:
         """Forget everything measured at earlier states."""
@@ -81,9 +82,12 @@ class FixedPoint(ABC):
         f = v  # at least one of the two methods below sets it
         hard = self._slow_dt == dt and self._newton_steps < RETRY
         if solver != "krylov" and not (solver == "auto" and hard):
-            depth = DEPTH if v[0].numel() <= LARGE else DEPTH_LARGE
+            if self._mixer is None:
+                self._mixer = Mixer(DEPTH if v[0].numel() <= LARGE else DEPTH_LARGE)
             patience = self.patience if solver == "auto" else None
-            v, f = anderson(g, v, progress, depth=depth, max_iterations=limit, patience=patience)
+            v, f = anderson(
+                g, v, progress, mixer=self._mixer, max_iterations=limit, patience=patience
+            )
             self._slow_dt = None
             self._pace = None if progress.accelerated else progress.pace
         if solver != "picard" and not progress.converged.all():

@@ -126,13 +126,14 @@ class SemiImplicit(FixedPoint):
         base = symbols.apply(self.base_symbol, u_hat, nd)
         split = self.scheme.split(self.dynamics, u, self.c or 0.0)
         mixing = symbols.mixes(slope, nd)
+        slope = slope.to(u_hat.dtype)
 
         def advance(w_hat: Tensor) -> Tensor:
             if mixing:
                 step_hat = base + symbols.apply(slope, w_hat, nd)
             else:
                 step_hat = torch.addcmul(base, slope, w_hat)
-            return u + backward(step_hat, s=size, dim=axes)
+            return backward(step_hat, s=size, dim=axes).add_(u)
 
         def g(v: Tensor) -> Tensor:
             self.term = forward(split(v), dim=axes)

@@ -6,12 +6,13 @@ from ddg_explorer.solve.implicit import attach_gradient
 from ddg_explorer.solve.inexact import newton_krylov
 from ddg_explorer.solve.krylov import gmres, pcg
 from ddg_explorer.solve.linearize import linearize
-from ddg_explorer.solve.mixing import anderson
+from ddg_explorer.solve.mixing import Mixer, anderson
 from ddg_explorer.solve.progress import Progress, Solution, max_norm
 from ddg_explorer.solve.symbols import measured_symbol
 
 __all__ = [
     "Chord",
+    "Mixer",
     "Progress",
     "Solution",
     "anderson",

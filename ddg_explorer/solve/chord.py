@@ -63,7 +63,9 @@ def chord_krylov(
         delta = direction(right, _accuracy(progress, f))
         new = x + delta
         if old is not None:
-            mixer = mixer or Mixer(DEPTH, x)
+            if mixer is None:
+                mixer = Mixer(DEPTH)
+                mixer.begin(x)
             new = mixer.mix(new, delta, *old)
         old = x + delta, delta
         x = new if mask is None else torch.where(mask, new, x)

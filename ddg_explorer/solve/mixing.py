@@ -23,20 +23,31 @@ from torch import Tensor
 
 from ddg_explorer.solve.progress import Progress, max_norm, rows
 
+DEPTH = 12
+"""Differences kept where it is not said."""
 FAST_RATE = 0.25
 TRIAL = 8
 """Iterations after which the speed is judged against `patience`."""
 
 
 class Mixer:
-    """The last differences of one solve; their small Gram matrices live on the host."""
+    """The last differences of one solve; their small Gram matrices live on the host.
 
-    def __init__(self, depth: int, x: Tensor) -> None:
+    One that serves solve after solve keeps its memory, which is large, between them.
+    """
+
+    def __init__(self, depth: int) -> None:
         self.depth = depth
         self.count = 0
-        self.dg = x.new_empty(x.shape[0], depth, x[0].numel())
-        self.df = torch.empty_like(self.dg)
-        self.gram = np.zeros((x.shape[0], depth, depth))
+        self.dg = self.df = torch.empty(0)
+
+    def begin(self, x: Tensor) -> None:
+        """Forget all differences; the next ones are of iterates like x."""
+        shape = (x.shape[0], self.depth, x[0].numel())
+        if self.dg.shape != shape or self.dg.dtype != x.dtype or self.dg.device != x.device:
+            self.dg, self.df = x.new_empty(shape), x.new_empty(shape)
+        self.count = 0
+        self.gram = np.zeros((x.shape[0], self.depth, self.depth))
         self.ridge = 10 * torch.finfo(x.dtype).eps
 
     def mix(self, g: Tensor, f: Tensor, g_old: Tensor, f_old: Tensor) -> Tensor:
@@ -104,22 +115,23 @@ def anderson(
     x: Tensor,
     progress: Progress,
     *,
-    depth: int = 12,
+    mixer: Mixer | None = None,
     max_iterations: int = 100,
     patience: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Solve x = g(x) from the guess `x`, shape (B, …).
 
     `progress` carries scale, tolerance and polishing, and tells afterwards what converged; where it
-    knows that the plain iteration contracts fast, f is not looked at in between. `depth` ≥ 1
-    differences are kept. With `patience` the iteration stops early, trajectories left active,
-    where its speed says that it would take more iterations than that.
+    knows that the plain iteration contracts fast, f is not looked at in between. `mixer` says how
+    many differences are kept, and lends their memory. With `patience` the iteration stops early,
+    trajectories left active, where its speed says that it would take more iterations than that.
 
     Returns x and f = g(x) − x there: converged trajectories frozen at the iterate that met the
     tolerance, the others at their iterate of smallest f.
     """
-    mixer: Mixer | None = None
+    mixer = Mixer(DEPTH) if mixer is None else mixer
     g_old = f_old = None
+    mixes = False
     best, first, count = _Best(x), math.inf, 0
     while count < max_iterations:
         leap = min(progress.leap(), max_iterations - count - 1)
@@ -136,9 +148,10 @@ def anderson(
         if not progress.running or _too_slow(progress, first, count, patience):
             break
         x = g
-        if g_old is not None and f_old is not None and (mixer or progress.slowest > FAST_RATE):
-            mixer = mixer or Mixer(depth, x)
-            progress.accelerated = True
+        if g_old is not None and f_old is not None and (mixes or progress.slowest > FAST_RATE):
+            if not mixes:
+                mixer.begin(x)
+            mixes = progress.accelerated = True
             x = mixer.mix(g, f, g_old, f_old)
         g_old, f_old = g, f
     return best.x, best.f
