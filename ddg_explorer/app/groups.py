@@ -36,6 +36,7 @@ class Group:
         self.commands: list[Command] = []
         self.dirty = True
         self.task: asyncio.Task[None] | None = None
+        self.thread: int | None = None
         self.wake = asyncio.Event()
 
     @property
@@ -71,7 +72,7 @@ def take_turn(simulations: Sequence[Simulation], turn: Turn) -> list[Outcome]:
     """Step lanes that keep step one after the other; then encode them, with the truth at hand.
 
     A step is many small operations: two lanes in two threads would mostly wait for each other. The
-    threads of the pool serve different sessions.
+    threads serve different sessions.
     """
     for simulation in simulations:
         simulation.advance(turn)

@@ -1,23 +1,20 @@
-"""The session's loops: asyncio tasks that step the lanes in a shared pool and paint them.
+"""The session's loops: asyncio tasks that step the lanes in shared threads and paint them.
 
-wait for credit → snapshot what is wanted → one turn of all lanes in the pool → publish → pace.
+wait for credit → snapshot what is wanted → one turn of all lanes in a thread → publish → pace.
 
 In lock step all lanes are one group and take equally many steps in a turn, as many as the slowest
 can afford; running freely, every lane is a group of its own with its own clock. Nothing is computed
 on the event loop. There is no queue: the wanted scene, limits and commands are one-slot mailboxes
-whose newest value wins, and a frame is computed only when a canvas may be sent one. The pool is
-shared by all sessions of the process and has about as many threads as cores.
+whose newest value wins, and a frame is computed only when a canvas may be sent one. The threads
+are shared by all sessions of the process (`workers`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Any
 
 from bokeh.document import Document
@@ -29,16 +26,11 @@ from ddg_explorer.app.groups import BUDGET, Entry, Group, take_turn
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState
 from ddg_explorer.app.turns import Command, GoTo, Outcome, Turn
+from ddg_explorer.app.workers import workers
 
 TARGET_FPS = 60
 
 log = logging.getLogger(__name__)
-
-
-@cache
-def pool() -> ThreadPoolExecutor:
-    """The process's worker threads, made when first needed."""
-    return ThreadPoolExecutor(max(2, os.cpu_count() or 1), thread_name_prefix="simulation")
 
 
 class Runner:
@@ -224,8 +216,10 @@ class Runner:
 
     async def _compute(self, group: Group, turn: Turn) -> list[Outcome]:
         simulations = [entry.simulation for entry in group.entries]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool(), take_turn, simulations, turn)
+        group.thread = workers().choose(group.thread)
+        return await asyncio.wrap_future(
+            workers().submit(group.thread, take_turn, simulations, turn)
+        )
 
     async def _hand_over(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Publish under the document's lock: what Panel cannot write at once, Bokeh writes then.

@@ -10,11 +10,11 @@ import panel as pn
 import torch
 
 from ddg_explorer.app.explorer import TITLE, Explorer
-from ddg_explorer.app.runner import pool
 from ddg_explorer.app.session import linked_state, stay_offline
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
+from ddg_explorer.app.workers import workers
 
 SWITCH_INTERVAL = 5e-4
 """Seconds a worker may keep the interpreter while the event loop waits for it: Python's own 5 ms
@@ -25,12 +25,12 @@ would be added to every message."""
 def prepare_process() -> None:
     """Once per server process: one torch thread per worker, and the first step's imports done.
 
-    Steps run in a pool of about as many threads as cores, so torch is given one thread each.
+    Steps run in about as many threads as cores, so torch is given one thread each.
     """
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_INTERVAL)
     for lane in default_lanes(Scene()):
-        pool().submit(Simulation(lane).turn, Turn(Scene()))
+        workers().submit(workers().choose(), Simulation(lane).turn, Turn(Scene()))
 
 
 def configure() -> None:

@@ -1,4 +1,4 @@
-"""One lane's running simulation, as the worker pool sees it.
+"""One lane's running simulation, as a worker thread sees it.
 
 Everything here runs in a worker thread, one call at a time. The session hands in the scene it wants
 (`Turn`); the simulation brings itself to that scene between steps and advances (`advance`), then

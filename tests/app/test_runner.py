@@ -14,6 +14,7 @@ from ddg_explorer.app.canvas import WINDOW, Credits
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene, View
+from ddg_explorer.app.workers import Workers, workers
 
 ALONE = (Lane(),)
 STATE = AppState(Scene("kdv", "two_solitons", n=32), ALONE)
@@ -258,4 +259,18 @@ def test_many_runners_share_the_pool():
             r.close()
         return len(workers)
 
-    assert asyncio.run(scenario()) <= runner_module.pool()._max_workers
+    assert asyncio.run(scenario()) <= len(workers())
+
+
+def test_lanes_stay_with_their_thread_unless_it_is_busy_and_another_is_not():
+    threads, gate = Workers(2), threading.Event()
+    assert [threads.choose(), threads.choose(1)] == [0, 1]
+    blocked = threads.submit(1, gate.wait, 30)
+    assert [threads.choose(1), threads.choose(0)] == [0, 0]
+    also = threads.submit(0, gate.wait, 30)
+    assert [threads.choose(1), threads.choose(0)] == [1, 0]
+    gate.set()
+    assert blocked.result(30)
+    assert also.result(30)
+    name = [threads.submit(1, lambda: threading.current_thread().name).result() for _ in range(3)]
+    assert len(set(name)) == 1

@@ -1,6 +1,6 @@
 """The Save menu and the Open button: what leaves the page and comes back.
 
-Files are made in the pool, from what the lanes have kept of their run; the event loop only hands
+Files are made in a thread, from what the lanes have kept of their run; the event loop only hands
 them to the browser.
 """
 
@@ -18,7 +18,6 @@ from torch import Tensor
 from ddg_explorer.app import session
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.race import Race
-from ddg_explorer.app.runner import pool
 from ddg_explorer.app.share.clip import clip_file, video_available
 from ddg_explorer.app.share.files import (
     history_file,
@@ -35,6 +34,7 @@ from ddg_explorer.app.state import AppState, Lane, Start
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, colour_table, mode
 from ddg_explorer.app.widgets import ICONS
+from ddg_explorer.app.workers import workers
 
 ACCEPT = ".json,.safetensors,.npz,.nc"
 WIDTH = 222
@@ -98,7 +98,7 @@ class ShareBar:
         suffix, make = self._makers()[label]
         name = f"{state.scene.system}-{state.scene.chosen_preset}-seed{state.scene.chosen_seed}"
         try:
-            data = await asyncio.get_running_loop().run_in_executor(pool(), make)
+            data = await asyncio.wrap_future(workers().submit(workers().choose(), make))
         except ValueError as problem:
             session.notify(str(problem))
         else:

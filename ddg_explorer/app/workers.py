@@ -1,0 +1,54 @@
+"""The threads of a server's process in which lanes are stepped, shared by all its sessions.
+
+A thread has its own share of memory and of a core's cache: lanes that go from one to the other at
+every turn take a third longer. So they stay with the thread they had, unless it is busy and another
+is not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from threading import Lock
+from typing import Any
+
+
+class Workers:
+    """`count` threads, each with a queue of its own."""
+
+    def __init__(self, count: int) -> None:
+        self._threads = [
+            ThreadPoolExecutor(1, thread_name_prefix=f"simulation-{i}") for i in range(count)
+        ]
+        self._waiting = [0] * count
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def choose(self, home: int | None = None) -> int:
+        """The number of the thread with the fewest calls, `home` where it is one of those."""
+        fewest = min(self._waiting)
+        if home is not None and self._waiting[home] == fewest:
+            return home
+        return self._waiting.index(fewest)
+
+    def submit(self, thread: int, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Call `function(*args)` in this thread, after what waits there."""
+        with self._lock:
+            self._waiting[thread] += 1
+        future = self._threads[thread].submit(function, *args)
+        future.add_done_callback(lambda _: self._done(thread))
+        return future
+
+    def _done(self, thread: int) -> None:
+        with self._lock:
+            self._waiting[thread] -= 1
+
+
+@cache
+def workers() -> Workers:
+    """The process's threads, made when first needed: about as many as cores."""
+    return Workers(max(2, os.cpu_count() or 1))
