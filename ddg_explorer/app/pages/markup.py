@@ -35,6 +35,7 @@ tr:last-child td { border-bottom: none; }
 td { vertical-align: top; white-space: nowrap; }
 td.text { white-space: normal; min-width: 6.5em; }
 td.number, th.number { text-align: right; }
+td .gauge { display: block; width: 100%; max-width: 180px; }
 td small { display: block; color: var(--ddg-muted, inherit); font-size: 11.5px; }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 8px; }
 .badge { display: inline-flex; gap: 6px; align-items: center; padding: 2px 10px;

@@ -87,7 +87,7 @@ def gauge(defect: float, tolerance: float, kind: str) -> str:
     line, dot = place(tolerance), place(defect)
     words = f"{number(defect, 2)}, allowed {number(tolerance, 2)}"
     return (
-        f'<svg width="180" height="26" viewBox="0 0 180 26" role="img" aria-label="{words}">'
+        f'<svg class="gauge" viewBox="0 0 180 26" role="img" aria-label="{words}">'
         f"<title>{words}</title>"
         '<path d="M6 13H174" stroke="var(--ddg-border, #bbb)" stroke-width="3" '
         'stroke-linecap="round"/>'
