@@ -143,6 +143,8 @@ def test_a_model_runs_on_its_own(
         (("--initial", "1,2,3"), "needs (..., *(2,))"),
         (("--initial", "1,x"), "must end in .nc or .npz"),
         (("--initial", "1,0", "--n", "8"), "n=8: needs a --system"),
+        (("--initial", "1,0", "--length", "0"), "length=0.0: needs a --system"),
+        (("--initial", "1,0", "--dt", "0"), "dt=0.0"),
     ],
 )
 def test_bad_starts_are_refused_in_one_line(

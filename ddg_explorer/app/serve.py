@@ -30,7 +30,7 @@ def prepare_process() -> None:
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_INTERVAL)
     for lane in default_lanes(Scene()):
-        workers().submit(workers().choose(), Simulation(lane).turn, Turn(Scene()))
+        workers().submit(None, Simulation(lane).turn, Turn(Scene()))
 
 
 def configure() -> None:

@@ -35,8 +35,9 @@ class Workers:
             return home
         return self._waiting.index(fewest)
 
-    def submit(self, thread: int, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Call `function(*args)` in this thread, after what waits there."""
+    def submit(self, thread: int | None, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Call `function(*args)` in this thread, after what waits there; None: in any."""
+        thread = self.choose() if thread is None else thread
         with self._lock:
             self._waiting[thread] += 1
         future = self._threads[thread].submit(function, *args)

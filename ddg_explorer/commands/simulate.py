@@ -97,7 +97,7 @@ def _rollout(args: argparse.Namespace) -> Rollout:
 def _alone(model: Model, args: argparse.Namespace) -> Rollout:
     """Of a model whose system is not known."""
     for name in ("preset", "n", "length", "operator", "structure", "set"):
-        if getattr(args, name):
+        if getattr(args, name) not in (None, []):
             raise ValueError(f"{name}={getattr(args, name)!r}: needs a --system")
     if args.initial is None:
         raise ValueError("initial=None: give a state to start from, or a --system")
@@ -107,7 +107,9 @@ def _alone(model: Model, args: argparse.Namespace) -> Rollout:
         if points != model.grid.shape:
             spacing = zip(points, model.grid.spacing, strict=True)
             model = model.on_grid(Grid(points, tuple(n * dx for n, dx in spacing)))
-    dt = args.dt or read_card(args.checkpoint)["card"].get("data", {}).get("dt")
+    dt = args.dt
+    if dt is None:
+        dt = read_card(args.checkpoint)["card"].get("data", {}).get("dt")
     if dt is None:
         raise ValueError("dt=None: the model's card does not tell that of its data: give --dt")
     args.integrator = args.integrator or model.integrators[0]

@@ -107,9 +107,9 @@ class CahnHilliardBase(FieldSystem):
         inner, outer = quarter * u - c / 2, quarter * u.square() + (c / 2) * u
 
         def term(v: Tensor) -> Tensor:
-            sum_ = torch.add(quarter, v, alpha=0.25)
-            sum_ = torch.addcmul(inner, sum_, v, out=sum_)
-            return torch.addcmul(outer, sum_, v, out=sum_)
+            found = torch.add(quarter, v, alpha=0.25)
+            torch.addcmul(inner, found, v, out=found)
+            return torch.addcmul(outer, found, v, out=found)
 
         return term
 

@@ -272,5 +272,5 @@ def test_lanes_stay_with_their_thread_unless_it_is_busy_and_another_is_not():
     gate.set()
     assert blocked.result(30)
     assert also.result(30)
-    name = [threads.submit(1, lambda: threading.current_thread().name).result() for _ in range(3)]
-    assert len(set(name)) == 1
+    names = [threads.submit(1, lambda: threading.current_thread().name).result() for _ in range(3)]
+    assert len(set(names)) == 1

@@ -98,7 +98,7 @@ class ShareBar:
         suffix, make = self._makers()[label]
         name = f"{state.scene.system}-{state.scene.chosen_preset}-seed{state.scene.chosen_seed}"
         try:
-            data = await asyncio.wrap_future(workers().submit(workers().choose(), make))
+            data = await asyncio.wrap_future(workers().submit(None, make))
         except ValueError as problem:
             session.notify(str(problem))
         else:
