@@ -31,8 +31,14 @@ ARGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
-HARMLESS = re.compile(r"WebSocketClosedError|StreamClosedError")
-"""What a closed tab leaves in the log while frames are still under way."""
+HARMLESS = re.compile(
+    r"WebSocketClosedError|StreamClosedError"
+    r"|exception GET \S+/ws\?[\s\S]+ in session\s+assert self\._session is not None"
+)
+"""What a closed tab leaves in the log while frames are still under way.
+
+The last is Bokeh's, whose `WSHandler.on_close` finds its connection already detached.
+"""
 
 
 def chromium_path() -> str:

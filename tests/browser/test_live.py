@@ -50,14 +50,23 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def settle(canvas: Locator) -> float:
-    """The frame counter once it has stopped."""
-    seen = number(canvas, "seq")
-    deadline = time.monotonic() + 5
+    """The frame counter once it has stopped: no new frame for 0.6 s."""
+    seen, since = number(canvas, "seq"), time.monotonic()
+    deadline = since + 8
     while time.monotonic() < deadline:
-        time.sleep(0.35)
-        if seen == (seen := number(canvas, "seq")):
+        time.sleep(0.1)
+        if seen != (seen := number(canvas, "seq")):
+            since = time.monotonic()
+        elif time.monotonic() > since + 0.6:
             return seen
     raise AssertionError("frames keep coming")
+
+
+def pause(page: Page, canvas: Locator) -> float:
+    """Press Pause; the frame counter once the server has obeyed."""
+    press(page, "Pause")
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    return settle(canvas)
 
 
 def test_bare_page_moves_by_itself_and_obeys_transport(open_page):
@@ -67,8 +76,7 @@ def test_bare_page_moves_by_itself_and_obeys_transport(open_page):
     before, seq = canvas.evaluate(PIXELS), number(canvas, "seq")
     wait(lambda: number(canvas, "seq") > seq + 5, "five more frames")
     assert canvas.evaluate(PIXELS) != before
-    press(page, "Pause")
-    seq = settle(canvas)
+    seq = pause(page, canvas)
     t, dt, pixels = number(canvas, "t"), number(canvas, "dt"), canvas.evaluate(PIXELS)
     press(page, "Step")
     wait(lambda: number(canvas, "seq") > seq, "the step's frame")
@@ -164,8 +172,7 @@ def test_the_page_opens_with_a_race_against_the_truth(open_page):
     assert names == ["truth", "dgnet", "hnnpp", "node"]
     truth, dgnet = lanes.nth(0), lanes.nth(1)
     wait(lambda: number(dgnet, "t") > 0.02, "the model runs", 20)
-    press(page, "Pause")
-    settle(truth)
+    pause(page, truth)
     assert number(truth, "t") == number(dgnet, "t")
     assert number(dgnet, "own") < 1e-12
     assert 0 < number(dgnet, "error") < 1e-2

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from test_live import field, number, press, settle, typed, wait
+from test_live import field, number, pause, press, typed, wait
 
 
 def saved(page: Page, label: str) -> tuple[str, bytes]:
@@ -54,8 +54,7 @@ def test_picture_and_state_hold_what_is_seen(open_page):
     page = open_page("system=kdv&preset=two_solitons&n=64")
     canvas = field(page)
     wait(lambda: number(canvas, "t") > 0.05, "some steps")
-    press(page, "Pause")
-    settle(canvas)
+    pause(page, canvas)
     _, picture = saved(page, "Picture (PNG)")
     assert Image.open(io.BytesIO(picture)).width > 300
     _, state = saved(page, "State (NumPy)")

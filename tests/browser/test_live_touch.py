@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_live import PIXELS, field, number, press, settle, typed, wait
+from tests.browser.test_live import PIXELS, field, number, pause, press, settle, typed, wait
 
 PENDULUM = "system=pendulum&lanes=truth"
 KDV = "system=kdv&preset=two_solitons&lanes=truth"
@@ -15,8 +15,7 @@ FIELD = "system=cahn_hilliard_2d&n=64&lanes=truth"
 def paused(page: Page):
     """The true lane's canvas, at rest."""
     canvas = field(page)
-    press(page, "Pause")
-    settle(canvas)
+    pause(page, canvas)
     return canvas
 
 
@@ -71,8 +70,7 @@ def test_the_time_slider_goes_back_and_play_goes_on_from_there(open_page):
     page = open_page(KDV)
     canvas = field(page)
     wait(lambda: number(canvas, "t") > 0.3, "some time", 20)
-    press(page, "Pause")
-    settle(canvas)
+    pause(page, canvas)
     end = number(canvas, "t")
     time_slider = page.get_by_label("Time", exact=True)
     time_slider.focus()
