@@ -22,7 +22,7 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.desk import Desk
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.explore_page import ExplorePage
-from ddg_explorer.app.layout import frame
+from ddg_explorer.app.layout import TALL, frame
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import first_setup
@@ -95,7 +95,7 @@ class Explorer(Viewer):
             several=len(self.store.state.lanes) > 1,
             field=setup.system.grid is not None,
         )
-        self._sidebar = pn.Column(sizing_mode="stretch_width")
+        self._sidebar = pn.Column(sizing_mode="stretch_width", styles=TALL)
         self.arrival = Arrival(self._pieces(), self._moving)
         self.race.show_truth(setup)
         self.touch.show(setup)
@@ -129,7 +129,9 @@ class Explorer(Viewer):
 
     def main(self) -> pn.Column:
         """The tabs and their pages."""
-        return pn.Column(self.tabs.view, self.browser, self.arrival, sizing_mode="stretch_width")
+        return pn.Column(
+            self.tabs.view, self.browser, self.arrival, sizing_mode="stretch_width", styles=TALL
+        )
 
     @property
     def desk(self) -> Desk:
@@ -146,8 +148,6 @@ class Explorer(Viewer):
         self.tabs.fill(self.store.state.view.page)
         yield
         self._sidebar[:] = self.desk.controls.panels
-        yield
-        self.race.draw()
         yield
         self._explore.settle()
         yield

@@ -10,6 +10,10 @@ from panel.util.parameters import edit_readonly
 
 from ddg_explorer.app import theme
 
+TALL = {"max-height": "none"}
+"""Styles of what may be taller than the window: else Bokeh bounds it and all in it by the window's
+height, and what overflows lies under what comes next."""
+
 
 def frame(title: str, **options: Any) -> pmui.Page:
     """A page with header and drawer in the app's theme."""

@@ -64,7 +64,6 @@ class Race:
         self.table = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.view = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
         self.plots: RunningPlots
-        self._drawing = False
 
     def set_lanes(self, lanes: Sequence[Lane]) -> list[tuple[Simulation, LaneCanvas]]:
         """Build the lanes anew; returns what a runner drives."""
@@ -82,11 +81,6 @@ class Race:
         self._show(0, setup)
         for canvas in self.canvases[1:]:
             canvas.spec = {**setup.picture.spec, "show": self._store.state.view.show}
-
-    def draw(self) -> None:
-        """Draw the running plots that are in sight, and from now on others once they come there."""
-        self._drawing = True
-        self.plots.draw()
 
     def set_integrators(self, lanes: Sequence[Lane]) -> None:
         """The same lanes with other integrators."""
@@ -122,8 +116,6 @@ class Race:
             canvas.restyle(dark, scale, place)
         first = self.setups[0] if self.setups else None
         self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
-        if self._drawing and first is not None:
-            self.plots.draw()
         self._tabulate(True)
 
     def limits(self) -> list[tuple[str, str, float]]:
@@ -175,14 +167,14 @@ class Race:
 
     def _arrange(self) -> None:
         """One lane stands beside its plots, several in a row above them."""
-        plots, count = self.plots.cards, len(self.canvases)
-        for plot in plots.values():
-            plot.styles = {**plot.styles, "flex": "0 0 auto" if count == 1 else "1 1 340px"}
+        plots, count = self.plots, len(self.canvases)
         if count == 1:
-            stack = pn.Column(*plots.values(), styles={"flex": "2 1 340px", "gap": "16px"})
+            plots.param.update(stacked=True, styles={"flex": "2 1 340px"})
             lane = card(self.canvases[0], styles={"flex": "3 1 420px"})
-            self.view[:] = [lane, stack]
+            self.view[:] = [lane, plots]
             return
+        # the charts wrap in one row with the table
+        plots.styles = {"display": "contents"}
         width = {2: 420, 3: 300}.get(count, 240)
         lanes = [
             card(canvas, styles={"flex": f"1 1 {width}px", "padding": "12px 12px 10px"})
@@ -192,7 +184,7 @@ class Race:
             *lanes, sizing_mode="stretch_width", gap="16px", styles={"flex": "1 1 100%"}
         )
         grid = pn.FlexBox(
-            *plots.values(),
+            plots,
             card(self.table, styles={"flex": "1 1 340px"}),
             sizing_mode="stretch_width",
             gap="16px",

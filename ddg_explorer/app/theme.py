@@ -54,8 +54,8 @@ LANE_COLOURS: Mapping[str, tuple[str, ...]] = {
     "light": ("#1c2430", "#0b6aa8", "#d55e00", "#007a5a", "#a8518a", "#8a6d00", "#4a5568"),
     "dark": ("#e7ebf0", "#62b5e8", "#ff9a4d", "#3fc79a", "#e39ac8", "#e0c341", "#b4bfcc"),
 }
-LANE_DASHES: tuple[Any, ...] = (
-    "solid",
+LANE_DASHES: tuple[list[int], ...] = (
+    [],
     [8, 3],
     [8, 3, 2, 3],
     [3, 3],

@@ -1,83 +1,87 @@
-"""The curve of one lane in the running plots: its source, and the samples that wait for it."""
+"""The curve of one lane in the running plots: the samples kept, and those that wait to be sent."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from operator import attrgetter
 
-from bokeh.models import CDSView, ColumnDataSource
+import numpy as np
 
-from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.turns import Sample
 
 FLOOR = 1e-17
 """Below the last bit of a float64: zeros lie here on log axes."""
 ROLLOVER = 1200
-STREAM_PERIOD = 1 / 6
+"""Samples kept, the newest; the browser keeps as many (`js/curves.js`)."""
 SAMPLE_PERIOD = 1 / 24
 COLUMNS = ("t", "energy", "drift", "own_drift", "mass", "mass_drift", "residual", "error")
 LOGARITHMIC = ("drift", "own_drift", "mass_drift", "error")
 
+_row = attrgetter(*COLUMNS)
+
 
 class Trace:
-    """One lane's curve: its source, and the samples that wait to be streamed."""
+    """One lane's curve; `rows` are its samples, (n, len(COLUMNS)), as they have been sent."""
 
-    def __init__(self, period: float = STREAM_PERIOD) -> None:
-        self._cadence = Cadence(period)
-        self.source = ColumnDataSource({name: [] for name in COLUMNS})
-        self.view = CDSView()
+    def __init__(self) -> None:
         self.epoch = 0
-        self.span: tuple[float, float] | None = None
-        self._pending: list[Sample] = []
+        self.rows = np.empty((0, len(COLUMNS)))
+        self._waiting: list[Sample] = []
         self._sampled = 0.0
         self._last = math.nan
         self._shown: tuple[float, ...] = ()
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """Times of the oldest and of the newest row."""
+        return (float(self.rows[0, 0]), float(self.rows[-1, 0])) if len(self.rows) else None
+
     def begin(self, epoch: int) -> None:
         """Forget everything."""
-        self.epoch, self.span, self._last, self._shown = epoch, None, math.nan, ()
-        self._pending.clear()
-        self.source.data = {name: [] for name in COLUMNS}
+        self.epoch, self._last, self._shown = epoch, math.nan, ()
+        self.rows = self.rows[:0]
+        self._waiting.clear()
 
-    def take(self, sample: Sample, flush: bool) -> list[Sample]:
-        """Note a sample; those to be streamed now, empty while it is not time yet.
+    def note(self, sample: Sample, *, always: bool) -> bool:
+        """Let a sample wait to be sent; one that follows the last too soon only with `always`.
 
-        Where time was turned back, what came after goes.
+        Where time was turned back, what came after goes; returns whether rows went.
         """
+        count = len(self.rows)
         if sample.t < self._last:
             self._turn_back(sample.t)
         now = time.perf_counter()
-        if flush or now - self._sampled >= SAMPLE_PERIOD:
+        if always or now - self._sampled >= SAMPLE_PERIOD:
             shown = (sample.t, sample.mass, sample.energy)  # an edit changes them at the same t
             if shown != self._shown:
-                self._pending.append(sample)
+                self._waiting.append(sample)
             self._sampled, self._last, self._shown = now, sample.t, shown
-        if not self._cadence.due(now=flush):
-            return []
-        samples, self._pending = self._pending, []
-        return samples
+        return len(self.rows) < count
 
     def _turn_back(self, t: float) -> None:
-        self._pending = [sample for sample in self._pending if sample.t < t]
-        kept: Any = self.source.data["t"]
-        count = sum(1 for x in kept if x < t)
-        self.source.data = {name: list(self.source.data[name])[:count] for name in COLUMNS}
+        self._waiting = [sample for sample in self._waiting if sample.t < t]
+        self.rows = self.rows[: np.count_nonzero(self.rows[:, 0] < t)]
         self._last, self._shown = math.nan, ()
 
-    def stream(self, samples: Sequence[Sample]) -> None:
-        """Send samples."""
-        kept: Any = self.source.data["t"]
-        first = max(0, len(kept) + len(samples) - ROLLOVER)
-        start = kept[first] if first < len(kept) else samples[0].t
-        self.span = (start, samples[-1].t)
-        self.source.stream(_columns(samples), rollover=ROLLOVER)
+    def take(self) -> list[Sample]:
+        """The samples that wait, which wait no longer."""
+        samples, self._waiting = self._waiting, []
+        return samples
+
+    def append(self, samples: Sequence[Sample]) -> tuple[int, bytes]:
+        """Keep samples; for the browser, how many rows they follow, and their own."""
+        kept, rows = len(self.rows), _rows(samples)
+        self.rows = np.concatenate((self.rows, rows))[-ROLLOVER:]
+        return kept, rows.tobytes()
 
 
-def _columns(samples: Sequence[Sample]) -> dict[str, Any]:
-    columns: dict[str, Any] = {name: [getattr(s, name) for s in samples] for name in COLUMNS}
+def _rows(samples: Sequence[Sample]) -> np.ndarray:
+    rows = np.array([_row(sample) for sample in samples], dtype="<f8")
     for name in LOGARITHMIC:
-        columns[name] = [x if math.isnan(x) else max(x, FLOOR) for x in columns[name]]
-    columns["residual"] = [x or math.nan for x in columns["residual"]]
-    return columns
+        column = rows[:, COLUMNS.index(name)]
+        np.maximum(column, FLOOR, out=column)
+    residual = rows[:, COLUMNS.index("residual")]
+    residual[residual == 0] = math.nan
+    return rows

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import panel as pn
 import pytest
 from bokeh.document import Document
-from bokeh.models import GlyphRenderer, Line, Plot
 from panel.models.esm import DataEvent
 
 from ddg_explorer.app import Explorer, explore
@@ -35,10 +34,6 @@ def answer(explorer) -> bool:
     return sent[0]["more"]
 
 
-def figures(explorer):
-    return list(explorer.main().get_root().select({"type": Plot}))
-
-
 def move(explorer):
     for _ in range(MOVING):
         explorer.race.canvases[0].credits.acknowledge(explorer.race.canvases[0].credits.spend())
@@ -52,8 +47,7 @@ def test_pictures_come_first_and_everything_follows(explorer):
     pieces = 0
     while answer(explorer):
         pieces += 1
-    assert pieces > 3
-    assert len(figures(explorer)) == 5
+    assert pieces == 3
     shown = first.select()
     desk = explorer.desk
     for part in (desk.transport.play, desk.share.save, *desk.controls.panels):
@@ -96,8 +90,7 @@ def test_another_system_while_the_rest_arrives(explorer):
     while answer(explorer):
         pass
     assert explorer.desk.controls.system.value == "pendulum"
-    assert not explorer.race.plots.cards["mass"].visible
-    assert len(figures(explorer)) == 4
+    assert not any(chart["name"] == "mass" for chart in explorer.race.plots.charts)
     assert explorer.desk.controls.panels[-1] in page.select()
 
 
@@ -105,14 +98,8 @@ def test_a_notebook_shows_everything_at_once():
     shown = explore("kdv", play=False)
     layout = shown.__panel__()
     assert shown.desk.transport.play in layout.select()
-    assert len(list(layout.get_root().select({"type": Plot}))) == 5
+    assert shown.race.plots in layout.select()
     shown.close()
-
-
-def test_a_curve_is_one_glyph(explorer):
-    explorer.arrival.complete()
-    root = explorer.main().get_root()
-    assert len(list(root.select({"type": Line}))) == len(list(root.select({"type": GlyphRenderer})))
 
 
 def test_the_browser_takes_a_script_as_it_is_once_for_all_lanes(explorer):

@@ -19,6 +19,7 @@ from ddg_explorer.app.miniatures import SIZE
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.theme import colour_table
+from ddg_explorer.app.traces import COLUMNS
 from ddg_explorer.app.turns import GoTo, Mark, Turn, Undo
 
 KDV = Scene("kdv", "two_solitons", n=128)
@@ -115,13 +116,13 @@ def test_scrubbing_leaves_the_plots_alone_until_it_goes_on(explorer):
     run(explorer)
     for _ in range(3):
         run(explorer, steps=2)
-    times = explorer.race.plots.traces[0].source.data["t"]
-    assert len(times) == 4
+    trace = explorer.race.plots.traces[0]
+    assert len(trace.rows) == 4
     explorer.touch._act("go", 0.0)
     assert run(explorer).header.t == 0
-    assert len(explorer.race.plots.traces[0].source.data["t"]) == 4
+    assert len(trace.rows) == 4
     run(explorer, steps=1)
-    assert list(explorer.race.plots.traces[0].source.data["t"]) == [0.0, pytest.approx(0.01)]
+    assert list(trace.rows[:, COLUMNS.index("t")]) == [0.0, pytest.approx(0.01)]
 
 
 def test_an_edit_shows_as_a_step_of_the_mass(explorer):
@@ -129,9 +130,10 @@ def test_an_edit_shows_as_a_step_of_the_mass(explorer):
     run(explorer, steps=1)
     gesture(explorer, "edit", {"kind": "add", "points": [[5.0, 1.0]], "joined": False})
     run(explorer)
-    data = explorer.race.plots.traces[0].source.data
-    assert list(data["t"])[-2:] == [0.01, 0.01]
-    assert data["mass"][-1] > data["mass"][-2] + 1
+    rows = explorer.race.plots.traces[0].rows
+    assert list(rows[-2:, COLUMNS.index("t")]) == [0.01, 0.01]
+    before, after = rows[-2:, COLUMNS.index("mass")]
+    assert after > before + 1
 
 
 def test_what_is_drawn_before_the_first_step_is_the_initial_state(explorer):

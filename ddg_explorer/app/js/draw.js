@@ -66,13 +66,15 @@ class Area {
     ctx.restore();
   }
 
-  axes(ctx, palette, {xlabel = "", ylabel = "", xticks = true, yticks = true} = {}) {
+  axes(ctx, palette, {xlabel = "", ylabel = "", xticks = true, yticks = true,
+    ytext = formatNumber} = {}) {
     ctx.font = FONT;
     ctx.lineWidth = 1;
     ctx.strokeStyle = palette.grid;
     ctx.fillStyle = palette.muted;
     const xs = xticks ? niceTicks(this.x0, this.x1, this.width / 90) : [];
-    const ys = yticks ? niceTicks(this.y0, this.y1, this.height / 38) : [];
+    const ys = Array.isArray(yticks) ? yticks
+      : yticks ? niceTicks(this.y0, this.y1, this.height / 38) : [];
     ctx.beginPath();
     for (const v of xs) {
       const p = Math.round(this.x(v)) + 0.5;
@@ -93,7 +95,7 @@ class Area {
     if (xlabel) ctx.fillText(xlabel, this.left + this.width - 4, this.top + this.height + 6);
     ctx.textAlign = "right";
     ctx.textBaseline = "middle";
-    for (const v of ys) ctx.fillText(formatNumber(v), this.left - 8, this.y(v));
+    for (const v of ys) ctx.fillText(ytext(v), this.left - 8, this.y(v));
     if (ylabel) {
       ctx.textAlign = "left";
       ctx.fillText(ylabel, this.left + 6, this.top + 10);
