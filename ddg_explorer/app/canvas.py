@@ -8,7 +8,7 @@ most `WINDOW` frames are under way, and a browser that is hidden or gone asks fo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import param
@@ -66,6 +66,10 @@ class LaneCanvas(Component):
         if follows:
             self.credits.settle(seq)
         self._send_msg({"frame": frame(seq), "follows": follows})
+
+    def draws(self, spec: Mapping[str, Any]) -> bool:
+        """Whether the picture described is the one that is drawn."""
+        return all(self.spec.get(name) == value for name, value in spec.items())
 
     def rest(self) -> None:
         """Tell the browser that no more frames come for now."""

@@ -14,6 +14,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import equations, texts
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.gallery import Gallery
 from ddg_explorer.app.grid_controls import GridControls
@@ -177,7 +178,7 @@ class Controls:
         """Title, colour and largest Δt of the lanes whose own schemes are explicit."""
         marks = [[limit, colour, f"{title}: about {limit:.2g}"] for title, colour, limit in limits]
         lines = [self._limit_line, *(mark[2] for mark in marks)]
-        self.dt.param.update(marks=marks, note=" · ".join(line for line in lines if line))
+        put(self.dt, marks=marks, note=" · ".join(line for line in lines if line))
 
     def restyle(self, dark: bool) -> None:
         """Colours of the badges."""
@@ -204,15 +205,15 @@ class Controls:
         base, limit = system.presets[str(system.preset)].dt, setup.explicit_limit
         known = math.isfinite(limit)
         self._limit_line = f"explicit schemes: up to about {limit:.2g}" if known else ""
-        self.dt.param.update(
+        put(
+            self.dt,
             value=scene.dt or system.dt,
             start=base / DT_RANGE,
             end=base * DT_RANGE,
             mark=limit if known else None,
-            marks=[],
-            note=self._limit_line,
         )
-        self.tol.param.update(
+        put(
+            self.tol,
             value=scene.tol or live_tol(scene, system),
             disabled=not INTEGRATORS[scene.chosen_integrator].implicit,
         )

@@ -11,6 +11,7 @@ import panel_material_ui as pmui
 import torch
 
 from ddg_explorer.app import texts
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.state import LENGTHS, POINTS, SEEDS
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.turns import Setup
@@ -90,7 +91,8 @@ class GridControls:
             side = system.grid.length[0]
             good = system.presets[str(system.preset)].length
             usual = good if isinstance(good, int | float) else side
-            self.length.param.update(
+            put(
+                self.length,
                 value=side,
                 start=usual / LENGTH_RANGE,
                 end=usual * LENGTH_RANGE,

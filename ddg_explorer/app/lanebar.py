@@ -9,6 +9,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.state import LANES, AppState, Lane
 from ddg_explorer.app.store import Store
@@ -60,8 +61,9 @@ class LaneBar:
                 self._offers = offers
                 self.add.items = [{"label": label} for label in offers]
             self.add.disabled = len(state.lanes) >= LANES
-            self.clock.param.update(value=state.view.lockstep, visible=several)
-            self.what.param.update(
+            put(self.clock, value=state.view.lockstep, visible=several)
+            put(
+                self.what,
                 value=state.view.show,
                 visible=several and field,
                 disabled=not state.view.lockstep,

@@ -14,6 +14,7 @@ import panel as pn
 import param
 
 from ddg_explorer.app import entries, learned_entries, operator_compare, operator_marks, texts
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.component import Component, script, style
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.learned_entries import Learned
@@ -87,6 +88,7 @@ class OperatorEditor:
         self._points: tuple[int, ...] = ()
         self._key = ""
         self._menu: tuple[Any, ...] = ()
+        self._compared: tuple[Any, ...] = (None, ())
         self._offered: tuple[Any, ...] = ()
         self._learned: dict[str, Learned] = {}
         self._refused = ""
@@ -120,13 +122,14 @@ class OperatorEditor:
         report = system.structure.report() if edited else None
         self.badges.object = operator_marks.badges(system, report)
         if form is None:
-            self.table.param.update(values=[], actions=[])
+            put(self.table, values=[], actions=[])
             self.learned.widget.visible = self.comparison.visible = False
             self.marks.object = texts.paragraph(NO_FORM, small=True)
             return
         menu = self._of_menu(scene, system, form)
         values = scene.entries or menu.values
-        self.table.param.update(
+        put(
+            self.table,
             rows=form.rows,
             columns=form.columns,
             names=list(form.names),
@@ -159,6 +162,10 @@ class OperatorEditor:
     def _compare(
         self, values: Any, menu: operator_compare.Menu, form: entries.Form, edited: bool
     ) -> None:
+        given = (values, form, edited, self.learned.value, self._refused)
+        if menu is self._compared[0] and given == self._compared[1]:
+            return
+        self._compared = menu, given
         learned = self._learned.get(self.learned.value)
         parts = [texts.paragraph(x, small=True) for x in (self._refused,) if x]
         if edited:
@@ -166,7 +173,7 @@ class OperatorEditor:
             parts.append(
                 operator_compare.comparison(values, menu, form, learned=learned is not None)
             )
-        self.comparison.param.update(object="".join(parts), visible=bool(parts))
+        put(self.comparison, object="".join(parts), visible=bool(parts))
         true = menu.symbol if edited else None
         self.marks.object = operator_marks.symbol(values, form, true, menu.name)
 

@@ -16,6 +16,7 @@ import panel as pn
 from ddg_explorer.app import texts
 from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.plots import RunningPlots
@@ -198,7 +199,8 @@ class Race:
         self.setups[index] = setup
         scheme = f" · {INTEGRATORS[setup.integrator].title}" if setup.integrator else ""
         show = self._store.state.view.show if canvas.lane != TRUTH else "state"
-        canvas.param.update(
+        put(
+            canvas,
             subtitle=f"{setup.system.title}{scheme}" if canvas.lane == TRUTH else "",
             device=str(setup.system.device),
             spec={**setup.picture.spec, "show": show},

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from bokeh.document import Document
@@ -236,22 +237,35 @@ class Runner:
         await asyncio.shield(locked)
 
     def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
-        """Hand everything to the views in one batch of messages."""
+        """Hand everything to the views in two batches of messages.
+
+        Frames go first: what stands beside the pictures takes many times longer. A new scene whose
+        pictures are others has to reach the canvases before its frames.
+        """
         pairs = list(zip(group.entries, outcomes, strict=True))
+        paint = partial(self._paint, group, pairs)
+        others = any(o.setup and not entry.canvas.draws(o.setup.picture.spec) for entry, o in pairs)
+        with unlocked():
+            if not others:
+                paint()
         with unlocked():
             self._on_outcomes([(entry.canvas, outcome) for entry, outcome in pairs])
-            for entry, outcome in pairs:
-                entry.stopped = bool(outcome.stopped) or outcome.header is None
-                if (header := outcome.header) is not None:
-                    entry.canvas.paint(
-                        lambda seq, h=header, o=outcome: h.pack(seq) + o.payload,
-                        follows=entry is not group.entries[0],
-                    )
+            if others:
+                paint()
             if self.playing and all(entry.stopped for entry in self.entries):
                 self.play(False)
             if not self.playing and not group.steps:
                 for entry in group.entries:
                     entry.canvas.rest()
+
+    def _paint(self, group: Group, pairs: Sequence[tuple[Entry, Outcome]]) -> None:
+        for entry, outcome in pairs:
+            entry.stopped = bool(outcome.stopped) or outcome.header is None
+            if (header := outcome.header) is not None:
+                entry.canvas.paint(
+                    lambda seq, h=header, o=outcome: h.pack(seq) + o.payload,
+                    follows=entry is not group.entries[0],
+                )
 
     def _fail(self, group: Group, line: str) -> None:
         self.play(False)

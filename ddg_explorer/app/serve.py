@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from functools import cache
 from typing import Any
@@ -25,10 +26,14 @@ would be added to every message."""
 def prepare_process() -> None:
     """Once per server process: one torch thread per worker, and the first step's imports done.
 
-    Steps run in about as many threads as cores, so torch is given one thread each.
+    Steps run in about as many threads as cores, so torch is given one thread each. What the
+    libraries made while they were imported stays for good: garbage collections, of which Panel
+    orders a full one after every page that is closed, pass over it and hold up everybody's pictures
+    a third as long.
     """
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.freeze()
     for lane in default_lanes(Scene()):
         workers().submit(None, Simulation(lane).turn, Turn(Scene()))
 

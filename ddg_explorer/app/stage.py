@@ -8,6 +8,8 @@ scene leaves the lane without a rollout, and the reason.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from torch import Tensor
 
@@ -46,6 +48,22 @@ MODEL_GROWTH = 20.0
 never seen such states, and a bounded one would wander there for ever."""
 
 
+T, R = TypeVar("T"), TypeVar("R")
+
+
+class Kept(Generic[T, R]):
+    """A function's value, kept while its argument is the same object."""
+
+    def __init__(self, function: Callable[[T], R]) -> None:
+        self._function = function
+        self._known: tuple[T, R] | None = None
+
+    def __call__(self, argument: T) -> R:
+        if self._known is None or self._known[0] is not argument:
+            self._known = argument, self._function(argument)
+        return self._known[1]
+
+
 class Stage:
     """A lane's rollout and picture in the scene that holds.
 
@@ -66,6 +84,8 @@ class Stage:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._limit = LaneLimit()
+        self._true_limit = Kept(PresetSystem.explicit_limit)
+        self._suitable = Kept(suitable)
         self._refused: tuple[Scene, Lane] | None = None
         self._lane: Lane | None = None
         self.scene: Scene | None = None
@@ -188,7 +208,7 @@ class Stage:
             self.system,
             self.picture,
             "" if rollout is None else _scheme_key(scene, lane, rollout.dynamics),
-            () if rollout is None else suitable(rollout.dynamics),
+            () if rollout is None else self._suitable(rollout.dynamics),
             self.misfit,
             self._explicit_limit(scene, lane),
             restarted,
@@ -197,7 +217,7 @@ class Stage:
     def _explicit_limit(self, scene: Scene, lane: Lane) -> float:
         """Of the true system for explicit schemes at large, of a model for the one it has."""
         if lane.model == TRUTH:
-            return self.system.explicit_limit()
+            return self._true_limit(self.system)
         if self.rollout is None:
             return math.nan
         dynamics = self.rollout.dynamics

@@ -15,6 +15,7 @@ import panel as pn
 import torch
 
 from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.edits import LARGEST, Edit
 from ddg_explorer.app.marks import Moments
 from ddg_explorer.app.race import Race
@@ -106,10 +107,16 @@ class Touch:
             length = min(grid.length)
             self._value, self._radius = high, RADIUS * length
             reach = 1.5 * max(abs(low), abs(high))
-            self._sliders["value"].param.update(
-                start=-reach, end=reach, low=-LARGEST, high=LARGEST, value=high
+            put(
+                self._sliders["value"],
+                start=-reach,
+                end=reach,
+                low=-LARGEST,
+                high=LARGEST,
+                value=high,
             )
-            self._sliders["radius"].param.update(
+            put(
+                self._sliders["radius"],
                 start=2 * max(grid.spacing), end=length / 4, low=0.0, high=length / 2,
                 value=self._radius,
             )  # fmt: skip
@@ -152,7 +159,7 @@ class Touch:
         tool, label, hint = TOOLS.get(kind, ("", "", ""))
         bump = "soliton" if self._setup and self._setup.system.name == "kdv" else "bump"
         after = "" if kind == "phase" else AFTER
-        self.bar.param.update(tool=label, hint=hint.format(bump=bump) + after if hint else "")
+        put(self.bar, tool=label, hint=hint.format(bump=bump) + after if hint else "")
         self._brush.visible = kind == "field" and self.bar.touching
         touch = {"tool": tool if self.bar.touching else "", "radius": self._radius}
         for canvas in self._race.canvases:

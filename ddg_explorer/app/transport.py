@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import panel_material_ui as pmui
 
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.state import SPEEDS
 from ddg_explorer.app.store import Store
@@ -43,8 +44,10 @@ class Transport:
 
     def show(self, playing: bool) -> None:
         """Play turns into Pause while running; the button keeps its width."""
-        self.play.param.update(
-            label="Pause" if playing else "Play", icon=ICONS["pause" if playing else "play"]
+        put(
+            self.play,
+            label="Pause" if playing else "Play",
+            icon=ICONS["pause" if playing else "play"],
         )
 
     def show_speed(self, speed: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import panel_material_ui as pmui
 import param
 
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.component import Component, script, style
 
 _PATH = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><path d="{}"/></svg>'
@@ -129,7 +130,7 @@ class Choice:
         """Set the value, and other parameters of the widget such as its options."""
         self._showing = True
         try:
-            self.widget.param.update(value=value, **params)
+            put(self.widget, value=value, **params)
         finally:
             self._showing = False
 
