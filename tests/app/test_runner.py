@@ -30,6 +30,10 @@ class FakeCanvas:
         self.status = ""
         self.answers = answers
         self.on_wake = self.on_limits = self.on_choice = None
+        self.spec = {}
+
+    def draws(self, spec) -> bool:
+        return self.spec == spec
 
     def paint(self, frame, *, follows=False) -> None:
         seq = self.credits.spend()
@@ -69,6 +73,40 @@ def test_it_shows_the_first_state_and_then_rests():
         await until(lambda: canvas.rests == 1)
         assert len(canvas.frames) == 1
         assert outcomes[0].header.t == 0
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_frames_go_before_what_stands_beside_them_but_after_another_picture():
+    async def scenario():
+        canvas, order = FakeCanvas(), []
+        paint = canvas.paint
+
+        def note(frame, **kw):
+            order.append("frame")
+            paint(frame, **kw)
+
+        def show(pairs):
+            order.append("rest")
+            for _, outcome in pairs:
+                if outcome.setup is not None:
+                    canvas.spec = outcome.setup.picture.spec
+
+        canvas.paint = note
+        runner = Runner(
+            STATE, on_outcomes=show, on_playing=lambda playing: None, on_ready=lambda: None
+        )
+        runner.set_lanes([(Simulation(Lane()), canvas)])
+        runner.start()
+        await until(lambda: canvas.rests == 1)
+        assert order == ["rest", "frame"]
+        runner.want(AppState(replace(STATE.scene, dt=1e-3), ALONE))
+        await until(lambda: canvas.rests == 2)
+        assert order[2:] == ["frame", "rest"]
+        runner.want(AppState(replace(STATE.scene, n=64), ALONE))
+        await until(lambda: canvas.rests == 3)
+        assert order[4:] == ["rest", "frame"]
         runner.close()
 
     asyncio.run(scenario())

@@ -226,7 +226,24 @@ def test_narrow_page_is_usable(open_page):
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 400
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    lane, curve = (
+        page.locator(f"canvas[data-{which}]").bounding_box()
+        for which in ("lane=node", "chart=energy")
+    )
+    assert lane is not None
+    assert curve is not None
+    assert curve["y"] > lane["y"] + lane["height"]
     press(page, "Pause")
+
+
+def test_curves_follow_where_they_can_be_seen(open_page):
+    page = open_page("system=pendulum&preset=swing")
+    curve = page.locator("canvas[data-chart=drift]")
+    wait(lambda: number(curve, "samples") > 30, "some samples")
+    pixels = curve.evaluate(PIXELS)
+    wait(lambda: curve.evaluate(PIXELS) != pixels, "the curve grows")
+    press(page, "Reset")
+    wait(lambda: number(curve, "samples") < 20, "it begins anew")
 
 
 def test_bad_link_falls_back_with_a_notice(open_page):
