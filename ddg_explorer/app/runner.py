@@ -15,7 +15,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from bokeh.document import Document
@@ -237,21 +236,21 @@ class Runner:
         await asyncio.shield(locked)
 
     def _publish(self, group: Group, outcomes: Sequence[Outcome]) -> None:
-        """Hand everything to the views in two batches of messages.
+        """Hand everything to the views in one batch of messages.
 
-        Frames go first: what stands beside the pictures takes many times longer. A new scene whose
-        pictures are others has to reach the canvases before its frames.
+        Frames of another scene go ahead of it: what stands beside the pictures takes many times
+        longer then. Where the pictures are others, the canvases have to hear of it first.
         """
         pairs = list(zip(group.entries, outcomes, strict=True))
-        paint = partial(self._paint, group, pairs)
-        others = any(o.setup and not entry.canvas.draws(o.setup.picture.spec) for entry, o in pairs)
-        with unlocked():
-            if not others:
-                paint()
+        anew = [(entry, outcome.setup) for entry, outcome in pairs if outcome.setup is not None]
+        ahead = anew and all(entry.canvas.draws(setup.picture.spec) for entry, setup in anew)
+        if ahead:
+            with unlocked():
+                self._paint(group, pairs)
         with unlocked():
             self._on_outcomes([(entry.canvas, outcome) for entry, outcome in pairs])
-            if others:
-                paint()
+            if not ahead:
+                self._paint(group, pairs)
             if self.playing and all(entry.stopped for entry in self.entries):
                 self.play(False)
             if not self.playing and not group.steps:
