@@ -20,6 +20,7 @@ from ddg_explorer.solve import (
     jacobian,
     max_norm,
     measured_symbol,
+    mixing,
     newton,
     newton_krylov,
     pcg,
@@ -132,6 +133,28 @@ def test_anderson_beats_the_plain_iteration_and_solves_the_same():
         plain, count = g(plain), count + 1
     torch.testing.assert_close(x, plain, rtol=0, atol=1e-11)
     assert progress.iterations.max() < 0.7 * count
+
+
+def test_differences_of_large_states_in_float32_cost_no_iteration_and_no_accuracy(monkeypatch):
+    b = randn(1, mixing.LARGE)
+
+    def g(x: torch.Tensor) -> torch.Tensor:
+        return (b + 1.6 * x + 1.6 * torch.sin(x.roll(1, -1))) / 4
+
+    def solve() -> tuple[torch.Tensor, int, torch.dtype]:
+        progress, mixer = books(b), Mixer(8)
+        x, _ = anderson(g, b / 4, progress, mixer=mixer, max_iterations=80)
+        assert progress.converged.all()
+        return x, int(progress.iterations[0]), mixer.df.dtype
+
+    rounded, count, kept = solve()
+    assert kept == torch.float32
+    monkeypatch.setattr(mixing, "LARGE", mixing.LARGE + 1)
+    exact, least, kept = solve()
+    assert kept == F64
+    assert count <= least + 1
+    assert max_norm(g(rounded) - rounded).max() <= 1e-12
+    torch.testing.assert_close(rounded, exact, rtol=0, atol=1e-11)
 
 
 def test_anderson_freezes_and_isolates_trajectories():

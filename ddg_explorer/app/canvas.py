@@ -120,7 +120,12 @@ class Credits:
     @property
     def available(self) -> bool:
         """Whether a frame may be sent now."""
-        return self.visible and self._sent - self._acknowledged < WINDOW
+        return self.left > 0
+
+    @property
+    def left(self) -> int:
+        """How many frames may be sent now."""
+        return WINDOW - (self._sent - self._acknowledged) if self.visible else 0
 
     @property
     def silence(self) -> float:

@@ -60,6 +60,11 @@ class Group:
         """Whether every canvas may be sent a frame."""
         return all(entry.canvas.credits.available for entry in self.entries)
 
+    @property
+    def ample(self) -> bool:
+        """Whether every canvas may be sent two frames."""
+        return all(entry.canvas.credits.left > 1 for entry in self.entries)
+
     def affordable(self, speed: int) -> int:
         """Steps that all lanes can take within the budget, at least one."""
         costs = [e.simulation.cost for e in self.entries if e.simulation.running]

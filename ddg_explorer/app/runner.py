@@ -171,16 +171,24 @@ class Runner:
     async def _run(self, group: Group) -> None:
         """Turns until closed; in the task's own context its session's document is the current one.
 
-        Left to itself the task would see whichever session's callback happens to be running.
+        Left to itself the task would see whichever session's callback happens to be running. Where
+        turns take longer than a frame should, the next one is begun before this one is published.
         """
         period, due = 1 / TARGET_FPS, 0.0
+        turn: asyncio.Future[list[Outcome]] | None = None
         with set_curdoc(self._document):
             while not self._closed:
-                await self._await_turn(group)
+                if turn is None:
+                    await self._await_turn(group)
+                    turn = self._compute(group, self._take(group))
                 due = max(due + period, time.perf_counter())
                 try:
-                    await self._hand_over(group, await self._compute(group, self._take(group)))
+                    outcomes, turn = await turn, None
+                    if self.playing and group.ample and time.perf_counter() >= due:
+                        turn = self._compute(group, self._take(group))
+                    await self._hand_over(group, outcomes)
                 except Exception:
+                    turn = None
                     log.exception("a turn failed")
                     self._fail(group, "internal error: the server's log has the details")
                 await asyncio.sleep(due - time.perf_counter())
@@ -214,12 +222,11 @@ class Runner:
         group.reset, group.limits, group.dirty = False, None, False
         return turn
 
-    async def _compute(self, group: Group, turn: Turn) -> list[Outcome]:
+    def _compute(self, group: Group, turn: Turn) -> asyncio.Future[list[Outcome]]:
+        """Begin a turn in a thread."""
         simulations = [entry.simulation for entry in group.entries]
         group.thread = workers().choose(group.thread)
-        return await asyncio.wrap_future(
-            workers().submit(group.thread, take_turn, simulations, turn)
-        )
+        return asyncio.wrap_future(workers().submit(group.thread, take_turn, simulations, turn))
 
     async def _hand_over(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Publish under the document's lock: what Panel cannot write at once, Bokeh writes then.

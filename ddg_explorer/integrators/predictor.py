@@ -1,28 +1,36 @@
-"""Extrapolation in time of something smooth that is known at equal steps.
+"""Extrapolation in time of something that is known at equal steps: smooth, or ringing.
 
-    xₙ₊₁ ≈ Σ_{j ≤ q} ∇ʲxₙ   (backward differences)
+    xₙ₊₁ ≈ the value for which (1 − z)ᵖ(1 + z)ʳ x vanishes there,   z xₙ = xₙ₋₁
 
-The order q is the one whose prediction of the newest member was best: ‖∇^{q+1}xₙ‖ is exactly that
-prediction's error. Fixed-point solvers extrapolate the nonlinear term of the step, dense ones the
-state itself.
+p differences let polynomials of degree < p go on; r sums let what changes sign at every step go on,
+as the fast modes of a scheme like the midpoint rule do, whose factor tends to −1. The pair (p, r)
+is the one whose prediction of the newest member was best: what its polynomial leaves of the members
+is exactly that prediction's error. Fixed-point solvers extrapolate the nonlinear term of the step,
+dense ones the state itself.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
 
-MAX_ORDER = 7
+MAX_ORDER = 8
+"""Largest p + r."""
+SUMS = 2
+"""Largest r."""
 LARGE = 1 << 18
 """Beyond this many numbers a member, fewer are kept."""
+SAMPLED = 1 << 13
+"""Numbers of a member, about, that rules are compared on."""
 CHOOSE_EVERY = 16
-"""Members after which the order is chosen anew, once the history is full."""
+"""Members after which the rule is chosen anew, once the history is full."""
 
 
 class Predictor:
-    """A short history of members of one shape, newest first, with the best order so far."""
+    """A short history of members of one shape, and the rule (p, r) that has been best."""
 
     def __init__(self) -> None:
         self.reset()
@@ -31,33 +39,30 @@ class Predictor:
         self.history: Tensor | None = None
         self.count = 0
         self.slot = -1
-        self.order = self._age = 0
-        self._weights: dict[tuple[int, int], Tensor] = {}
+        self.rule, self._age = (1, 0), 0
+        self._weights: dict[tuple[int, int, int], Tensor] = {}
 
-    def _differences(self, x: Tensor) -> list[float]:
-        """max|∇ʲ| of the members kept, j = 1 … count − 1."""
-        rows = []
+    def _choose(self, x: Tensor) -> tuple[int, int]:
+        """The rule that would have predicted the newest member best; x tells dtype and device."""
         assert self.history is not None
         size = self.history.shape[0]
-        for j in range(1, self.count):
-            row = [0.0] * size
-            for i in range(j + 1):
-                row[(self.slot - i) % size] = (-1.0) ** i * math.comb(j, i)
-            rows.append(row)
-        table = torch.tensor(rows, dtype=x.dtype, device=x.device)
-        table = table[:, : min(self.count, size)] if self.count < size else table
-        members = self.history[: self.count] if self.count < size else self.history
-        return torch.linalg.vector_norm(table @ members, float("inf"), dim=1).tolist()
+        rules, table = _rules(min(self.count, size))
+        newest_first = [(self.slot - i) % size for i in range(len(table[0]))]
+        members = self.history[:, :: max(1, x.numel() // SAMPLED)][newest_first]
+        left = torch.tensor(table, dtype=x.dtype, device=x.device) @ members
+        errors = torch.linalg.vector_norm(left, float("inf"), dim=1).tolist()
+        best = min(range(len(rules)), key=errors.__getitem__)
+        return rules[best] if math.isfinite(errors[best]) else (1, 0)
 
     def _weight(self, x: Tensor) -> Tensor:
-        """Weights of the members, in storage order, for the extrapolation of order `order`."""
+        """Weights of the members, in storage order, for the extrapolation by `rule`."""
         assert self.history is not None
-        key = (self.order, self.slot)
+        key = (*self.rule, self.slot)
         if key not in self._weights:
             size = self.history.shape[0]
             row = [0.0] * size
-            for i in range(self.order + 1):
-                row[(self.slot - i) % size] = (-1.0) ** i * math.comb(self.order + 1, i + 1)
+            for i, weight in enumerate(_polynomial(*self.rule)[1:]):
+                row[(self.slot - i) % size] = -weight
             self._weights[key] = torch.tensor(row, dtype=x.dtype, device=x.device)
         return self._weights[key]
 
@@ -66,7 +71,7 @@ class Predictor:
         flat = _numbers(x)
         if not self.fits(x):
             self.reset()
-            size = MAX_ORDER + 2 if flat.shape[0] < LARGE else MAX_ORDER // 2 + 2
+            size = MAX_ORDER + 1 if flat.shape[0] < LARGE else MAX_ORDER // 2 + 1
             self.history = flat.new_zeros(size, flat.shape[0])
         assert self.history is not None
         size = self.history.shape[0]
@@ -76,14 +81,12 @@ class Predictor:
         self.count = min(self.count + 1, size)
         self._age += 1
         if self.count > 1 and (young or self._age % CHOOSE_EVERY == 0):
-            errors = self._differences(flat)
-            best = min(range(len(errors)), key=errors.__getitem__)
-            self.order = best if math.isfinite(errors[best]) else 0
+            self.rule = self._choose(flat)
 
     def predict(self, like: Tensor) -> Tensor:
         """The member after the newest one, in the shape and dtype of `like`."""
         assert self.history is not None
-        if self.order == 0:
+        if self.rule == (1, 0):
             flat = self.history[self.slot].clone()
         else:
             flat = self._weight(self.history) @ self.history
@@ -101,6 +104,22 @@ class Predictor:
         if not self.fits(x) or self.history is None:
             return False
         return torch.equal(self.history[self.slot], _numbers(x))
+
+
+@cache
+def _rules(kept: int) -> tuple[list[tuple[int, int]], list[list[float]]]:
+    """The rules that `kept` members allow, and their polynomials, lowest first."""
+    rules = [(p, r) for r in range(SUMS + 1) for p in range(1, kept - r)]
+    polynomials = [_polynomial(*rule) for rule in rules]
+    return rules, [row + [0.0] * (kept - len(row)) for row in polynomials]
+
+
+def _polynomial(p: int, r: int) -> list[float]:
+    """Coefficients of (1 − z)ᵖ(1 + z)ʳ, lowest first."""
+    found = [1.0]
+    for sign in (-1.0,) * p + (1.0,) * r:
+        found = [a + sign * b for a, b in zip((*found, 0.0), (0.0, *found), strict=True)]
+    return found
 
 
 def _numbers(x: Tensor) -> Tensor:

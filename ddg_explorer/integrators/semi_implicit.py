@@ -37,7 +37,7 @@ from ddg_explorer.solve.inexact import Direction, Slope
 
 MIN_PIVOT = 0.3
 KRYLOV_LIMIT = 80
-KEEP = 0.03
+KEEP = 0.1
 SLOW_STEP = 12
 SLOW_AGE = 5
 LOOK_EVERY = 20

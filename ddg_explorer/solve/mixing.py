@@ -25,6 +25,8 @@ from ddg_explorer.solve.progress import Progress, max_norm, rows
 
 DEPTH = 12
 """Differences kept where it is not said."""
+LARGE = 1 << 13
+"""Unknowns from which on differences are kept in float32."""
 FAST_RATE = 0.25
 TRIAL = 8
 """Iterations after which the speed is judged against `patience`."""
@@ -33,7 +35,9 @@ TRIAL = 8
 class Mixer:
     """The last differences of one solve; their small Gram matrices live on the host.
 
-    One that serves solve after solve keeps its memory, which is large, between them.
+    One that serves solve after solve keeps its memory, which is large, between them. Of large
+    states the differences are float32: reading them is most of the work, and their rounding changes
+    the next iterate by 1e-7 of its correction.
     """
 
     def __init__(self, depth: int) -> None:
@@ -44,11 +48,12 @@ class Mixer:
     def begin(self, x: Tensor) -> None:
         """Forget all differences; the next ones are of iterates like x."""
         shape = (x.shape[0], self.depth, x[0].numel())
-        if self.dg.shape != shape or self.dg.dtype != x.dtype or self.dg.device != x.device:
-            self.dg, self.df = x.new_empty(shape), x.new_empty(shape)
+        dtype = torch.float32 if shape[-1] >= LARGE else x.dtype
+        if self.dg.shape != shape or self.dg.dtype != dtype or self.dg.device != x.device:
+            self.dg, self.df = (x.new_empty(shape, dtype=dtype) for _ in range(2))
         self.count = 0
         self.gram = np.zeros((x.shape[0], self.depth, self.depth))
-        self.ridge = 10 * torch.finfo(x.dtype).eps
+        self.ridge = 10 * torch.finfo(dtype).eps
 
     def mix(self, g: Tensor, f: Tensor, g_old: Tensor, f_old: Tensor) -> Tensor:
         """The accelerated iterate after g(x), f from x and the iterate before it."""
@@ -59,11 +64,11 @@ class Mixer:
         self.count += 1
         k = min(self.count, self.depth)
         df, dg = self.df[:, :k], self.dg[:, :k]
-        products = torch.cat((df @ newest.unsqueeze(-1), df @ f.unsqueeze(-1)), -1)
-        host = products.cpu().double().numpy()
+        columns = (x.to(df.dtype).unsqueeze(-1) for x in (newest, f))
+        host = torch.cat([df @ column for column in columns], -1).cpu().double().numpy()
         self.gram[:, slot, :k] = self.gram[:, :k, slot] = host[..., 0]
-        theta = torch.from_numpy(self._solve(k, host[..., 1])).to(g)
-        return torch.baddbmm(g.unsqueeze(1), theta.unsqueeze(1), dg, alpha=-1).view(shape)
+        theta = torch.from_numpy(self._solve(k, host[..., 1])).to(dg)
+        return (g - (theta.unsqueeze(1) @ dg)[:, 0]).view(shape)
 
     def _solve(self, k: int, rhs: np.ndarray) -> np.ndarray:
         """Least squares by the normal equations, scaled: the differences span decades."""
