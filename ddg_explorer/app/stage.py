@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any
 
 from torch import Tensor
 
@@ -48,17 +48,14 @@ MODEL_GROWTH = 20.0
 never seen such states, and a bounded one would wander there for ever."""
 
 
-T, R = TypeVar("T"), TypeVar("R")
-
-
-class Kept(Generic[T, R]):
+class Kept:
     """A function's value, kept while its argument is the same object."""
 
-    def __init__(self, function: Callable[[T], R]) -> None:
+    def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
-        self._known: tuple[T, R] | None = None
+        self._known: tuple[Any, Any] | None = None
 
-    def __call__(self, argument: T) -> R:
+    def __call__(self, argument: Any) -> Any:
         if self._known is None or self._known[0] is not argument:
             self._known = argument, self._function(argument)
         return self._known[1]

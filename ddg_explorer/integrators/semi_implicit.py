@@ -91,7 +91,7 @@ class SemiImplicit(FixedPoint):
         return self.c if abs(c - self.c) <= KEEP * float(p.abs().max()) else c
 
     def observe(self, v: Tensor, iterations: int) -> None:
-        # F[N(v, u) − c (v − u)/2]: the stiff waves, which no polynomial follows, have left it
+        # F[N(v, u) − c (v − u)/2]: most of the stiff waves, which ring, have left it
         self.predictor.push(self.term)
         # a slow step is worth a look at the slope, a fast one is cheaper than the look
         self._age -= SLOW_AGE if iterations > SLOW_STEP else 1
