@@ -56,7 +56,7 @@ class RunningPlots(Component):
         Whether the theme is dark.
     """
 
-    charts = param.List([], doc="Of each: name, head, limits of its own or none, and lines.")
+    charts = param.List([], doc="Of each: name, title, head (HTML), decades or None, and lines.")
     palette = param.Dict({})
     stacked = param.Boolean(False, doc="Whether the charts stand one below the other.")
 
@@ -80,44 +80,40 @@ class RunningPlots(Component):
 
     def restyle(self, dark: bool, *, has_mass: bool) -> None:
         """Colours of the theme, and the charts of what there is."""
-        palette, colours = PALETTES[mode(dark)], LANE_COLOURS[mode(dark)]
-        places = lane_places(self.models)
-        learned = {lane for lane, model in enumerate(self.models) if model != "truth"}
-        with_energy = {lane for lane in learned if self.models[lane] != "node"}
-        lanes = {
-            "energy": range(len(places)),
-            "drift": range(len(places)),
-            "own_drift": with_energy,
-            "mass": range(len(places)) if has_mass else (),
-            "error": learned,
-        }
+        decades = [math.log10(x) for x in (FLOOR, CEILING)]
         charts = []
         for name, title in TITLES.items():
-            lines = [
-                _line(lane, name, colours[place], 2, LANE_DASHES[place])
-                for lane, place in enumerate(places)
-                if lane in lanes[name]
-            ]
-            legend = ""
+            lines, legend = self._lines(name, dark, has_mass), ""
             if name == "drift" and self.alone:
-                legend = key(colours[places[0]], "solid", "energy")
-                if has_mass:
-                    lines.append(_line(0, "mass_drift", colours[2], 1.75, [2, 3]))
-                    legend += key(colours[2], "dotted", "mass")
-                lines.append(_line(0, "residual", palette["faint"], 1.25, [6, 4]))
-                legend += key(palette["faint"], "dashed", "residual")
+                further, legend = self._beside_the_drift(dark, has_mass)
+                lines += further
             if lines:
-                decades = [math.log10(x) for x in (FLOOR, CEILING)]
-                charts.append(
-                    {
-                        "name": name,
-                        "title": title,
-                        "head": heading(title, legend),
-                        "decades": decades if name in LOGARITHMIC else None,
-                        "lines": lines,
-                    }
-                )
-        self.param.update(charts=charts, palette=dict(palette))
+                limits = decades if name in LOGARITHMIC else None
+                head = heading(title, legend)
+                chart = {"name": name, "title": title, "head": head, "decades": limits}
+                charts.append({**chart, "lines": lines})
+        self.param.update(charts=charts, palette=dict(PALETTES[mode(dark)]))
+
+    def _lines(self, name: str, dark: bool, has_mass: bool) -> list[dict[str, Any]]:
+        """A line of each lane that has something to show in a chart."""
+        absent = {"own_drift": ("truth", "node"), "error": ("truth",)}.get(name, ())
+        if name == "mass" and not has_mass:
+            return []
+        return [
+            _line(lane, name, LANE_COLOURS[mode(dark)][place], 2, LANE_DASHES[place])
+            for lane, place in enumerate(lane_places(self.models))
+            if self.models[lane] not in absent
+        ]
+
+    def _beside_the_drift(self, dark: bool, has_mass: bool) -> tuple[list[dict[str, Any]], str]:
+        """Of the true system alone: lines of mass and residual, and the legend of all."""
+        colours, faint = LANE_COLOURS[mode(dark)], PALETTES[mode(dark)]["faint"]
+        lines, legend = [], key(colours[0], "solid", "energy")
+        if has_mass:
+            lines.append(_line(0, "mass_drift", colours[2], 1.75, [2, 3]))
+            legend += key(colours[2], "dotted", "mass")
+        lines.append(_line(0, "residual", faint, 1.25, [6, 4]))
+        return lines, legend + key(faint, "dashed", "residual")
 
     def push(self, lane: int, sample: Sample, epoch: int, *, flush: bool = False) -> None:
         """Note a lane's sample; send those noted when it is time, or at once with `flush`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from ddg_explorer.commands.data_options import (
@@ -47,8 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """One lane per model; exit code 1 where none of them could be run."""
     target = None if args.save is None else checked_path(args.save, (".nc", ".json"))
-    contest, models, missing, notes = _on_file(args) if names_file(args.data) else _on_recipe(args)
-    lanes = [*_progress(contest, models), *(_absent(args, contest, name) for name in missing)]
+    field = _on_file(args) if names_file(args.data) else _on_recipe(args)
+    contest, notes = field.contest, list(field.notes)
+    lanes = [*_progress(field), *(_absent(args, contest, name) for name in field.missing)]
     figures: dict[str, Any] = {
         "system": None if contest.system is None else contest.system.name,
         "dt": contest.truth.dt,
@@ -75,15 +77,25 @@ def run(args: argparse.Namespace) -> Report:
 Models = list[tuple[str, Model]]
 
 
-def _on_recipe(args: argparse.Namespace) -> tuple[Contest, Models, list[str], list[str]]:
-    """The contest, the models with their files, names of models without one, and notes."""
+@dataclass(frozen=True)
+class Field:
+    """Who takes part: the models with their files, names of models without one, and notes."""
+
+    contest: Contest
+    models: Models
+    missing: list[str]
+    notes: tuple[str, ...] = ()
+
+
+def _on_recipe(args: argparse.Namespace) -> Field:
+    """The shipped or given models on a recipe's held-out initial state."""
     recipe = data_recipe(args, args.data)
     models, missing = _models(args, recipe.system, args.data)
     contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed)
-    return contest, models, missing, []
+    return Field(contest, models, missing)
 
 
-def _on_file(args: argparse.Namespace) -> tuple[Contest, Models, list[str], list[str]]:
+def _on_file(args: argparse.Namespace) -> Field:
     """The same on a trajectory of a file, which the models have not learned if there is such."""
     if args.system is None and (args.models or not args.checkpoint):
         raise ValueError("checkpoint=None: give trained models of these data, or their --system")
@@ -95,7 +107,8 @@ def _on_file(args: argparse.Namespace) -> tuple[Contest, Models, list[str], list
         raise ValueError(f"seed={args.seed}: must lie in [0, {len(rows) - 1}], one held-out each")
     contest = Contest.of_data(data, rows[args.seed], steps=args.steps, system=system)
     learned = "" if held_out else ", which a model has learned: no other is left"
-    return contest, models, missing, [f"truth: trajectory {rows[args.seed]} of the file{learned}"]
+    note = f"truth: trajectory {rows[args.seed]} of the file{learned}"
+    return Field(contest, models, missing, (note,))
 
 
 def _models(
@@ -130,12 +143,13 @@ def _absent(args: argparse.Namespace, contest: Contest, name: str) -> Lane:
     return Lane(name, misfit=contest.unsuited(name) or line)
 
 
-def _progress(contest: Contest, models: list[tuple[str, Model]]) -> list[Lane]:
+def _progress(field: Field) -> list[Lane]:
     from tqdm import tqdm
 
-    with tqdm(total=len(models), unit="lane", file=sys.stderr, disable=None, leave=False) as bar:
+    total = len(field.models)
+    with tqdm(total=total, unit="lane", file=sys.stderr, disable=None, leave=False) as bar:
         lanes = []
-        for lane in contest.run(models):
+        for lane in field.contest.run(field.models):
             lanes.append(lane)
             bar.update()
     return lanes

@@ -23,7 +23,8 @@ from ddg_explorer.dynamics import Dynamics, Increments
 from ddg_explorer.integrators.measured import MIN_PIVOT, Measured
 from ddg_explorer.integrators.predictor import Predictor
 from ddg_explorer.integrators.scheme import Scheme
-from ddg_explorer.solve import Progress, Solution, chord_krylov, gmres, max_norm, symbols
+from ddg_explorer.solve import Mixer, Progress, Solution, chord_krylov, gmres, max_norm, symbols
+from ddg_explorer.solve.chord import MIXED
 from ddg_explorer.stencils import LocalOperator
 
 LIVE = 1e-7
@@ -42,6 +43,7 @@ class Incremental(Measured):
         self.polish = 1
         self.waves = Waves()
         self.local: LocalOperator | None = None
+        self._memory = Mixer(MIXED)
         self._filters: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
         self._forget()
 
@@ -104,6 +106,7 @@ class Incremental(Measured):
             progress,
             lambda r, eta: self._direction(r.view(u.shape), eta),
             lambda x: self._renew(u + x.view(u.shape) / 2),
+            mixer=self._memory,
         )
         if not progress.converged.all():
             return None

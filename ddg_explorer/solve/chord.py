@@ -21,7 +21,7 @@ from ddg_explorer.solve.progress import Progress, max_norm
 
 SLOW, STUCK = 0.1, 0.4
 """A rate beyond these says that J has aged, and that it does not serve at all."""
-DEPTH = 5
+MIXED = 5
 """Differences mixed: what J misses are few directions."""
 ACCURACY = 3e-3
 """Relative accuracy of the linear solves: beyond it, J is the larger error."""
@@ -34,17 +34,19 @@ def chord_krylov(
     direction: Callable[[Tensor, Tensor], Tensor],
     renew: Callable[[Tensor], None],
     *,
+    mixer: Mixer | None = None,
     renewals: int = 2,
     max_iterations: int = 12,
 ) -> tuple[Tensor, Tensor]:
     """Iterate from the guess `x` until all have converged or J does not serve.
 
     `update` is f, `direction(f, η)` solves for δ to a relative accuracy η, (B,), and `renew(x)`
-    takes J at x, at most `renewals` times. Converged trajectories are frozen.
+    takes J at x, at most `renewals` times. Converged trajectories are frozen. `mixer` says how many
+    differences are kept, `MIXED` of them do, and lends their memory.
 
     Returns x and f(x).
     """
-    mixer: Mixer | None = None
+    mixer, mixes = Mixer(MIXED) if mixer is None else mixer, False
     old: tuple[Tensor, Tensor] | None = None
     f = update(x)
     progress.record(max_norm(f))
@@ -55,7 +57,7 @@ def chord_krylov(
         if rate > SLOW and renewals:
             renew(x)
             renewals -= 1
-            mixer = old = None
+            mixes, old = False, None
         elif rate > STUCK:
             break
         mask = progress.mask(f)
@@ -63,9 +65,9 @@ def chord_krylov(
         delta = direction(right, _accuracy(progress, f))
         new = x + delta
         if old is not None:
-            if mixer is None:
-                mixer = Mixer(DEPTH)
+            if not mixes:
                 mixer.begin(x)
+            mixes = True
             new = mixer.mix(new, delta, *old)
         old = x + delta, delta
         x = new if mask is None else torch.where(mask, new, x)
