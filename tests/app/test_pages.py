@@ -11,7 +11,7 @@ import numpy as np
 import panel as pn
 import pytest
 import torch
-from bokeh.models import ColumnDataSource
+from bokeh.models import ColumnDataSource, HoverTool
 
 from ddg_explorer.app.pages import markup, structure_figures
 from ddg_explorer.app.pages.palette import MARKERS, model_colour, model_marker, model_title
@@ -109,6 +109,16 @@ def test_a_chart_shows_every_seed_its_mean_and_the_published_figure(tables) -> N
     several = [r for r in rows if len(r.seeds) > 1]
     assert several
     assert sorted(ticks[0]["x"]) == sorted(r.figures["state_mse"].mean for r in several)
+    marks = np.log10([*ours["x"], *published["x"]])
+    ends = np.log10([fig.x_range.start, fig.x_range.end])
+    assert min(marks.min() - ends[0], ends[1] - marks.max()) > 0.03 * (ends[1] - ends[0])
+
+
+def test_scrolling_over_a_picture_does_not_zoom_it(tables) -> None:
+    chart = metric_chart(rows_of(tables, "kdv", "test"), "state_mse", dark=False)
+    kernel = structure_figures.heat_map(torch.eye(3), 1.0, dark=False, kernel=True)
+    for fig in (chart, kernel):
+        assert {type(tool) for tool in fig.tools} == {HoverTool}
 
 
 def test_a_metric_that_was_not_published_and_not_run_has_no_chart() -> None:

@@ -22,8 +22,15 @@ def holoviews() -> Any:
 
 
 def render(element: Any, dark: bool) -> figure:
-    """The Bokeh figure of a HoloViews element, styled."""
+    """The Bokeh figure of a HoloViews element, styled.
+
+    Only tools that show something stay: with the usual ones, scrolling the page over a picture
+    zooms it, for good where there is no toolbar.
+    """
+    from bokeh.models import HoverTool
+
     fig = holoviews().render(element, backend="bokeh")
+    fig.tools = [tool for tool in fig.tools if isinstance(tool, HoverTool)]
     restyle(fig, dark)
     return fig
 

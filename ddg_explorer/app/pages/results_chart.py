@@ -21,6 +21,8 @@ HOVER: dict[str, Any] = {
     "hover_tooltips": [("", "@row"), ("", "@what"), ("", "@value")],
     "backend": "bokeh",
 }
+MARGIN = 0.03
+"""Of the axis, beyond the decades: marks have a width, also on a phone."""
 OFFSET = 0.24
 """Lines by which the published mark lies below ours, so that neither hides the other."""
 
@@ -43,12 +45,13 @@ def metric_chart(rows: Sequence[Row], metric: str, dark: bool) -> Any:
                 backend="bokeh",
             )
         )
+    margin = (high / low) ** MARGIN
     labels = [(-place, f"{row.title}\n{row.budget_title}") for place, row in enumerate(rows)]
     chart = hv.Overlay(parts).opts(
         logx=True,
         responsive=True,
         height=LINE * len(rows) + 62,
-        xlim=(low, high),
+        xlim=(low / margin, high * margin),
         ylim=(-len(rows) + 0.4, 0.6),
         yticks=labels,
         xlabel=f"{METRIC_TITLES[metric]} (nondimensional)",
