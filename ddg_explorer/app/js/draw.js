@@ -13,12 +13,12 @@ function formatNumber(x, digits = 3) {
   return x.toPrecision(digits).replace(/\.?0+$/, "").replace("-", "−");
 }
 
-// Round tick positions inside [low, high], about `count` of them.
+// Round tick positions inside [low, high], about `count` of them, a few more rather than too few.
 function niceTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1);
   if (!(raw > 0) || !Number.isFinite(raw)) return [];
   const unit = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * unit).find((s) => s >= raw * 0.999);
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * unit).find((s) => s >= raw * 0.8);
   const ticks = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) {
     ticks.push(Math.abs(k * step) < step * 1e-9 ? 0 : k * step);
