@@ -2,15 +2,18 @@
 
 const FONT = '12px Roboto, "Helvetica Neue", "Liberation Sans", sans-serif';
 
+// `digits` digits without zeros at the end; of an integer, all of them.
 function formatNumber(x, digits = 3) {
   if (!Number.isFinite(x)) return "–";
   if (x === 0) return "0";
   const a = Math.abs(x);
+  const sign = (text) => text.replace("+", "").replaceAll("-", "−");
   if (a >= 1e5 || a < 1e-3) {
     const [m, e] = x.toExponential(Math.max(digits - 2, 0)).split("e");
-    return `${m.replace("-", "−")}e${e.replace("+", "").replace("-", "−")}`;
+    return sign(`${Number(m)}e${e}`);
   }
-  return x.toPrecision(digits).replace(/\.?0+$/, "").replace("-", "−");
+  const whole = Math.floor(Math.log10(a)) + 1;
+  return sign(String(Number(x.toPrecision(Math.max(digits, whole)))));
 }
 
 // Round tick positions inside [low, high], about `count` of them, a few more rather than too few.
