@@ -88,7 +88,6 @@ class OperatorEditor:
         self._points: tuple[int, ...] = ()
         self._key = ""
         self._menu: tuple[Any, ...] = ()
-        self._compared: tuple[Any, ...] = (None, ())
         self._offered: tuple[Any, ...] = ()
         self._learned: dict[str, Learned] = {}
         self._refused = ""
@@ -162,10 +161,6 @@ class OperatorEditor:
     def _compare(
         self, values: Any, menu: operator_compare.Menu, form: entries.Form, edited: bool
     ) -> None:
-        given = (values, form, edited, self.learned.value, self._refused)
-        if menu is self._compared[0] and given == self._compared[1]:
-            return
-        self._compared = menu, given
         learned = self._learned.get(self.learned.value)
         parts = [texts.paragraph(x, small=True) for x in (self._refused,) if x]
         if edited:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import param
 
 from ddg_explorer.app.cadence import Cadence
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.component import Component, script, style
 from ddg_explorer.app.limits import grown
 from ddg_explorer.app.plotting import heading, key
@@ -92,7 +93,7 @@ class RunningPlots(Component):
                 head = heading(title, legend)
                 chart = {"name": name, "title": title, "head": head, "decades": limits}
                 charts.append({**chart, "lines": lines})
-        self.param.update(charts=charts, palette=dict(PALETTES[mode(dark)]))
+        put(self, charts=charts, palette=dict(PALETTES[mode(dark)]))
 
     def _lines(self, name: str, dark: bool, has_mass: bool) -> list[dict[str, Any]]:
         """A line of each lane that has something to show in a chart."""

@@ -180,15 +180,14 @@ class Runner:
             while not self._closed:
                 if turn is None:
                     await self._await_turn(group)
-                    turn = self._compute(group, self._take(group))
                 due = max(due + period, time.perf_counter())
                 try:
-                    outcomes, turn = await turn, None
+                    present, turn = turn or self._begin(group), None
+                    outcomes = await present
                     if self.playing and group.ample and time.perf_counter() >= due:
-                        turn = self._compute(group, self._take(group))
+                        turn = self._begin(group)
                     await self._hand_over(group, outcomes)
                 except Exception:
-                    turn = None
                     log.exception("a turn failed")
                     self._fail(group, "internal error: the server's log has the details")
                 await asyncio.sleep(due - time.perf_counter())
@@ -222,8 +221,9 @@ class Runner:
         group.reset, group.limits, group.dirty = False, None, False
         return turn
 
-    def _compute(self, group: Group, turn: Turn) -> asyncio.Future[list[Outcome]]:
-        """Begin a turn in a thread."""
+    def _begin(self, group: Group) -> asyncio.Future[list[Outcome]]:
+        """Begin the turn that is wanted now, in a thread."""
+        turn = self._take(group)
         simulations = [entry.simulation for entry in group.entries]
         group.thread = workers().choose(group.thread)
         return asyncio.wrap_future(workers().submit(group.thread, take_turn, simulations, turn))

@@ -8,8 +8,7 @@ scene leaves the lane without a rollout, and the reason.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from functools import lru_cache
 
 from torch import Tensor
 
@@ -48,19 +47,6 @@ MODEL_GROWTH = 20.0
 never seen such states, and a bounded one would wander there for ever."""
 
 
-class Kept:
-    """A function's value, kept while its argument is the same object."""
-
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function = function
-        self._known: tuple[Any, Any] | None = None
-
-    def __call__(self, argument: Any) -> Any:
-        if self._known is None or self._known[0] is not argument:
-            self._known = argument, self._function(argument)
-        return self._known[1]
-
-
 class Stage:
     """A lane's rollout and picture in the scene that holds.
 
@@ -81,8 +67,8 @@ class Stage:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._limit = LaneLimit()
-        self._true_limit = Kept(PresetSystem.explicit_limit)
-        self._suitable = Kept(suitable)
+        self._true_limit = lru_cache(maxsize=1)(PresetSystem.explicit_limit)
+        self._suitable = lru_cache(maxsize=1)(suitable)
         self._refused: tuple[Scene, Lane] | None = None
         self._lane: Lane | None = None
         self.scene: Scene | None = None

@@ -46,7 +46,7 @@ class Predictor:
         """The rule that would have predicted the newest member best; x tells dtype and device."""
         assert self.history is not None
         size = self.history.shape[0]
-        rules, table = _rules(min(self.count, size))
+        rules, table = _rules(self.count)
         newest_first = [(self.slot - i) % size for i in range(len(table[0]))]
         members = self.history[:, :: max(1, x.numel() // SAMPLED)][newest_first]
         left = torch.tensor(table, dtype=x.dtype, device=x.device) @ members
