@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import param
 
-from ddg_explorer.app.component import Component, script, style
+from ddg_explorer.app.component import Component, packed, script, style
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode
 
 WINDOW = 2
@@ -65,7 +65,7 @@ class LaneCanvas(Component):
         seq = self.credits.spend()
         if follows:
             self.credits.settle(seq)
-        self._send_msg({"frame": frame(seq), "follows": follows})
+        self._send_msg({"frame": packed(frame(seq)), "follows": follows})
 
     def draws(self, spec: Mapping[str, Any]) -> bool:
         """Whether the picture described is the one that is drawn."""

@@ -20,7 +20,7 @@ import param
 
 from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.changes import put
-from ddg_explorer.app.component import Component, script, style
+from ddg_explorer.app.component import Component, packed, script, style
 from ddg_explorer.app.limits import grown
 from ddg_explorer.app.plotting import heading, key
 from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, lane_places, mode
@@ -141,14 +141,17 @@ class RunningPlots(Component):
             if samples := trace.take():
                 self._widen("energy", samples)
                 self._widen("mass", samples)
-                lanes.append([lane, *trace.append(samples)])
+                kept, rows = trace.append(samples)
+                lanes.append([lane, kept, packed(rows)])
         if lanes:
             self._send_msg({"lanes": lanes, "limits": self._limits()})
 
     def _receive(self, event: Any) -> None:
         """A browser that is ready knows nothing yet."""
         if "ready" in event.data:
-            lanes = [[lane, 0, trace.rows.tobytes()] for lane, trace in enumerate(self.traces)]
+            lanes = [
+                [lane, 0, packed(trace.rows.tobytes())] for lane, trace in enumerate(self.traces)
+            ]
             self._send_msg({"lanes": lanes, "limits": self._limits()})
 
     def _limits(self) -> dict[str, list[float]]:

@@ -112,9 +112,7 @@ class Curves {
   restyle() {
     const {model, root} = this;
     root.className = model.stacked ? "curves stacked" : "curves";
-    for (const [name, value] of Object.entries(model.palette)) {
-      root.style.setProperty(`--${name}`, value);
-    }
+    colour(root, model.palette);
     while (this.charts.length < model.charts.length) this.charts.push(new Chart(this));
     model.charts.forEach((spec, i) => this.charts[i].show(spec));
     root.replaceChildren(...this.charts.slice(0, model.charts.length).map((c) => c.section));
@@ -122,9 +120,8 @@ class Curves {
   }
 
   take({lanes, limits}) {
-    for (const [lane, kept, bytes] of lanes) {
-      const rows = new Float64Array(bytes instanceof ArrayBuffer ? bytes : bytes.buffer);
-      (this.lanes[lane] ??= new Samples()).append(kept, rows);
+    for (const [lane, kept, rows] of lanes) {
+      (this.lanes[lane] ??= new Samples()).append(kept, new Float64Array(unpack(rows)));
     }
     this.limits = limits;
     this.schedule();

@@ -1,6 +1,17 @@
-// Helpers shared by the live pictures: number formats, ticks, axes, crisp canvases.
+// Helpers shared by the live pictures: messages, colours, number formats, ticks, axes, canvases.
 
 const FONT = '12px Roboto, "Helvetica Neue", "Liberation Sans", sans-serif';
+
+// Binary data of a message (`packed` of ddg_explorer/app/component.py) as an ArrayBuffer.
+function unpack(data) {
+  if (typeof data === "string") return Uint8Array.from(atob(data), (c) => c.charCodeAt(0)).buffer;
+  return data instanceof ArrayBuffer ? data : data.buffer;
+}
+
+// Colours by name as variables of the style sheet.
+function colour(root, palette) {
+  for (const [name, value] of Object.entries(palette)) root.style.setProperty(`--${name}`, value);
+}
 
 // `digits` digits without zeros at the end; of an integer, all of them.
 function formatNumber(x, digits = 3) {

@@ -123,10 +123,7 @@ class LaneView {
     env.colours = model.colours;
     env.colour = model.colours[0];
     env.table = new Uint32Array(new Uint8Array(model.table).slice().buffer);
-    for (const [name, value] of Object.entries(model.palette)) {
-      this.root.style.setProperty(`--${name}`, value);
-    }
-    this.root.style.setProperty("--lane", env.colour);
+    colour(this.root, {...model.palette, lane: env.colour});
     const ctx = this.gradient.getContext("2d");
     const row = ctx.createImageData(256, 1);
     new Uint32Array(row.data.buffer).set(env.table);
@@ -250,7 +247,7 @@ export function render({model}) {
   const lane = new LaneView(model);
   const listen = (name, react) => model.on(name, react);
   listen("msg:custom", (m) => {
-    if (m.frame) lane.take(m.frame instanceof ArrayBuffer ? m.frame : m.frame.buffer, m.follows);
+    if (m.frame) lane.take(unpack(m.frame), m.follows);
     if (m.rest) {
       if (lane.last) lane.write(lane.last, performance.now());
       lane.settle();
