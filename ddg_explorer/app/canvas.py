@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import param
+from bokeh.document import Document
+from bokeh.model import Model
+from panel.models.esm import DataEvent
 
 from ddg_explorer.app.component import Component, packed, script, style
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode
@@ -21,6 +24,16 @@ GRACE = 1.0
 """Seconds without acknowledgement after which one frame is sent on trust."""
 PATIENCE = 30.0
 """Seconds without any sign of the browser after which nothing is sent until it speaks again."""
+
+
+class Receipt(DataEvent):
+    """A frame has been painted; `data` is {"ack": its sequence number}.
+
+    Canvases alone listen for it: a message of Panel's kind is offered to all components of the page
+    in turn, which takes longer than what it says.
+    """
+
+    event_name = "ddg_receipt"
 
 
 class LaneCanvas(Component):
@@ -84,6 +97,17 @@ class LaneCanvas(Component):
             table=colour_table(scale, dark),
             colours=[colours[place], *others],
         )
+
+    def _get_model(
+        self,
+        doc: Document,
+        root: Model | None = None,
+        parent: Model | None = None,
+        comm: Any = None,
+    ) -> Model:
+        model = super()._get_model(doc, root, parent, comm)
+        self._register_events(Receipt.event_name, model=model, doc=doc, comm=comm)
+        return model
 
     def _receive(self, event: Any) -> None:
         message = event.data

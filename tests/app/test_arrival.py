@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import panel as pn
 import pytest
 from bokeh.document import Document
-from panel.models.esm import DataEvent
 
 from ddg_explorer.app import Explorer, explore
 from ddg_explorer.app.arrival import GRACE
-from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.canvas import LaneCanvas, Receipt
 from ddg_explorer.app.explorer import MOVING
 from ddg_explorer.app.state import AppState, Scene
 from ddg_explorer.app.turns import Turn
@@ -109,13 +108,22 @@ def test_the_browser_takes_a_script_as_it_is_once_for_all_lanes(explorer):
     assert models[0].esm == LaneCanvas._esm
 
 
+def test_only_canvases_are_asked_about_an_acknowledged_frame(explorer) -> None:
+    document = Document()
+    document.add_root(explorer.page().get_root(document))
+    explorer.arrival.complete()
+    asked = [model() for model in document.callbacks._subscribed_models[Receipt.event_name]]
+    assert {model.class_name for model in asked} == {"LaneCanvas"}
+    assert len(asked) == len(explorer.race.canvases)
+
+
 def test_an_acknowledged_frame_does_not_make_the_page_busy() -> None:
     canvas, heard, busy = LaneCanvas(), [], []
     canvas.on_msg(lambda event: heard.append(event.data))
     model = canvas.get_root(Document())
     watcher = pn.state.param.watch(lambda event: busy.append(event.new), "busy")
     try:
-        model._trigger_event(DataEvent(model, data={"ack": 1}))
+        model._trigger_event(Receipt(model, data={"ack": 1}))
     finally:
         pn.state.param.unwatch(watcher)
     assert heard == [{"ack": 1}]

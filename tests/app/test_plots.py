@@ -1,5 +1,6 @@
 """What the running plots send, and that a browser which follows it holds what the server does."""
 
+import base64
 import math
 from dataclasses import replace
 from types import SimpleNamespace
@@ -39,7 +40,8 @@ class Browser:
         self.messages += 1
         self.limits = message["limits"]
         for lane, kept, data in message["lanes"]:
-            fresh = np.frombuffer(data).reshape(-1, len(COLUMNS))
+            raw = base64.b64decode(data) if isinstance(data, str) else data
+            fresh = np.frombuffer(raw).reshape(-1, len(COLUMNS))
             old = self.rows.get(lane, fresh[:0])[:kept]
             self.rows[lane] = np.concatenate((old, fresh))[-ROLLOVER:]
 

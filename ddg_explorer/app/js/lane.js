@@ -21,6 +21,19 @@ function readHeader(buffer) {
   };
 }
 
+// A frame has been painted (`Receipt` of ddg_explorer/app/canvas.py).
+class Receipt extends Bokeh.require("core/bokeh_events").ModelEvent {
+  constructor(seq) {
+    super();
+    this.seq = seq;
+  }
+
+  get event_values() {
+    return {model: this.origin, data: {ack: this.seq}};
+  }
+}
+Receipt.prototype.event_name = "ddg_receipt";
+
 function element(tag, className, parent, text) {
   const e = document.createElement(tag);
   if (className) e.className = className;
@@ -30,8 +43,9 @@ function element(tag, className, parent, text) {
 }
 
 class LaneView {
-  constructor(model) {
+  constructor(model, bokeh) {
     this.model = model;
+    this.bokeh = bokeh;
     this.painted = 0;
     this.times = [];
     this.raf = 0;
@@ -208,7 +222,7 @@ class LaneView {
     d.error = header.error;
     d.low = header.low;
     d.high = header.high;
-    if (!header.follows) this.model.send_msg({ack: header.seq});
+    if (!header.follows) this.bokeh.trigger_event(new Receipt(header.seq));
     if (now - (this.written || 0) > 160 || header.steps === 0) this.write(header, now);
     this.last = header;
   }
@@ -243,8 +257,8 @@ class LaneView {
   }
 }
 
-export function render({model}) {
-  const lane = new LaneView(model);
+export function render({model, view}) {
+  const lane = new LaneView(model, view.model);
   const listen = (name, react) => model.on(name, react);
   listen("msg:custom", (m) => {
     if (m.frame) lane.take(unpack(m.frame), m.follows);
