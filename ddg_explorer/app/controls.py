@@ -16,6 +16,7 @@ import panel_material_ui as pmui
 from ddg_explorer.app import equations, texts
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.formulas import picture
 from ddg_explorer.app.gallery import Gallery
 from ddg_explorer.app.grid_controls import GridControls
 from ddg_explorer.app.layout import section
@@ -231,7 +232,10 @@ class Controls:
         self._honesty.object = texts.paragraph(texts.held_out(setup.scene), small=True)
 
 
-def _formula(line: str) -> pn.pane.LaTeX:
-    return pn.pane.LaTeX(
-        line, renderer="katex", sizing_mode="stretch_width", margin=0, styles={"font-size": "15px"}
+def _formula(line: str) -> pn.pane.HTML:
+    return pn.pane.HTML(
+        picture(line),
+        sizing_mode="stretch_width",
+        margin=(0, 0, 6, 0),
+        styles={"font-size": "15px"},
     )

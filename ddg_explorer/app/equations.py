@@ -1,31 +1,24 @@
-"""The running equation with today's G and H in it, as lines for LaTeX panes.
+"""The running equation with today's G and H in it, as lines of LaTeX.
 
 dynamics,   energy,   what the letters in G stand for
 """
 
 from __future__ import annotations
 
-import re
-
 from ddg_explorer.app import entries
 from ddg_explorer.app.state import Scene
 from ddg_explorer.systems.builtin import PresetSystem
 from ddg_explorer.systems.latex import number
 
-_S = r"S = \begin{matrix} 0 & 1 \\ -1 & 0 \end{matrix}"
-_R = r"R = \begin{matrix} 0 & 0 \\ 0 & r \end{matrix}"
+_S = r"S = \begin{pmatrix} 0 & 1 \\ -1 & 0 \end{pmatrix}"
+_R = r"R = \begin{pmatrix} 0 & 0 \\ 0 & r \end{pmatrix}"
 
 
 def lines(scene: Scene, system: PresetSystem) -> list[str]:
-    """The running equation for LaTeX panes.
-
-    Offline, KaTeX gives MathML, whose tall brackets need a font that few systems have: pairs are
-    written on one line, tables without brackets.
-    """
-    flat = re.sub(r"\\binom\{(.+?)\}\{(.+?)\}", r"(\1, \2)", system.equation)
-    found = flat.split(r",\quad ")
+    """The running equation."""
+    found = system.equation.split(r",\quad ")
     letters = _edited(scene, system) if scene.entries is not None else _letters(system)
-    return [rf"$\displaystyle {line}$" for line in [*found, *([letters] if letters else [])]]
+    return [*found, *([letters] if letters else [])]
 
 
 def _letters(system: PresetSystem) -> str:
@@ -51,4 +44,4 @@ def _edited(scene: Scene, system: PresetSystem) -> str:
         weights = r",\; ".join(number(x) for x in rows[0])
         return rf"G = {factor}[{weights}]"
     table = r" \\ ".join(" & ".join(number(x) for x in row) for row in rows)
-    return rf"G = {factor}\begin{{matrix}} {table} \end{{matrix}}"
+    return rf"G = {factor}\begin{{pmatrix}} {table} \end{{pmatrix}}"

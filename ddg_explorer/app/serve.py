@@ -41,7 +41,7 @@ def prepare_process() -> None:
 def configure() -> None:
     """Settings of the server's process, and of a session's resources."""
     prepare_process()
-    pn.extension("katex", notifications=True, reconnect=True)
+    pn.extension(notifications=True, reconnect=True)
 
 
 def open_session() -> Any:

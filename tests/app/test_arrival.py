@@ -19,7 +19,7 @@ PAINTED = SimpleNamespace(data={"painted": True})
 
 @pytest.fixture
 def explorer():
-    pn.extension("katex")
+    pn.extension()
     made = Explorer(AppState(Scene("kdv")))
     yield made
     made.close()

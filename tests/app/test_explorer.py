@@ -16,7 +16,7 @@ from ddg_explorer.systems import SYSTEMS
 
 @pytest.fixture(autouse=True)
 def _extension():
-    pn.extension("katex")
+    pn.extension()
 
 
 def first_outcome(explorer, simulation=None):

@@ -36,7 +36,7 @@ from ddg_explorer.systems import SYSTEMS
 
 @pytest.fixture(autouse=True)
 def _extension():
-    pn.extension("katex")
+    pn.extension()
 
 
 def columns(fig, *names):

@@ -28,7 +28,7 @@ SOLITON = Edit("add", ((5.0, 1.0),))
 
 @pytest.fixture(autouse=True)
 def _extension():
-    pn.extension("katex")
+    pn.extension()
 
 
 @pytest.fixture

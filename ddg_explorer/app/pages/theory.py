@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from ddg_explorer.app.formulas import typeset
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.theory_english import ENGLISH
@@ -23,14 +24,7 @@ PROSE = (
     *("energy", "laws", "discrete", "step", "automatic", "secant", "cancel"),
     *("training", "limits", "references"),
 )
-THIN_SPACE = (r"\,", r"\hspace{0.2em}")
-"""As MathML, KaTeX gives the first as a bare character, which is not drawn."""
 STYLE = """
-math { font-size: 1.06em; font-family: "STIX Two Math", "Cambria Math",
-  "Latin Modern Math", "DejaVu Math TeX Gyre", math, serif; }
-mover > mo:last-child { padding-bottom: 0.16em; }
-.katex-display { display: block; margin: 10px 0; overflow-x: auto; overflow-y: hidden; }
-.katex-display math { display: block math; text-align: left; }
 ul { margin: 0; padding-left: 1.2em; max-width: 46em; }
 li { margin: 0 0 6px; }
 td div { color: var(--ddg-muted, inherit); margin-top: 2px; }
@@ -83,7 +77,7 @@ class TheoryPage:
         head = markup.heading(TITLES[language], words["lead"])
         self._title.object = f'<div lang="{language}">{head}</div>'
         for name, shown in self._prose.items():
-            shown.object = f'<div lang="{language}">{words[name].replace(*THIN_SPACE)}</div>'
+            shown.object = f'<div lang="{language}">{typeset(words[name])}</div>'
         self.step.reword(words)
         self.secant.reword(words)
 
@@ -122,14 +116,8 @@ def _stack(*cards: Any) -> pn.Column:
     return pn.Column(*cards, sizing_mode="stretch_width", styles={"gap": "16px"})
 
 
-def _prose() -> pn.pane.LaTeX:
-    return pn.pane.LaTeX(
-        "",
-        renderer="katex",
-        margin=0,
-        sizing_mode="stretch_width",
-        stylesheets=[markup.STYLE, STYLE],
-    )
+def _prose() -> pn.pane.HTML:
+    return pn.pane.HTML(margin=0, sizing_mode="stretch_width", stylesheets=[markup.STYLE, STYLE])
 
 
 def _pair(left: Any, right: Any) -> pn.FlexBox:

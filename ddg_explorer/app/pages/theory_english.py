@@ -1,4 +1,4 @@
-"""The theory page in English: HTML with KaTeX between dollar signs."""
+"""The theory page in English: HTML with LaTeX between dollar signs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ depends on the state is taken at the midpoint.</p>
 """,
     "step": """
 <h3>One step on the contours of the energy</h3>
-<p class="caption">The pendulum, $H = \\frac{1}{2}p^2 + 1 - \\cos\\,q$, nondimensional. A
+<p class="caption">The pendulum, $H = \\frac{1}{2}p^2 + 1 - \\cos q$, nondimensional. A
 discrete-gradient step ends on the contour where it began: what error it makes lies along the
 contour. The explicit schemes leave it. Click into the picture to start elsewhere.</p>
 """,

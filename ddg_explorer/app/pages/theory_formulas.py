@@ -1,7 +1,4 @@
-"""What the theory page says in every language: formulas, and tables with words to fill in.
-
-Offline, KaTeX gives MathML, whose tall brackets need a font that few systems have: no matrices.
-"""
+"""What the theory page says in every language: formulas, and tables with words to fill in."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ DISCRETE_LAW = (
     r"\overline\nabla H^{\top}\,\overline{G}\,\overline\nabla H$$"
 )
 TANH = (
-    r"$$\frac{\tanh\,v - \tanh\,u}{v - u} = "
-    r"\frac{\sinh(v - u)}{(v - u)\,\cosh\,v\,\cosh\,u}$$"
+    r"$$\frac{\tanh v - \tanh u}{v - u} = "
+    r"\frac{\sinh(v - u)}{(v - u)\,\cosh v\,\cosh u}$$"
 )
 LOSS = (
     r"$$\frac{1}{N}\sum_{n}\, \lVert \frac{u_{n+1} - u_n}{\Delta t} - "
