@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from xml.etree import ElementTree
 
-from ziamath import Latex
+from ziamath.zmath import Latex
 
 SCALE = 1.12
 """Size of the formulas' letters beside those of the text, whose small ones are larger."""
@@ -43,6 +43,9 @@ def picture(latex: str, *, inline: bool = False) -> str:
         svg.set(side, f"{float(svg.get(side, 0)) * em:.3f}em")
     below = (formula.getyofst() - formula.margin) * em
     svg.set("style", f"vertical-align:{below:.3f}em;overflow:visible")
+    for part in svg.iter():
+        if "fill" in part.attrib:  # an overline is black, whatever colour is asked for
+            part.set("fill", "currentColor")
     svg.set("role", "img")
     svg.set("aria-label", latex)
     return ElementTree.tostring(svg, encoding="unicode")

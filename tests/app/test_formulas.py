@@ -58,12 +58,15 @@ def test_a_displayed_formula_is_larger_than_one_in_the_line():
     assert measure(shown, "height") > 1.2 * measure(inline, "height")
 
 
-def test_it_takes_the_colour_of_the_text_and_is_named_by_its_latex():
-    one = svg("u < v")
-    assert one.attrib["aria-label"] == "u < v"
-    assert {part.attrib["fill"] for part in one.iter() if part.tag.endswith("use")} == {
-        "currentColor"
-    }
+def test_all_of_it_takes_the_colour_of_the_text():
+    one = svg(r"\overline\nabla H + \frac{a}{b} + \bar x")
+    painted = [part for part in one.iter() if part.tag.endswith(("use", "rect"))]
+    assert {part.attrib["fill"] for part in painted} == {"currentColor"}
+    assert not any("stroke" in part.attrib for part in one.iter())
+
+
+def test_it_is_named_by_its_latex():
+    assert svg("u < v").attrib["aria-label"] == "u < v"
 
 
 def test_a_function_keeps_apart_from_its_argument():
