@@ -24,7 +24,7 @@ from ddg_explorer.app.component import Component, packed, script, style
 from ddg_explorer.app.limits import grown
 from ddg_explorer.app.plotting import heading, key
 from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, lane_places, mode
-from ddg_explorer.app.traces import COLUMNS, FLOOR, LOGARITHMIC, Trace
+from ddg_explorer.app.traces import COLUMNS, FLOOR, LOGARITHMIC, ROLLOVER, Trace
 from ddg_explorer.app.turns import Sample
 
 CEILING = 10.0
@@ -58,6 +58,9 @@ class RunningPlots(Component):
     """
 
     charts = param.List([], doc="Of each: name, title, head (HTML), decades or None, and lines.")
+    shape = param.Dict(
+        {"columns": len(COLUMNS), "rollover": ROLLOVER}, doc="Shape of a lane's samples."
+    )
     palette = param.Dict({})
     stacked = param.Boolean(False, doc="Whether the charts stand one below the other.")
 

@@ -14,7 +14,7 @@ from ddg_explorer.app.turns import Sample
 FLOOR = 1e-17
 """Below the last bit of a float64: zeros lie here on log axes."""
 ROLLOVER = 1200
-"""Samples kept, the newest; the browser keeps as many (`js/curves.js`)."""
+"""Samples kept, the newest; the browser keeps as many."""
 SAMPLE_PERIOD = 1 / 24
 COLUMNS = ("t", "energy", "drift", "own_drift", "mass", "mass_drift", "residual", "error")
 LOGARITHMIC = ("drift", "own_drift", "mass_drift", "error")

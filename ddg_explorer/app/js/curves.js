@@ -1,22 +1,23 @@
 // Running curves of all lanes: several small charts over one table of samples a lane.
 // Python sends rows of float64 (ddg_explorer/app/traces.py) a few times a second.
 
-const COLUMNS = 8, ROLLOVER = 1200;
-const HEIGHT = 152, LEFT = 58, RIGHT = 8, TOP = 6, BOTTOM = 24;
+const LEFT = 58, RIGHT = 8, TOP = 6, BOTTOM = 24;
 const NEAR = 0.7; // pixels: points closer to the last one than this are left out
 
 class Samples {
-  constructor() {
-    this.data = new Float64Array(ROLLOVER * COLUMNS);
+  constructor({columns, rollover}) {
+    Object.assign(this, {columns, rollover});
+    this.data = new Float64Array(rollover * columns);
     this.count = 0;
   }
 
   // The rows follow the first `kept` ones; the oldest make room.
   append(kept, rows) {
-    const old = Math.min(kept, this.count), fresh = rows.length / COLUMNS;
-    const gone = Math.max(0, old + fresh - ROLLOVER);
-    this.data.copyWithin(0, gone * COLUMNS, old * COLUMNS);
-    this.data.set(rows, (old - gone) * COLUMNS);
+    const {columns, rollover} = this;
+    const old = Math.min(kept, this.count), fresh = rows.length / columns;
+    const gone = Math.max(0, old + fresh - rollover);
+    this.data.copyWithin(0, gone * columns, old * columns);
+    this.data.set(rows, (old - gone) * columns);
     this.count = old - gone + fresh;
   }
 }
@@ -47,12 +48,12 @@ class Chart {
 
   paint() {
     const {ctx, canvas, spec, curves: {model, limits, lanes}} = this;
-    const width = canvas.clientWidth;
+    const width = canvas.clientWidth, height = canvas.clientHeight;
     if (!width) return;
-    const ratio = fitCanvas(canvas, width, HEIGHT);
+    const ratio = fitCanvas(canvas, width, height);
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.clearRect(0, 0, width, HEIGHT);
-    const area = new Area(LEFT, TOP, width - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
+    ctx.clearRect(0, 0, width, height);
+    const area = new Area(LEFT, TOP, width - LEFT - RIGHT, height - TOP - BOTTOM);
     const [low, high] = spec.decades ?? limits[spec.name] ?? [-1, 1];
     area.setRange(...limits.t, low, high);
     area.axes(ctx, model.palette, spec.decades
@@ -67,19 +68,19 @@ class Chart {
 
   trace(area, {column, colour, width, dash}, samples) {
     if (!samples) return;
-    const {ctx, spec} = this, {data, count} = samples;
+    const {ctx, spec} = this, {data, count, columns} = samples;
     ctx.strokeStyle = colour;
     ctx.lineWidth = width;
     ctx.setLineDash(dash);
     ctx.beginPath();
     let x = 0, y = 0, drawing = false;
     for (let i = 0; i < count; i++) {
-      const value = data[i * COLUMNS + column];
+      const value = data[i * columns + column];
       if (!Number.isFinite(value)) {
         drawing = false;
         continue;
       }
-      const px = area.x(data[i * COLUMNS]), py = area.y(spec.decades ? Math.log10(value) : value);
+      const px = area.x(data[i * columns]), py = area.y(spec.decades ? Math.log10(value) : value);
       if (!drawing) ctx.moveTo(px, py);
       else if (i < count - 1 && Math.abs(px - x) < NEAR && Math.abs(py - y) < NEAR) continue;
       else ctx.lineTo(px, py);
@@ -121,7 +122,7 @@ class Curves {
 
   take({lanes, limits}) {
     for (const [lane, kept, rows] of lanes) {
-      (this.lanes[lane] ??= new Samples()).append(kept, new Float64Array(unpack(rows)));
+      (this.lanes[lane] ??= new Samples(this.model.shape)).append(kept, new Float64Array(unpack(rows)));
     }
     this.limits = limits;
     this.schedule();
