@@ -122,7 +122,8 @@ class Curves {
 
   take({lanes, limits}) {
     for (const [lane, kept, rows] of lanes) {
-      (this.lanes[lane] ??= new Samples(this.model.shape)).append(kept, new Float64Array(unpack(rows)));
+      this.lanes[lane] ??= new Samples(this.model.shape);
+      this.lanes[lane].append(kept, new Float64Array(unpack(rows)));
     }
     this.limits = limits;
     this.schedule();
