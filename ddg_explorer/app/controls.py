@@ -16,7 +16,7 @@ import panel_material_ui as pmui
 from ddg_explorer.app import equations, texts
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
-from ddg_explorer.app.formulas import picture
+from ddg_explorer.app.formulas import typeset
 from ddg_explorer.app.gallery import Gallery
 from ddg_explorer.app.grid_controls import GridControls
 from ddg_explorer.app.layout import section
@@ -61,11 +61,12 @@ class Controls:
     ) -> None:
         self._store = store
         self._report = report
-        self._lines: list[str] = []
         self._make_choices()
         self._make_sliders()
         self._parameters = ParameterControls(store, self._change)
-        self._equations = pn.Column(sizing_mode="stretch_width", styles={"gap": "6px"})
+        self._equations = pn.pane.HTML(
+            margin=0, sizing_mode="stretch_width", styles={"font-size": "15px"}
+        )
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.editor = OperatorEditor(store, self._change, shelf)
         self._promise = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
@@ -222,20 +223,9 @@ class Controls:
     def _show_texts(self, setup: Setup) -> None:
         system = setup.system
         lines = equations.lines(setup.scene, system)
-        if lines != self._lines:
-            self._lines = lines
-            self._equations.objects = [_formula(line) for line in lines]
+        self._equations.object = typeset("".join(f"$${line}$$" for line in lines))
         self._about.object = texts.paragraph(system.about)
         self.editor.show(setup)
         preserves = INTEGRATORS[setup.scene.chosen_integrator].preserves
         self._promise.object = texts.paragraph(f"Keeps {preserves}.", small=True)
         self._honesty.object = texts.paragraph(texts.held_out(setup.scene), small=True)
-
-
-def _formula(line: str) -> pn.pane.HTML:
-    return pn.pane.HTML(
-        picture(line),
-        sizing_mode="stretch_width",
-        margin=(0, 0, 6, 0),
-        styles={"font-size": "15px"},
-    )

@@ -37,14 +37,14 @@ def typeset(text: str) -> str:
 def picture(latex: str, *, inline: bool = False) -> str:
     """One formula as SVG, which stands on the baseline of its line."""
     spaced = _NAME.sub(r"\1\\,", latex)
-    formula = Latex(spaced, size=_SIZE, color="currentColor", inline=inline)
+    formula = Latex(spaced, size=_SIZE, inline=inline)
     svg, em = formula.svgxml(), SCALE / _SIZE
     for side in ("width", "height"):
-        svg.set(side, f"{float(svg.get(side, 0)) * em:.3f}em")
+        svg.set(side, f"{float(svg.attrib[side]) * em:.3f}em")
     below = (formula.getyofst() - formula.margin) * em
     svg.set("style", f"vertical-align:{below:.3f}em;overflow:visible")
     for part in svg.iter():
-        if "fill" in part.attrib:  # an overline is black, whatever colour is asked for
+        if "fill" in part.attrib:  # the library's own colour leaves overlines black
             part.set("fill", "currentColor")
     svg.set("role", "img")
     svg.set("aria-label", latex)
