@@ -65,7 +65,9 @@ class Controls:
         self._make_sliders()
         self._parameters = ParameterControls(store, self._change)
         self._equations = pn.pane.HTML(
-            margin=0, sizing_mode="stretch_width", styles={"font-size": "15px"}
+            margin=(-10, 0, -6, 0),  # displayed formulas bring their own
+            sizing_mode="stretch_width",
+            styles={"font-size": "15px"},
         )
         self._about = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.editor = OperatorEditor(store, self._change, shelf)
