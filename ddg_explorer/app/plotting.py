@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import panel as pn
 from bokeh.plotting import figure
 
 from ddg_explorer.app.theme import PALETTES, mode
@@ -30,6 +31,11 @@ def plain_figure(height: int, **options: Any) -> figure:
     fig.axis.axis_label_text_font_size = "12px"
     fig.axis.major_label_text_font_size = "11px"
     return fig
+
+
+def place(height: int) -> pn.pane.Bokeh:
+    """Where a figure goes once it has data, which axes need to find their ranges."""
+    return pn.pane.Bokeh(margin=0, min_height=height, sizing_mode="stretch_width")
 
 
 def restyle_figure(fig: figure, dark: bool) -> None:

@@ -35,7 +35,9 @@ def trained(scene, model, folder):
         structure=specification_of(build(scene)),
     )
     form = page.form
-    form.steps.value, form.source.trajectories.value, form.source.frames.value = 2, 3, 10
+    sizes = {form.steps: 2, form.source.trajectories: 3, form.source.frames: 10}
+    for field, number in sizes.items():
+        field.widget.value = number
     assert "G as edited" in form.source._about.object
     spec = JobSpec.from_dict(json.loads(json.dumps(form.spec().checked().to_dict())))
     page.close()

@@ -8,6 +8,7 @@ import numpy as np
 import panel as pn
 import pytest
 import torch
+from bokeh.plotting import figure
 
 from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER
 from ddg_explorer.app.training import choices
@@ -49,7 +50,7 @@ def test_every_published_set_is_offered_with_every_budget(form):
 
 def test_every_model_is_offered_and_has_a_structure_or_none(form):
     form.source.recipe.widget.value = "pendulum"
-    assert set(choices.model_titles().values()) == set(MODELS)
+    assert set(choices.model_titles(paired=True).values()) == set(MODELS)
     for key in MODELS:
         form.model.widget.value = key
         for kind in form.structure.widget.options.values():
@@ -140,25 +141,99 @@ def test_a_preset_alone_is_not_the_published_data():
     assert recipe.preset == "two_solitons"
 
 
-def test_an_own_file_is_looked_at(form, tmp_path):
+def table_of(*columns):
+    """Bytes of a table of times and these components."""
+    t = 0.1 * np.arange(len(columns[0]))
+    names = ",".join(["time", *"qprs"[: len(columns)]])
+    rows = [",".join(f"{x:.12g}" for x in row) for row in zip(t, *columns, strict=True)]
+    return "\n".join([names, *rows]).encode()
+
+
+def upload(form, name, data):
+    """As the browser sends a file, and its reading done."""
+    form.source.file.param.update(filename=name, value=data)
+    if form.source._path is not None:
+        asyncio.run(form.source.look())
+
+
+CIRCLE = np.cos(0.1 * np.arange(30)), -np.sin(0.1 * np.arange(30))
+
+
+def test_an_own_file_is_looked_at(form):
     form.source.kind.widget.value = "file"
     with pytest.raises(ValueError, match="choose one first"):
         form.spec()
-    good = tmp_path / "good.csv"
-    t = 0.1 * np.arange(30)
-    table = np.column_stack([t, np.cos(t), -np.sin(t)])
-    np.savetxt(good, table, delimiter=",", header="time,q,p", comments="")
-    form.source._path = good
-    form.source.file.filename = "mine.csv"
-    asyncio.run(form.source.look())
+    upload(form, "mine.csv", table_of(*CIRCLE))
     assert "mine.csv: 1 × 29 steps, states of 2 numbers, Δt = 0.1" in form.source._about.object
     form.model.widget.value = "dgnet"
     assert "symplectic" in form.structure.widget.options.values()
     assert form.spec().network["structure"] == {"kind": "symplectic"}
-    good.write_text("time,q\n0,1\n1,x\n")
-    asyncio.run(form.source.look())
-    assert "mine.csv" in form.source._about.object
-    assert str(tmp_path) not in form.source._about.object
+    upload(form, "other.csv", b"time,q\n0,1\n1,x\n")
+    assert "other.csv: " in form.source._about.object
+    assert "ddg-explorer-data" not in form.source._about.object
+
+
+def test_what_is_known_of_a_file_is_shown_when_the_form_comes_back_to_it(form):
+    form.source.kind.widget.value = "file"
+    upload(form, "mine.csv", table_of(*CIRCLE))
+    shown = form.source._about.object
+    form.source.kind.widget.value = "recipe"
+    assert form.source._about.object != shown
+    form.source.kind.widget.value = "file"
+    assert form.source._about.object == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [("b.csv", b"", "b.csv: is empty"), ("b.pkl", b"x", "b.pkl: must end in .npz, ")],
+)
+def test_a_file_that_cannot_be_takes_the_place_of_the_one_before(form, name, data, line):
+    form.source.kind.widget.value = "file"
+    upload(form, "a.csv", table_of(*CIRCLE))
+    upload(form, name, data)
+    assert line in form.source._about.object
+    with pytest.raises(ValueError, match="choose one first"):
+        form.spec()
+
+
+def test_states_of_three_numbers_are_offered_what_suits_them(form):
+    form.model.widget.value = "srnn"
+    form.source.kind.widget.value = "file"
+    upload(form, "three.CSV", table_of(*CIRCLE, CIRCLE[0] ** 2))
+    assert set(form.model.widget.options.values()) == {"dgnet", "hnnpp", "node"}
+    assert form.model.value == "dgnet"
+    kinds = form.structure.widget.options.values()
+    assert "symplectic" not in kinds
+    assert "learned_friction" not in kinds
+    assert form.spec().network["structure"]["kind"] in kinds
+
+
+def test_a_reading_that_was_overtaken_says_nothing(form):
+    form.source.kind.widget.value = "file"
+    form.source.file.param.update(filename="first.csv", value=table_of(*CIRCLE))
+
+    async def both():
+        first = asyncio.create_task(form.source.look())
+        await asyncio.sleep(0)
+        form.source.file.param.update(filename="second.csv", value=table_of(*CIRCLE)[:-1])
+        await form.source.look()
+        await first
+
+    asyncio.run(both())
+    assert "second.csv" in form.source._about.object
+
+
+def test_typed_numbers_outlive_other_choices(form):
+    typed = {form.steps: 9, form.hidden: 5, form.source.trajectories: 7, form.source.frames: 50}
+    for field, value in typed.items():
+        field.widget.value = value
+    form.model.widget.value = "hnnpp"
+    form.optimizer.widget.value = "adam"
+    form.budget.widget.value = "ours"
+    assert {field: field.value for field in typed} == typed
+    form.steps.widget.value = None
+    form.budget.widget.value = "quick"
+    assert form.steps.value == 600
 
 
 class HeldJobs(Jobs):
@@ -244,6 +319,7 @@ def test_a_run_is_shown_from_queue_to_model(stage, tmp_path):
         assert page.cancel.disabled
         page._choose(second)
         assert list(page.monitor.curves.source.data["step"]) == []
+        assert figures_in(page) == []
 
     asyncio.run(scenario())
 
@@ -274,12 +350,13 @@ def test_refusals_are_told_and_nothing_is_queued(stage):
     page, jobs, said = stage
 
     async def scenario():
-        page.form.model.widget.value = "srnn"
+        page.form.source.trajectories.widget.value = 2000
+        page.form.source.frames.widget.value = 5000
         press(page.start)
 
     asyncio.run(scenario())
     assert len(said["lines"]) == 1
-    assert "separable" in said["lines"][0]
+    assert "GiB are allowed" in said["lines"][0]
     assert page._mine == []
     assert (jobs.running, jobs.waiting) == (0, 0)
 
@@ -327,10 +404,18 @@ def test_previews_are_drawn(stage, name, kind):
     assert view._field_panel.visible == (kind == "field")
     assert view._curve_panel.visible == (kind != "field")
     assert "held-out initial state" in view._caption.object
+    drawn = [glyph.data_source.data for fig in figures_in(page) for glyph in fig.renderers]
+    assert drawn
+    assert all(len(column) for data in drawn for column in data.values())
     if kind == "field":
         assert view._images["truth"].data["image"][0].shape == (64, 64)
     else:
         assert len(view._truth.data["x"]) == len(view._curves.data["x"])
+
+
+def figures_in(page):
+    """The figures that a browser is shown: those without data would have no ranges."""
+    return list(page.view.get_root().select({"type": figure}))
 
 
 def test_words_for_numbers():

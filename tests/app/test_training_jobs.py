@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from math import cos, sin
 from pathlib import Path
 
 import psutil
@@ -228,8 +229,26 @@ def test_a_file_that_cannot_be_read_is_one_line(jobs, tmp_path):
     job = jobs.submit(spec, jobs.owners[0], changes)
     changes.until(lambda: not job.active)
     assert job.state == "failed"
-    assert "own.csv" in job.line
+    assert job.line.startswith("own.csv: ")
     assert "\n" not in job.line
+    assert not job.resumable
+    jobs.resume(job)
+    assert job.state == "failed"
+
+
+def test_a_waiting_job_keeps_its_file(jobs, tmp_path):
+    path, changes = tmp_path / "own.csv", Changes()
+    angles = [0.1 * i for i in range(40)]
+    path.write_text("\n".join(["time,q,p", *(f"{t},{cos(t)},{-sin(t)}" for t in angles)]))
+    data = DataSpec(file=str(path))
+    blocker = jobs.submit(endless(), jobs.owners[0], changes)
+    spec = JobSpec(data, "node", quick("", "node").with_steps(2))
+    job = jobs.submit(spec, jobs.owners[0], changes)
+    path.write_text("time,a,b,c\n0,1,0,0\n1,0,0,0\n2,0,0,0\n")
+    jobs.cancel(blocker)
+    changes.until(lambda: not job.active)
+    assert (job.state, job.line) == ("finished", "")
+    assert load_model(job.checkpoint).state_shape == (2,)
 
 
 def test_the_end_of_a_session_ends_its_jobs_only(jobs):

@@ -64,27 +64,34 @@ LEARNED: Mapping[str, Mapping[str, str]] = {
         "Learned: friction": "learned_friction",
     },
 }
+PAIRED_MODELS = ("hnn", "srnn", "symplectic_form")
+"""Models of states (q, p) alone."""
+PAIRED = ("symplectic", "learned_friction")
+"""Structure operators of states (q, p) alone."""
 QUICK_COUNT = 30
 HIDDEN = (1, 1000)
 
 
-def model_titles() -> dict[str, str]:
-    """Title → key of every kind of model, DGNet first."""
-    keys = sorted(MODELS, key=lambda key: key != "dgnet")
+def model_titles(*, paired: bool) -> dict[str, str]:
+    """Title → key of every kind of model, DGNet first; `paired` tells whether states are (q, p)."""
+    suit = [key for key in MODELS if paired or key not in PAIRED_MODELS]
+    keys = sorted(suit, key=lambda key: key != "dgnet")
     return {MODELS[key].title: key for key in keys}
 
 
-def structures(model: str, where: str, *, known: bool) -> dict[str, str]:
+def structures(model: str, where: str, *, known: bool, paired: bool) -> dict[str, str]:
     """Label → kind of G for states on a "field" or of an "ode".
 
-    `known` tells whether the data have a G of their own; a file of plain numbers has none.
+    `known` tells whether the data have a G of their own, which a file of plain numbers has not;
+    `paired` whether states are (q, p).
     """
     if model in WITHOUT_STRUCTURE:
         return {"None: this model has no G": NO_STRUCTURE}
     if model in ("hnn", "srnn"):
         return {"Fixed: symplectic": CANONICAL}
     own = {"Fixed: the system's own": OWN} if known else FIXED[where]
-    return {**own, **LEARNED[where]}
+    found = {**own, **LEARNED[where]}
+    return {label: kind for label, kind in found.items() if paired or kind not in PAIRED}
 
 
 def chosen_budget(

@@ -9,7 +9,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource, DataRange1d, Range1d
 from bokeh.plotting import figure
 
-from ddg_explorer.app.plotting import heading, key, plain_figure, restyle_figure
+from ddg_explorer.app.plotting import heading, key, place, plain_figure, restyle_figure
 from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER, PALETTES, mode
 from ddg_explorer.app.training.job import Job, Point
 
@@ -37,8 +37,8 @@ class LearningCurves:
             "step", "validation", source=self.source, line_width=2.25
         )
         self._head = pn.pane.HTML(margin=0, sizing_mode="stretch_width")
-        pane = pn.pane.Bokeh(self._figure, margin=0, sizing_mode="stretch_width")
-        self.panel = pn.Column(self._head, pane, sizing_mode="stretch_width")
+        self._place = place(HEIGHT)
+        self.panel = pn.Column(self._head, self._place, sizing_mode="stretch_width")
         self.restyle(dark)
 
     def restyle(self, dark: bool) -> None:
@@ -61,6 +61,7 @@ class LearningCurves:
         if job is not self._job or len(points) < self._sent:
             self._job, self._sent = job, 0
             self.source.data = {name: [] for name in COLUMNS}
+            self._place.object = None
             self.restyle(self._dark)
         new = points[self._sent :]
         self._sent += len(new)
@@ -69,6 +70,7 @@ class LearningCurves:
             if end != self._steps.end:
                 self._steps.end = end
         if new:
+            self._place.object = self._figure
             self.source.stream(
                 {
                     "step": [p.step for p in new],

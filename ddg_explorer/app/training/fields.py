@@ -33,3 +33,21 @@ def pair(*widgets: Any) -> pn.FlexBox:
     for widget in widgets:
         widget.styles = {"flex": "1 1 130px", "min-width": "0"}
     return pn.FlexBox(*widgets, sizing_mode="stretch_width", gap="0 12px")
+
+
+class Implied:
+    """A number that other choices fill in, until a person has typed another."""
+
+    def __init__(self, widget: pmui.IntInput) -> None:
+        self.widget = widget
+        self._implied = widget.value
+
+    @property
+    def value(self) -> int | None:
+        return self.widget.value
+
+    def imply(self, value: int) -> None:
+        """Fill it in, unless what is there now was typed."""
+        if self.widget.value in (self._implied, None):
+            self.widget.value = value
+        self._implied = value

@@ -1,4 +1,7 @@
-"""The form of a training job: data, model, training. A choice fills in the numbers it implies."""
+"""The form of a training job: data, model, training.
+
+A choice fills in the numbers that it implies, where a person has not typed others.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import panel as pn
 from ddg_explorer.app.grid_controls import devices
 from ddg_explorer.app.layout import section
 from ddg_explorer.app.training import choices
-from ddg_explorer.app.training.fields import number, pair, whole
+from ddg_explorer.app.training.fields import Implied, number, pair, whole
 from ddg_explorer.app.training.source import DataSource
 from ddg_explorer.app.training.specification import STEPS, DataSpec, JobSpec
 from ddg_explorer.app.widgets import Choice
@@ -23,11 +26,11 @@ class TrainForm:
 
     def __init__(self) -> None:
         self.source = DataSource(self._renew)
-        self.model = Choice("Model", choices.model_titles(), lambda _: self._renew())
+        self.model = Choice("Model", choices.model_titles(paired=True), lambda _: self._renew())
         names = {name.replace("_", " "): name for name in ACTIVATIONS}
         self.activation = Choice("Activation", names, lambda _: None)
         self.structure = Choice("Structure operator G", {"": ""}, lambda _: None)
-        self.hidden = whole("Width", 16, choices.HIDDEN)
+        self.hidden = Implied(whole("Width", 16, choices.HIDDEN))
         self.budget = Choice("Budget", choices.BUDGETS, lambda _: self._renew())
         self.optimizer = Choice("Optimiser", choices.OPTIMISERS, lambda _: self._renew())
         self.device = Choice(
@@ -38,7 +41,7 @@ class TrainForm:
             "CPU.",
         )
         self.device.widget.visible = len(self.device.widget.options) > 1
-        self.steps = whole("Steps", 60, STEPS)
+        self.steps = Implied(whole("Steps", 60, STEPS))
         self.seed = whole("Seed", 0, (0, min(NUMBERS["seed"][1], 2**32 - 1)))
         self.schedule = Choice("Schedule", choices.SCHEDULES, lambda _: None)
         self.lr = number("Learning rate", 3e-3, (1e-6, 1.0))
@@ -49,7 +52,7 @@ class TrainForm:
                 "Model",
                 self.model.widget,
                 self.structure.widget,
-                pair(self.activation.widget, self.hidden),
+                pair(self.activation.widget, self.hidden.widget),
             ),
             section(
                 "Training",
@@ -57,7 +60,7 @@ class TrainForm:
                 self.optimizer.widget,
                 self.device.widget,
                 self._adam,
-                pair(self.steps, self.seed),
+                pair(self.steps.widget, self.seed),
             ),
             sizing_mode="stretch_width",
         )
@@ -99,6 +102,13 @@ class TrainForm:
         data, seed, device = self.source.spec(), self.seed.value, self.device.value
         return JobSpec(data, model, budget, network, seed, name, device)
 
+    def _offered_model(self) -> str:
+        """Offer the models that suit the states; the chosen one, or DGNet where it does not."""
+        titles = choices.model_titles(paired=self.source.paired)
+        chosen = self.model.value
+        self.model.show(chosen if chosen in titles.values() else "dgnet", options=titles)
+        return self.model.value
+
     @property
     def _optimizer(self) -> str:
         """The one chosen; the best that a GPU can run is Adam."""
@@ -109,16 +119,18 @@ class TrainForm:
         self.source.close()
 
     def _renew(self) -> None:
-        """Fill in what follows from system, model, budget and optimiser."""
-        source, model = self.source, self.model.value
+        """Fill in what follows from system, model, budget and optimiser, and was not typed."""
+        source, model = self.source, self._offered_model()
         name, system = self.budget.value, source.system
-        kinds = choices.structures(model, source.where, known=source.has_structure)
+        kinds = choices.structures(
+            model, source.where, known=source.has_structure, paired=source.paired
+        )
         kept = self.structure.value if self.structure.value in kinds.values() else None
         value = next(iter(kinds.values())) if kept is None else kept
         self.structure.show(value, options=kinds, disabled=len(kinds) == 1)
         source.fill(name)
         optimizer = self._optimizer
         found = choices.budget(name, system, model)
-        self.hidden.value = found.network.get("hidden", 200)
-        self.steps.value = choices.default_steps(name, system, model, optimizer, source.noisy)
+        self.hidden.imply(found.network.get("hidden", 200))
+        self.steps.imply(choices.default_steps(name, system, model, optimizer, source.noisy))
         self._adam.visible = optimizer in BY_GRADIENT

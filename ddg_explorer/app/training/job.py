@@ -36,6 +36,8 @@ class Job:
         Its number on this server, what it is, its own folder, and whose it is.
     state, line
         See the module; `line` says why it failed or was cancelled.
+    refused
+        Whether it cannot be trained, however often it is tried.
     data_done
         Fraction of the trajectories that is made.
     points, progress, preview
@@ -57,6 +59,7 @@ class Job:
     notify: Callable[[], None]
     state: str = "queued"
     line: str = ""
+    refused: bool = False
     data_done: float = 0.0
     points: list[Point] = field(default_factory=list)
     progress: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +77,11 @@ class Job:
     def active(self) -> bool:
         return self.state in ACTIVE
 
+    @property
+    def resumable(self) -> bool:
+        """Whether it can go on from its last snapshot."""
+        return self.state in ("cancelled", "failed") and not self.refused
+
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take in an event of the worker."""
         kind = event["event"]
@@ -89,10 +97,10 @@ class Job:
             self.line = event["line"]
 
     def _advance(self, event: Mapping[str, Any]) -> None:
+        self.progress = event
         if self.state != "training":
             self.state = "training"
             self.first = self.points[-1].step if self.points else 0
-        self.progress = event
         elapsed = max(event["elapsed"], 1e-9)
         self.elapsed = self.before + event["elapsed"]
         self.rate = (event["step"] - self.first) / elapsed

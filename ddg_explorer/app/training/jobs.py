@@ -58,7 +58,7 @@ class Jobs:
         return len(self._queue)
 
     def submit(self, spec: JobSpec, owner: object, notify: Callable[[], None]) -> Job:
-        """Queue a job; it starts when its turn comes.
+        """Queue a job; it starts when its turn comes, with a copy of its data file.
 
         `notify` is called, on some thread, after every change of the job or of its place.
 
@@ -73,7 +73,7 @@ class Jobs:
             self._count += 1
             folder = Path(self._folder.name) / str(self._count)
             folder.mkdir()
-            job = Job(self._count, spec, folder, owner, notify)
+            job = Job(self._count, spec.with_copy_in(folder), folder, owner, notify)
             self._known.append(job)
             self._enqueue(job)
         self._tell_all()
@@ -98,7 +98,7 @@ class Jobs:
         self._tell_all()
 
     def resume(self, job: Job) -> None:
-        """Queue a cancelled or failed job again: it goes on from its last snapshot.
+        """Queue a `resumable` job again: it goes on from its last snapshot. Others are left alone.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class Jobs:
             For a full queue.
         """
         with self._lock:
-            if job.active or job.process is not None:
+            if not job.resumable or job.process is not None:
                 return
             self._check_room()
             job.line, job.wanted, job.before, job.rate = "", True, job.elapsed, 0.0
@@ -176,6 +176,7 @@ class Jobs:
         if not job.wanted:
             return "cancelled", ""
         if process.refused:
+            job.refused = True
             return "failed", job.line
         log.error("training job %d failed: %s\n%s", job.number, ended, process.log())
         return "failed", job.line or ended or "the training process ended without a result"

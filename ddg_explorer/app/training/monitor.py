@@ -52,6 +52,8 @@ class Monitor:
 
     def show(self, job: Job | None, position: int) -> None:
         """Show a job, which waits at `position` (0: it does not), or that there is none."""
+        for about_a_run in self.cards[1:]:
+            about_a_run.visible = job is not None
         _set(self._state, self._headline(job, position))
         _set(self._numbers, _numbers(job))
         value = _percent(job)

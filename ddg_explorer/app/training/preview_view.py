@@ -20,8 +20,8 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from ddg_explorer.app import texts
-from ddg_explorer.app.plotting import heading, key, plain_figure, restyle_figure
-from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER, PALETTES, colour_table, mode
+from ddg_explorer.app.plotting import heading, key, place, plain_figure, restyle_figure
+from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER, colour_table, mode
 
 HEIGHT = 200
 FIELD = 170
@@ -35,6 +35,7 @@ class PreviewView:
 
     def __init__(self, dark: bool) -> None:
         self._dark, self._model, self._shown = dark, "dgnet", None
+        self._places: list[tuple[pn.pane.Bokeh, figure]] = []
         self._curves = ColumnDataSource({"x": [], "y": []})
         self._truth = ColumnDataSource({"x": [], "y": []})
         self._error = ColumnDataSource({"t": [], "error": []})
@@ -51,17 +52,21 @@ class PreviewView:
         self._error_line = self._errors.line("t", "error", source=self._error, line_width=2)
         self._mapper = LinearColorMapper(low=0, high=255)
         self._images = {name: ColumnDataSource(_no_image()) for name in FIELDS}
+        self._field_figures: list[figure] = []
         fields = [self._field(name) for name in FIELDS]
         self._head = pn.pane.HTML(margin=0, sizing_mode="stretch_width")
         self._caption = pn.pane.HTML("", margin=0, sizing_mode="stretch_width", min_height=40)
-        self._curve_panel = _grow(pn.pane.Bokeh(self._lines, margin=0), "2 1 260px")
+        self._curve_panel = _grow(self._place(self._lines, HEIGHT), "2 1 260px")
         self._field_panel = pn.FlexBox(
             *fields, sizing_mode="stretch_width", gap="8px", visible=False
         )
         self._field_panel.styles = {"flex": "2 1 360px", "min-width": "0"}
-        error = _grow(pn.pane.Bokeh(self._errors, margin=0), "1 1 220px")
         body = pn.FlexBox(
-            self._curve_panel, self._field_panel, error, sizing_mode="stretch_width", gap="8px 16px"
+            self._curve_panel,
+            self._field_panel,
+            _grow(self._place(self._errors, HEIGHT), "1 1 220px"),
+            sizing_mode="stretch_width",
+            gap="8px 16px",
         )
         self.panel = pn.Column(self._head, body, self._caption, sizing_mode="stretch_width")
         self.restyle(dark)
@@ -70,7 +75,7 @@ class PreviewView:
     def restyle(self, dark: bool) -> None:
         """Colours of the theme."""
         self._dark = dark
-        palette, colours = PALETTES[mode(dark)], LANE_COLOURS[mode(dark)]
+        colours = LANE_COLOURS[mode(dark)]
         colour = colours[MODEL_ORDER.index(self._model)]
         self._true_line.glyph.line_color = colours[0]
         self._line.glyph.line_color = self._error_line.glyph.line_color = colour
@@ -80,7 +85,6 @@ class PreviewView:
         self._mapper.palette = ["#" + bytes(row[:3]).hex() for row in table]
         legend = key(colours[0], "solid", "true") + key(colour, "dashed", "model")
         self._head.object = heading("Rollout of the present model", legend)
-        self._muted = palette["muted"]
 
     def show(self, preview: Mapping[str, Any] | None, model: str) -> None:
         """Draw a preview of `work`; None: none yet."""
@@ -103,8 +107,14 @@ class PreviewView:
         errors = [max(e, FLOOR) for e in preview["errors"][1:]]
         self._error.data = {"t": preview["times"][1:], "error": errors}
         self._caption.object = texts.paragraph(_caption(preview), small=True)
+        drawn = self._field_figures if field else [self._lines]
+        drawn = [*drawn, self._errors] if errors else drawn
+        for pane, fig in self._places:
+            pane.object = fig if fig in drawn else None
 
     def _clear(self) -> None:
+        for pane, _ in self._places:
+            pane.object = None
         for source in (self._curves, self._truth):
             source.data = {"x": [], "y": []}
         self._error.data = {"t": [], "error": []}
@@ -127,6 +137,11 @@ class PreviewView:
             image = image.reshape(rows, columns)
             source.data = {"image": [image], "dw": [columns], "dh": [rows]}
 
+    def _place(self, fig: figure, height: int) -> pn.pane.Bokeh:
+        found = place(height)
+        self._places.append((found, fig))
+        return found
+
     def _field(self, name: str) -> pn.Column:
         fig = plain_figure(FIELD, match_aspect=True, x_range=DataRange1d(), y_range=DataRange1d())
         fig.axis.visible = fig.grid.visible = False
@@ -134,8 +149,9 @@ class PreviewView:
         how: dict[str, Any] = {"dw": "dw", "dh": "dh", "color_mapper": self._mapper}
         fig.image("image", x=0, y=0, source=self._images[name], **how)
         title = pn.pane.HTML(texts.paragraph(TITLES[name], small=True), margin=0)
-        pane = pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width")
-        return pn.Column(title, pane, styles={"flex": "1 1 100px", "min-width": "0"})
+        self._field_figures.append(fig)
+        styles = {"flex": "1 1 100px", "min-width": "0"}
+        return pn.Column(title, self._place(fig, FIELD), styles=styles)
 
 
 def _no_image() -> dict[str, Any]:
@@ -143,7 +159,6 @@ def _no_image() -> dict[str, Any]:
 
 
 def _grow(pane: pn.pane.Bokeh, flex: str) -> pn.Column:
-    pane.sizing_mode = "stretch_width"
     return pn.Column(pane, styles={"flex": flex, "min-width": "0"})
 
 

@@ -14,8 +14,8 @@ import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
 from ddg_explorer.app.training import choices
-from ddg_explorer.app.training.fields import number, pair, whole
-from ddg_explorer.app.training.specification import SIZES, DataSpec
+from ddg_explorer.app.training.fields import Implied, number, pair, whole
+from ddg_explorer.app.training.specification import SIZES, DataSpec, named
 from ddg_explorer.app.widgets import Choice
 from ddg_explorer.data import specification_of
 from ddg_explorer.own_data import TABLES, read_dataset
@@ -24,6 +24,7 @@ from ddg_explorer.recipes import DataRecipe
 SUFFIXES = (".npz", ".nc", *TABLES)
 LARGEST = 100 * 2**20
 """Bytes of a file that is uploaded."""
+LAYOUTS = "Trajectories as .npz, .nc or a table: one row a time, one column a component."
 
 
 class DataSource:
@@ -40,12 +41,15 @@ class DataSource:
         self._scene = choices.scene_data("kdv")
         self._folder = TemporaryDirectory(prefix="ddg-explorer-data-", ignore_cleanup_errors=True)
         self._path: Path | None = None
+        self._found = ""
         self._context: dict[str, Any] = {}
+        self._shape: tuple[int, ...] = ()
         self._axes = 0
+        self._reading: tuple[Any, ...] = ()
         self.kind = Choice("Data", choices.SOURCES, lambda _: self._changed())
         self.recipe = Choice("Published set", choices.RECIPES, lambda _: self._changed())
-        self.trajectories = whole("Trajectories", 30, SIZES["trajectories"])
-        self.frames = whole("Steps of each", 200, SIZES["frames"])
+        self.trajectories = Implied(whole("Trajectories", 30, SIZES["trajectories"]))
+        self.frames = Implied(whole("Steps of each", 200, SIZES["frames"]))
         self.noise = number("Noise, % of RMS", 0.0, (0.0, 100.0))
         self.data_seed = whole("Seed of the data", 0, SIZES["data_seed"])
         self.file = pmui.FileInput(
@@ -61,7 +65,7 @@ class DataSource:
         self.file_dt = number("Δt (0: from the file)", 0.0, (0.0, 1e6))
         self.file_length = number("Length (0: no field)", 0.0, (0.0, 1e9))
         self._about = pn.pane.HTML("", margin=(2, 0, 4, 0), sizing_mode="stretch_width")
-        self._sizes = pair(self.trajectories, self.frames)
+        self._sizes = pair(self.trajectories.widget, self.frames.widget)
         self._more = pair(self.noise, self.data_seed)
         self._own = pn.Column(
             self.file, pair(self.file_dt, self.file_length), sizing_mode="stretch_width"
@@ -92,6 +96,13 @@ class DataSource:
         recipe = self._resolved()
         axes = self._axes if recipe is None else recipe.make_system().ndim
         return "field" if axes else "ode"
+
+    @property
+    def paired(self) -> bool:
+        """Whether a state can be (q, p): an even number of components; so is one not yet known."""
+        recipe = self._resolved()
+        shape = self._shape if recipe is None else recipe.make_system().state_shape
+        return self.where == "ode" and sum(shape) % 2 == 0
 
     @property
     def has_structure(self) -> bool:
@@ -141,11 +152,11 @@ class DataSource:
         self._changed()
 
     def fill(self, budget: str) -> None:
-        """The numbers that go with a budget."""
+        """The numbers that go with a budget, where none have been typed."""
         recipe = self._resolved()
         if recipe is not None:
-            self.trajectories.value = choices.default_trajectories(budget, recipe)
-            self.frames.value = recipe.steps
+            self.trajectories.imply(choices.default_trajectories(budget, recipe))
+            self.frames.imply(recipe.steps)
 
     def close(self) -> None:
         self._folder.cleanup()
@@ -169,21 +180,36 @@ class DataSource:
         recipe = self._resolved()
         if recipe is not None:
             self._say(choices.describe(recipe))
-        elif self._path is None:
-            self._say(
-                "Trajectories as .npz, .nc or a table: one row a time, one column a component."
-            )
+        else:
+            self._say(self._found or LAYOUTS)
 
     def _say(self, line: str) -> None:
         self._about.object = texts.paragraph(line, small=True)
 
     def _uploaded(self) -> None:
-        if not self.file.value:
+        """Keep the file under its own name: jobs copy it when they are queued."""
+        data = self.file.value
+        if data is None:
             return
-        suffix = Path(str(self.file.filename)).suffix
-        self._path = Path(self._folder.name) / f"upload{suffix}"
-        self._path.write_bytes(self.file.value)
-        self._look()
+        self._forget()
+        name = Path(str(self.file.filename)).name
+        if not data:
+            self._tell(f"{name}: is empty")
+        elif Path(name).suffix.lower() not in SUFFIXES:
+            self._tell(f"{name}: must end in {', '.join(SUFFIXES)}")
+        else:
+            self._path = Path(self._folder.name) / name
+            self._path.write_bytes(data)
+            self._look()
+
+    def _forget(self) -> None:
+        self._path, self._context, self._shape, self._axes = None, {}, (), 0
+
+    def _tell(self, line: str) -> None:
+        """Say what the file is or why it is not, and let the form follow."""
+        self._found = line
+        self._show()
+        self._on_change()
 
     def _look(self) -> None:
         if self._path is not None:
@@ -191,23 +217,22 @@ class DataSource:
 
     async def look(self) -> None:
         """Read the file in a thread, and say in one line what it holds or what is wrong with it."""
-        assert self._path is not None
-        self._context, self._axes = {}, 0
+        path, dt, length = self._path, self.file_dt.value or None, self.file_length.value or None
+        assert path is not None
+        self._reading = path, dt, length
         try:
-            data = await asyncio.to_thread(
-                read_dataset,
-                self._path,
-                dt=self.file_dt.value or None,
-                length=self.file_length.value or None,
-            )
+            data = await asyncio.to_thread(read_dataset, path, dt=dt, length=length)
         except ValueError as problem:
-            self._say(str(problem).replace(str(self._path), str(self.file.filename)))
+            data, line = None, named(problem, path)
         else:
-            self._context = dict(data.context)
-            self._axes = 0 if data.grid is None else data.grid.ndim
             shape = " × ".join(map(str, data.state_shape))
-            self._say(
-                f"{self.file.filename}: {data.trajectories} × {data.frames - 1} steps, "
+            line = (
+                f"{path.name}: {data.trajectories} × {data.frames - 1} steps, "
                 f"states of {shape} numbers, Δt = {data.dt:.4g}."
             )
-        self._on_change()
+        if self._reading != (path, dt, length):
+            return
+        self._context = {} if data is None else dict(data.context)
+        self._axes = 0 if data is None or data.grid is None else data.grid.ndim
+        self._shape = () if data is None else tuple(data.state_shape)
+        self._tell(line)

@@ -6,6 +6,7 @@ refused by `checked`, before anything is queued.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,11 @@ SIZES = {"trajectories": (1, 2000), "frames": (1, 5000), "data_seed": (0, 2**32 
 STEPS = (1, 200_000)
 MEMORY = 2**30
 """Bytes that the trajectories of one job may take."""
+
+
+def named(problem: ValueError, path: str | Path) -> str:
+    """What is wrong with a file, under the name that its owner gave it."""
+    return str(problem).replace(f"path={str(path)!r}", Path(path).name)
 
 
 @dataclass(frozen=True)
@@ -179,11 +185,18 @@ class JobSpec:
         if recipe is None:
             assert self.data.file is not None
             if not Path(self.data.file).is_file():
-                raise ValueError(f"file={self.data.file!r}: no such file")
+                raise ValueError(f"{Path(self.data.file).name}: no such file")
             return self
         options = {**self.budget.network, **self.network}
         ModelRecipe.fitting(self.model, Description.of(recipe), **options).build()
         return self
+
+    def with_copy_in(self, folder: Path) -> JobSpec:
+        """The same with the data file, where there is one, copied into a folder."""
+        if self.data.file is None:
+            return self
+        path = shutil.copy(self.data.file, folder)
+        return replace(self, data=replace(self.data, file=str(path)))
 
     def _check_device(self) -> None:
         if self.device == "cpu":

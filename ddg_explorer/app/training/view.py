@@ -140,7 +140,7 @@ class TrainPage:
     def _show_buttons(self, job: Job | None) -> None:
         states = (
             (self.cancel, job is not None and job.active and job.wanted),
-            (self.resume, job is not None and job.state in ("cancelled", "failed")),
+            (self.resume, job is not None and job.resumable),
             (self.download, job is not None and job.state == "finished"),
         )
         for button, enabled in states:
