@@ -94,10 +94,16 @@ class Budget:
         return {**self.otherwise, "scale": False} if _stiffened(model) else self.otherwise
 
     def with_optimizer(self, optimizer: str | None) -> Budget:
-        """The same with an optimiser of one's own choice, and its default settings."""
+        """The same with an optimiser of one's own choice, and its default settings.
+
+        Levenberg–Marquardt takes the network in float64, whatever the budget has.
+        """
         if optimizer in (None, self.training["optimizer"]):
             return self if optimizer is None else replace(self, otherwise=None)
-        return replace(self, training={"optimizer": optimizer}, otherwise=None)
+        network = dict(self.network)
+        if optimizer == "lm":
+            network["dtype"] = "float64"
+        return replace(self, network=network, training={"optimizer": optimizer}, otherwise=None)
 
     def with_options(self, **options: Any) -> Budget:
         """The same with more options of `train`; those that are None are left as they are."""

@@ -8,7 +8,7 @@ model's own. States `(frames, *state_shape)`, everything nondimensional.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -96,15 +96,19 @@ class Contest:
         dt: float | None = None,
         steps: int | None = None,
         seed: int = 0,
+        learned: Collection[int] = (),
     ) -> Contest:
-        """From a held-out initial state of a recipe, without noise; `seed` counts such states."""
+        """From a held-out initial state of a recipe, without noise; `seed` counts such states.
+
+        `learned` are the seeds of the data that the models were trained on (`learned_seeds`).
+        """
         if seed < 0:
             raise ValueError(f"seed={seed}: must not be negative")
         if steps is not None and steps < 1:
             raise ValueError(f"steps={steps}: must be at least 1")
         test = replace(recipe.for_test(), noise=0.0, dt=recipe.dt if dt is None else dt)
-        seed += TEST_SEED
-        truth = make_test(test, seed=seed, trajectories=1, steps=steps, cache=False)
+        drawn = held_out_seed(seed, learned)
+        truth = make_test(test, seed=drawn, trajectories=1, steps=steps, cache=False)
         return cls(truth, test.make_system())
 
     @classmethod
@@ -205,6 +209,28 @@ class Contest:
 def _states(lane: Lane) -> Tensor:
     assert lane.found is not None
     return lane.found.u[:, 0]
+
+
+def held_out_seed(number: int, learned: Collection[int] = ()) -> int:
+    """Seed number `number` of those that test: `TEST_SEED` and up, without those learned from.
+
+    Parameters
+    ----------
+    number
+        Counted from 0.
+    learned
+        Seeds of the data that models were trained on.
+    """
+    seed = TEST_SEED + number
+    for taken in sorted(set(learned)):
+        seed += TEST_SEED <= taken <= seed
+    return seed
+
+
+def learned_seeds(cards: Iterable[Mapping[str, Any]]) -> set[int]:
+    """The seeds of the data that models were trained on, as far as their cards tell."""
+    seeds = (card.get("data", {}).get("recipe", {}).get("seed") for card in cards)
+    return {seed for seed in seeds if seed is not None}
 
 
 def unseen(data: Dataset, cards: Iterable[Mapping[str, Any]]) -> list[int]:

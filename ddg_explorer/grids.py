@@ -1,4 +1,4 @@
-"""Periodic Cartesian grids: their finite differences, Fourier symbols and inner products.
+"""Periodic Cartesian grids: their finite differences, Fourier symbols and integrals.
 
 A grid of shape (n₁, …, n_d) covers [0, L₁) × … × [0, L_d); the left end is a node, the right end is
 not. Fields carry the grid in their last d dimensions, `(..., C, *grid)`; everything before is a
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ class Grid:
     """Periodic grid of `shape` points on a box of side lengths `length` (nondimensional).
 
     `spacing` is Δx per axis, `axes` the grid's dimensions in a field tensor: (−d, …, −1).
-    Symbols, wavenumbers and weights are computed in float64, rounded once to the dtype asked for,
+    Symbols and wavenumbers are computed in float64, rounded once to the dtype asked for,
     and kept: treat what the methods return as read-only.
 
     Raises
@@ -55,12 +56,14 @@ class Grid:
         object.__setattr__(self, "axes", tuple(range(-self.ndim, 0)))
 
     @classmethod
-    def of(cls, n: int | Sequence[int], length: float | Sequence[float], ndim: int) -> Grid:
+    def of(
+        cls, n: int | Integral | Sequence[int], length: float | Real | Sequence[float], ndim: int
+    ) -> Grid:
         """Grid of `ndim` axes from scalars (the same on every axis) or one value per axis."""
-        shape = (n,) * ndim if isinstance(n, int) else tuple(int(k) for k in n)
+        shape = (int(n),) * ndim if isinstance(n, int | Integral) else tuple(int(k) for k in n)
         lengths = (
             (float(length),) * ndim
-            if isinstance(length, int | float)
+            if isinstance(length, int | float | Real)
             else tuple(float(x) for x in length)
         )
         if len(shape) != ndim:
@@ -156,26 +159,6 @@ class Grid:
             return total
 
         return self._keep(("Δ", operator), dtype, device, make)
-
-    def half_weights(
-        self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
-    ) -> Tensor:
-        """How often each entry of the half spectrum occurs in the full one: 1 or 2, half shape.
-
-        Σₓ f g = (1/N) Σ_k w Re(f̂* ĝ) for real f, g (Parseval), N the number of nodes.
-        """
-
-        def make() -> Tensor:
-            twice = (self._mode(-1) > 0) & (2 * self._mode(-1) != self.shape[-1])
-            return (1.0 + twice.double()).expand(self.half_shape)
-
-        return self._keep(("w",), dtype, device, make)
-
-    def half_inner(self, f_hat: Tensor, g_hat: Tensor) -> Tensor:
-        """∫ f g dx of two real fields from their half spectra, summed over the grid axes only."""
-        weights = self.half_weights(f_hat.real.dtype, f_hat.device)
-        product = f_hat.real * g_hat.real + f_hat.imag * g_hat.imag
-        return (weights * product).sum(self.axes) * (self.cell_volume / self.size)
 
     def forward_difference(self, u: Tensor, axis: int = -1) -> Tensor:
         """(u(x + Δx) − u(x))/Δx along one grid axis (negative index)."""

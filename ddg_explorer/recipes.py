@@ -5,7 +5,7 @@ cache folder (netCDF, written atomically), so that a second call only reads.
 
 The published recipes are those of Matsubara, Ishikawa and Yaguchi (2020, arXiv:1905.08604) and, for
 the ODEs, of Greydanus, Dzamba and Yosinski (2019, arXiv:1906.01563). Training and test sets differ
-in their seeds, which never draw the same state twice.
+in their seeds (`compare.held_out_seed`), which never draw the same state twice.
 """
 
 from __future__ import annotations

@@ -7,8 +7,11 @@ import pytest
 import xarray as xr
 
 from ddg_explorer import cli
+from ddg_explorer.budgets import budget
+from ddg_explorer.evaluation import one_step_error
 from ddg_explorer.models import MODELS, load_model, read_card
 from ddg_explorer.paper import COMMITTED, PUBLISHED
+from ddg_explorer.recipes import make_test
 from ddg_explorer.weights import SHIPPED, find_weights
 from ddg_explorer.weights.__main__ import main as make_weights
 
@@ -97,6 +100,18 @@ def test_train_takes_models_optimisers_noise_and_own_data(
     assert found["validation_loss"] is None
 
 
+def test_the_published_budget_takes_levenberg_marquardt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Its network of an ODE is float32; second-order training needs float64."""
+    options = ("--system", "pendulum", "--model", "dgnet", "--budget", "published", *SMALL)
+    found = call(capsys, "train", *options, "--optimizer", "lm", "--steps", "2")
+    assert (found["optimizer"], found["dtype"]) == ("lm", "float64")
+    assert budget("published", "pendulum", "dgnet").with_optimizer("soap").network["dtype"] == (
+        "float32"
+    )
+
+
 BAD = {
     "model='x'": ["--system", "kdv", "--model", "x"],
     "system=None": ["--model", "node"],
@@ -109,6 +124,11 @@ BAD = {
     "structure kind='x'": ["--system", "kdv", "--model", "dgnet", "--structure", "x"],
     "steps=0": ["--system", "kdv", "--model", "dgnet", "--steps", "0"],
     "scheme='dg'": ["--system", "kdv", "--model", "node", "--scheme", "dg"],
+    "set=['alpha=1']: data='kdv' has its own": [
+        *("--data", "kdv", "--model", "node", "--set", "alpha=1")
+    ],
+    "n=64: data='kdv' has its own": ["--data", "kdv", "--model", "node", "--n", "64"],
+    "preset='soliton': data='kdv'": ["--data", "kdv", "--model", "node", "--preset", "soliton"],
 }
 
 
@@ -162,6 +182,25 @@ def test_compare_tells_laws_apart(
         assert float(error) == pytest.approx(dgnet["state_mse"], rel=1e-9)
     other = call(capsys, "compare", *options, *files, "--seed", "1")
     assert other["lanes"][0]["state_mse"] != dgnet["state_mse"]
+
+
+def test_what_a_data_seed_drew_is_never_held_out(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The published test sets have seed 1: data of that seed are tested on another one."""
+    starts = {}
+    for seed in ("0", "1"):
+        path, lanes = str(tmp_path / f"{seed}.safetensors"), tmp_path / f"{seed}.nc"
+        options = ("--system", "kdv", "--model", "node", "--steps", "2", "--hidden", "4", *TINY)
+        found = call(capsys, "train", *options, "--data-seed", seed, "--test", "--save", path)
+        test = make_test("kdv", seed=1 + int(seed))
+        assert found["one_step"] == one_step_error(load_model(path), test)
+        options = ("--system", "kdv", "--steps", "2", "--checkpoint", path)
+        call(capsys, "compare", *options, "--save", str(lanes))
+        with xr.open_dataset(lanes) as data:
+            starts[seed] = data["u"].values[0, 0]
+    for seed, start in starts.items():
+        assert (start == make_test("kdv", seed=1 + int(seed), steps=1).u[0, 0].numpy()).all()
 
 
 def test_compare_says_why_a_model_does_not_fit(

@@ -64,6 +64,33 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
+UNUSED = {
+    "trajectories=3: the file has its own": ("--trajectories", "3"),
+    "frames=9: the file has its own": ("--frames", "9"),
+    "data_seed=1: the file has its own initial states": ("--data-seed", "1"),
+    "set=['friction=1']: needs a --system": ("--set", "friction=1"),
+    "n=64: needs a --system": ("--n", "64"),
+    "preset='friction': needs a --system": ("--preset", "friction"),
+}
+
+
+@pytest.mark.parametrize("line", UNUSED)
+def test_an_option_that_a_file_leaves_without_effect_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    options = ("train", "--data", str(folder / "one.npz"), "--model", "node", "--steps", "1")
+    assert line in refused(capsys, *options, *UNUSED[line])
+
+
+def test_the_data_seed_draws_the_noise_that_is_added_to_a_file(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data", str(folder / "one.npz"), "--model", "node", "--steps", "1")
+    options = (*options, "--noise", "0.1", "--optimizer", "adam")
+    found = [call(capsys, "train", *options, "--data-seed", seed)["data"] for seed in "011"]
+    assert found[0] != found[1] == found[2]
+
+
 def test_the_friction_of_the_data_is_found(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,13 +1,17 @@
 """Diagnostics against closed forms: drift, law defect, order, and what counts as an energy rise."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from oscillator import Exact, Oscillator
 
 from ddg_explorer.diagnostics import Summary, drift, law_bound, law_defect, order_slope
 from ddg_explorer.frames import Frame, measure
+from ddg_explorer.grids import Grid
 from ddg_explorer.rollout import Rollout
-from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.structure import MinusIdentity
+from ddg_explorer.systems import SYSTEMS, System
 
 U0 = torch.tensor([[1.0, 0.5], [0.3, -2.0]], dtype=torch.float64)
 
@@ -39,8 +43,22 @@ def test_law_defect_of_a_solved_step_lies_within_its_bound(name: str) -> None:
     defect = law_defect(system, frame.u, u, system.dt).abs()
     floor = 4e-16 * system.energy(u).abs().clamp_min(system.energy_scale)
     assert (defect <= law_bound(system, frame.u, frame.residual) + floor).all()
-    half = law_defect(system, u + (frame.u - u) / 2, u, system.dt).abs()
-    assert (half > 100 * defect).all()
+    half = u + (frame.u - u) / 2
+    broken = law_defect(system, half, u, system.dt).abs()
+    assert (broken > 100 * defect).all()
+    # a half step breaks the law, and the bound of a residual of nothing does not hide it
+    assert (broken > law_bound(system, half, torch.zeros_like(frame.residual))).all()
+
+
+def test_law_bound_is_the_slope_of_the_energy_times_what_the_state_is_off_by() -> None:
+    """Δx ‖u‖₁ (r + ε max|u|) for H = ½∫u², whose δH/δu is u."""
+    grid = Grid((8,), (2.0,))
+    system = System(lambda u: 0.5 * grid.integral(u.square()).sum(-1), MinusIdentity(grid))
+    u = torch.linspace(-1, 2, 16, dtype=torch.float64).reshape(2, 1, 8)
+    residual = torch.tensor([0.0, 1e-3], dtype=torch.float64)
+    norm, largest = 0.25 * u.abs().sum((1, 2)), u.abs().amax((1, 2))
+    expected = norm * (residual + 2.0**-52 * largest)
+    torch.testing.assert_close(law_bound(system, u, residual), expected, rtol=1e-12, atol=0)
 
 
 def advance(frame: Frame, u: torch.Tensor, residual: float) -> Frame:
@@ -57,6 +75,34 @@ def test_rises_are_counted_beyond_rounding_and_residual(
     summary = Summary(rollout)
     summary.add(advance(rollout.frame, U0 * (1 + growth), residual))
     assert summary.figures()["energy_rises"] == rises
+
+
+@pytest.mark.parametrize(("ulps", "rises"), [(12, 0), (24, 2)])
+def test_a_rise_counts_from_sixteen_ulps_on(ulps: int, rises: int) -> None:
+    """At an extremum of H, where the slope explains nothing."""
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    start = advance(rollout.frame, torch.zeros_like(U0), 0.0)
+    summary = Summary(rollout)
+    summary.add(replace(start, own_energy=torch.full_like(start.own_energy, 0.5)))
+    # of the H-scale, which is 1
+    raised = torch.full_like(start.own_energy, 0.5 + ulps * 2.0**-52)
+    summary.add(replace(start, step=2, own_energy=raised))
+    assert summary.figures()["energy_rises"] == rises
+
+
+def test_a_rise_is_explained_by_the_slope_at_the_end_of_a_step() -> None:
+    """From the bottom of the well, where H has no slope, to where it has one."""
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    bottom = advance(rollout.frame, torch.zeros_like(U0), 0.0)
+    up = advance(bottom, 1e-2 * torch.ones_like(U0), 1e-2)
+    summary = Summary(rollout)
+    summary.add(bottom)
+    summary.add(up)
+    assert summary.figures()["energy_rises"] == 0
+    summary = Summary(rollout)
+    summary.add(bottom)
+    summary.add(replace(up, residual=1e-4 * torch.ones_like(up.residual)))
+    assert summary.figures()["energy_rises"] == 2
 
 
 def test_summary_takes_extremes_over_frames_and_batch() -> None:

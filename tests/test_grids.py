@@ -1,4 +1,4 @@
-"""Grids: accuracy of the differences, symbols against stencils, exact zeros, inner products."""
+"""Grids: accuracy of the differences, symbols against stencils, exact zeros, integrals."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -110,17 +111,6 @@ def test_symbols_are_exactly_skew_and_nonpositive(grid: Grid, operator: str) -> 
     assert (delta.flatten()[1:] < 0).all()
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=lambda g: str(g.shape))
-def test_parseval_on_the_half_spectrum(grid: Grid) -> None:
-    f, g = random_field(grid, 1, 3), random_field(grid, 2, 3)
-    by_sum = grid.integral(f * g)
-    by_spectrum = grid.half_inner(grid.rfft(f), grid.rfft(g))
-    assert by_spectrum.shape == (3,)
-    size = grid.integral(f.abs() * g.abs())
-    assert ((by_sum - by_spectrum).abs() / size).max() < 1e-15
-    assert grid.half_weights().sum() == grid.size
-
-
 def test_integral_coordinates_and_volume() -> None:
     grid = Grid.of((6, 8), (1.5, 2.0), 2)
     x, y = grid.coordinates(torch.float32)
@@ -180,6 +170,12 @@ def test_grids_are_values() -> None:
     assert (grid.ndim, grid.size, grid.half_shape) == (2, 64, (8, 5))
     assert grid.axes == (-2, -1)
     assert grid.cell_volume == 1 / 64
+
+
+def test_numbers_of_numpy_make_the_same_grid() -> None:
+    grid = Grid.of(np.int64(8), np.float32(2.5), 2)
+    assert grid == Grid((8, 8), (2.5, 2.5))
+    assert {type(n) for n in grid.shape} | {type(x) for x in grid.length} == {int, float}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ddg_explorer import recipes
+from ddg_explorer.compare import held_out_seed
 from ddg_explorer.recipes import (
     DATA_RECIPES,
     DataRecipe,
@@ -102,6 +103,14 @@ def test_seeds(name: str) -> None:
     other = make_dataset(recipe, seed=6, cache=False)
     assert (other.u[:, 0] - first.u[:, 0]).flatten(1).abs().amax(1).min() > 1e-3
     assert first.recipe["seed"] == 5
+
+
+def test_what_is_held_out_meets_no_seed_that_was_learned_from() -> None:
+    """In the order of the published test sets, whose seed is 1, where the data's seed is 0."""
+    assert [held_out_seed(k) for k in range(4)] == [1, 2, 3, 4]
+    assert [held_out_seed(k, {0}) for k in range(4)] == [1, 2, 3, 4]
+    assert [held_out_seed(k, {1}) for k in range(4)] == [2, 3, 4, 5]
+    assert [held_out_seed(k, [3, 0, 2, 3]) for k in range(4)] == [1, 4, 5, 6]
 
 
 def test_observation_noise_has_the_published_size() -> None:

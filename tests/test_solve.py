@@ -51,6 +51,45 @@ def books(x: torch.Tensor, tol: float = 1e-12, polish: int = 1) -> Progress:
     return Progress(torch.ones_like(x[:, 0]), tol, polish)
 
 
+# -- the books of an iteration ------------------------------------------------------------------
+
+
+def record(updates: list[list[float]], **options: float) -> Progress:
+    """The books after these updates of one or more trajectories, until all have ended."""
+    progress = Progress(torch.ones(len(updates[0]), dtype=F64), 1e-6, **options)
+    for update in updates:
+        progress.record(torch.tensor(update, dtype=F64))
+    return progress
+
+
+@pytest.mark.parametrize("end", [1e9, math.inf, math.nan])
+def test_a_trajectory_that_blows_up_after_it_met_the_tolerance_has_not_converged(end: float):
+    """What is returned is the last iterate; alone, and beside one that goes on."""
+    script = [1e-3, 1e-7, end]
+    met = record([[x] for x in script[:2]], polish=3)
+    assert (met.running, met.converged.tolist()) == (True, [True])
+    alone = record([[x] for x in script], polish=3)
+    assert (alone.running, alone.converged.tolist()) == (False, [False])
+    both = record([[x, 1e-3] for x in script], polish=3)
+    assert (both.active.tolist(), both.converged.tolist()) == ([False, True], [False, False])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_trajectory_that_leaves_everything_behind_is_given_up_unconverged(batch: int):
+    """Beyond 1e8 of its scale, not before; one that is lost in the step it might have met in is."""
+    large = record([[1.0] * batch, [0.9e8] * batch])
+    assert large.running
+    lost = record([[1.0] * batch, [1.1e8] * batch])
+    assert not lost.running
+    assert not lost.converged.any()
+
+
+@pytest.mark.parametrize(("pace", "leaps"), [(0.1, True), (0.17, True), (0.3, False), (0.9, False)])
+def test_only_a_fast_pace_lets_iterations_go_unobserved(pace: float, leaps: bool):
+    progress = record([[1.0], [pace]], polish=1, pace=pace)
+    assert (progress.leap() > 0) == leaps
+
+
 # -- Newton with a dense Jacobian ---------------------------------------------------------------
 
 
@@ -72,6 +111,16 @@ def test_newton_reports_the_residual_of_what_it_returns():
     torch.testing.assert_close(found.residual, max_norm(residual(found.value)), rtol=0, atol=0)
     assert found.residual.max() < 1e-13
     assert found.iterations.max() <= 15
+
+
+def test_a_step_that_was_cut_short_does_not_count_as_small():
+    """F(v) = v with a Jacobian of the wrong sign: ten halvings move v by a thousandth of itself."""
+    chord, ones = Chord(), torch.ones(1, 1, dtype=F64)
+    chord.inverse = -ones[None]
+    found = newton(lambda v: v, ones, chord, scale=ones[0], tol=2e-3, polish=0)
+    assert found.converged.all()
+    assert found.residual.max() < 1e-12
+    assert found.iterations.tolist() == [3]
 
 
 def test_newton_chord_carries_over():

@@ -56,6 +56,17 @@ def test_a_mobility_keeps_every_law_at_any_state(grid: Grid, operator: str) -> N
         assert not report.is_skew
 
 
+@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("grid", GRIDS, ids=lambda g: str(g.shape))
+def test_a_mobility_may_be_a_number_or_one_a_channel(grid: Grid, operator: str) -> None:
+    g, u = random(3, 2, *grid.shape), random(3, 2, *grid.shape, seed=1)
+    full = MobilityStructure(grid, lambda u: torch.full_like(u, 0.3), operator).apply(g, u)
+    for shape in ((), (2, *[1] * grid.ndim)):
+        mobility = torch.full(shape, 0.3, dtype=F64)
+        thin = MobilityStructure(grid, lambda u, m=mobility: m, operator)
+        assert torch.equal(thin.apply(g, u), full)
+
+
 @pytest.mark.parametrize("grid", GRIDS, ids=lambda g: str(g.shape))
 def test_a_constant_mobility_is_a_laplacian(grid: Grid) -> None:
     g, u = random(4, 1, *grid.shape), random(4, 1, *grid.shape, seed=1)

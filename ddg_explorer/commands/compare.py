@@ -19,7 +19,7 @@ from ddg_explorer.commands.data_options import (
     own_data,
 )
 from ddg_explorer.commands.report import Report, columns
-from ddg_explorer.compare import Contest, Lane, unseen
+from ddg_explorer.compare import Contest, Lane, learned_seeds, unseen
 from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.models import MODELS, Model, load_model, read_card
 from ddg_explorer.weights import find_weights
@@ -91,7 +91,8 @@ def _on_recipe(args: argparse.Namespace) -> Field:
     """The shipped or given models on a recipe's held-out initial state."""
     recipe = data_recipe(args, args.data)
     models, missing = _models(args, recipe.system, args.data)
-    contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed)
+    learned = learned_seeds(read_card(path)["card"] for path, _ in models)
+    contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed, learned=learned)
     return Field(contest, models, missing)
 
 

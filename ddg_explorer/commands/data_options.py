@@ -7,7 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ddg_explorer.commands.options import add_preset_options, system_options
+from ddg_explorer.commands.options import (
+    OF_SYSTEM,
+    add_preset_options,
+    refuse_given,
+    system_options,
+)
 from ddg_explorer.data import Dataset
 from ddg_explorer.own_data import READERS, read_dataset
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, make_dataset
@@ -25,9 +30,11 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 def data_recipe(args: argparse.Namespace, key: str | None = None) -> DataRecipe:
     """The published recipe of a system, or one made of its preset and parameters.
 
-    `key` names a recipe outright; the system, where given too, must then be the same.
+    `key` names a recipe outright; the system, where given too, must then be the same, and nothing
+    but Δt may differ.
     """
     if key is not None:
+        refuse_given(args, OF_SYSTEM, f"data={key!r} has its own, name a --system instead")
         recipe = DATA_RECIPES[key]
         if args.system not in (None, recipe.system):
             raise ValueError(f"data={key!r}: is data of {recipe.system}, not {args.system}")
@@ -40,6 +47,9 @@ def data_recipe(args: argparse.Namespace, key: str | None = None) -> DataRecipe:
 def training_data(args: argparse.Namespace) -> tuple[Dataset, DataRecipe | None]:
     """The data set of `--data` (a file or a recipe's name) or of the system; and its recipe."""
     if names_file(args.data):
+        if args.data_seed and not args.noise:
+            raise ValueError(f"data_seed={args.data_seed!r}: the file has its own initial states")
+        refuse_given(args, ("trajectories", "frames"), "the file has its own")
         return own_data(args)[0], None
     recipe = data_recipe(args, args.data)
     sizes: dict[str, Any] = {"trajectories": args.trajectories, "steps": args.frames}
@@ -50,7 +60,7 @@ def names_file(data: str | None) -> bool:
     """Whether `--data` is a file and not the name of a recipe; ValueError for neither."""
     if data is None or data in DATA_RECIPES:
         return False
-    if Path(data).suffix not in READERS:
+    if Path(data).suffix.lower() not in READERS:
         names = ", ".join((*DATA_RECIPES, *(f"a {suffix} file" for suffix in READERS)))
         raise ValueError(f"data={data!r}: use one of {names}")
     return True
@@ -59,6 +69,8 @@ def names_file(data: str | None) -> bool:
 def own_data(args: argparse.Namespace) -> tuple[Dataset, System | None]:
     """The trajectories in the file `--data`, and the system they are of where it is given."""
     if args.system is None:
+        others = [name for name in OF_SYSTEM if name != "length"]
+        refuse_given(args, others, "needs a --system")
         return read_dataset(args.data, dt=args.dt, length=args.length), None
     options = system_options(args)
     options.pop("dt", None)

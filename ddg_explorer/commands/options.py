@@ -14,6 +14,8 @@ from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.base import System
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
+OF_SYSTEM = ("preset", "n", "length", "operator", "structure", "set")
+"""Options that describe a system."""
 
 
 def add_system_options(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +41,14 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps, … (cpu)")
     parser.add_argument("--dtype", choices=DTYPES, help="float64 where the device has it")
     parser.add_argument("--seed", type=int, default=0, help="of the initial state (0)")
+
+
+def refuse_given(args: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """ValueError for the first of these options that was given."""
+    for name in names:
+        value = getattr(args, name, None)
+        if value not in (None, []):
+            raise ValueError(f"{name}={value!r}: {why}")
 
 
 def build_system(args: argparse.Namespace) -> System:

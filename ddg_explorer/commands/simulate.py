@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.commands.interruption import interruptible
-from ddg_explorer.commands.options import add_device_options, add_system_options, build_system
+from ddg_explorer.commands.options import (
+    OF_SYSTEM,
+    add_device_options,
+    add_system_options,
+    build_system,
+    refuse_given,
+)
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.diagnostics import Summary
 from ddg_explorer.frames import Frame
@@ -96,9 +102,7 @@ def _rollout(args: argparse.Namespace) -> Rollout:
 
 def _alone(model: Model, args: argparse.Namespace) -> Rollout:
     """Of a model whose system is not known."""
-    for name in ("preset", "n", "length", "operator", "structure", "set"):
-        if getattr(args, name) not in (None, []):
-            raise ValueError(f"{name}={getattr(args, name)!r}: needs a --system")
+    refuse_given(args, OF_SYSTEM, "needs a --system")
     if args.initial is None:
         raise ValueError("initial=None: give a state to start from, or a --system")
     u0 = _state(args.initial).to(model.dtype).to(model.device)

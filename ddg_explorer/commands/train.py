@@ -17,6 +17,7 @@ from ddg_explorer.commands.data_options import add_data_options, training_data
 from ddg_explorer.commands.interruption import interruptible
 from ddg_explorer.commands.options import DTYPES, choose_dtype
 from ddg_explorer.commands.report import Report, table
+from ddg_explorer.compare import held_out_seed
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> Report:
         **_network(args),
     )
     interrupted = _follow(fit)
-    tested = _tested(fit, recipe) if args.test else {}
+    tested = _tested(fit, recipe, args.data_seed) if args.test else {}
     card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
     if args.save is not None and fit.last is not None:
         fit.model.save(args.save, card)
@@ -130,10 +131,13 @@ def _follow(fit: Fit) -> bool:
     return False
 
 
-def _tested(fit: Fit, recipe: DataRecipe | None) -> dict[str, float | int]:
+def _tested(fit: Fit, recipe: DataRecipe | None, data_seed: int) -> dict[str, float | int]:
     """One-step error, energy and state MSE over the recipe's test rollouts; over the held-out
     trajectories of a file, whose true energy is not known."""
-    test = fit.validation if recipe is None else make_test(recipe)
+    if recipe is None:
+        test = fit.validation
+    else:
+        test = make_test(recipe, seed=held_out_seed(0, {data_seed}))
     if test is None:
         return {}
     found = forecast(fit.model, test.u[:, 0], test.dt, test.frames - 1)

@@ -43,7 +43,9 @@ class HNN(HNNpp):
         **options: Any,
     ) -> None:
         if not is_canonical(structure):
-            raise ValueError("structure: an HNN has the canonical S; use hnnpp for another G")
+            raise ValueError(
+                "structure: an HNN has the canonical S; use HNN++ (hnnpp) for another G"
+            )
         super().__init__(network, structure, state_shape, grid, **options)
 
 

@@ -94,7 +94,7 @@ class Chord:
 
 
 class _Iterate(NamedTuple):
-    """An iterate, F and max|F| there, the size of the step to it, and whether any was halved."""
+    """An iterate, F and max|F| there, the size of the full step, and whether any was halved."""
 
     v: Tensor
     r: Tensor
@@ -106,29 +106,33 @@ class _Iterate(NamedTuple):
 def _line_search(
     residual: Residual, old: _Iterate, delta: Tensor, limit: np.ndarray, active: np.ndarray
 ) -> _Iterate:
-    """Full steps, halved where max|F| would exceed `limit`.
+    """Full steps, halved where max|F| would exceed `limit`; their size is that of the full one.
 
     Where no halving makes F finite, no step is taken and its size is infinite.
     """
     v, alpha = old.v + delta, 1.0
     r = residual(v)
     size = max_norm(r).cpu().numpy()
+    halved = np.zeros_like(active)
     for _ in range(HALVINGS):
         worse = active & ~(size <= limit)
         if not worse.any():
             break
-        alpha /= 2
+        alpha, halved = alpha / 2, halved | worse
         mask = torch.from_numpy(worse).to(v.device)[:, None]
         v = torch.where(mask, old.v + alpha * delta, v)
         r = residual(v)
         size = max_norm(r).cpu().numpy()
     step = max_norm(v - old.v)
+    if halved.any():
+        # what was cut short says nothing about the distance to a solution
+        step = torch.where(torch.from_numpy(halved).to(v.device), max_norm(delta), step)
     good = np.isfinite(size)
     if not good.all():
         keep = torch.from_numpy(good).to(v.device)
         v, r = torch.where(keep[:, None], v, old.v), torch.where(keep[:, None], r, old.r)
         step, size = torch.where(keep, step, torch.inf), np.where(good, size, old.size)
-    return _Iterate(v, r, size, step, alpha < 1)
+    return _Iterate(v, r, size, step, bool(halved.any()))
 
 
 def newton(
@@ -167,7 +171,8 @@ def newton(
             break
         if progress.iterations.max() == 2:
             first_rate = progress.slowest
-        if (now.halved or progress.slowest > STALE_RATE) and progress.iterations.max() > 1:
+        slow = progress.slowest > STALE_RATE and progress.iterations.max() > 1
+        if now.halved or slow:
             chord.renew(slope, now.v)
         elif progress.size.max() > RESOLVED * eps:
             chord.learn(delta, now.r - old.r, mask)

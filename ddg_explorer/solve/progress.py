@@ -66,7 +66,7 @@ class Progress:
     `record` takes max|δ| of every trajectory's update δ; its size is max|δ|/scale. A trajectory
     has converged when its size is ≤ `tol`, or when it stopped shrinking within `STALL_EPS` ulps
     (the rounding floor); after the tolerance is met `polish` more iterations follow. It is given
-    up when its size is not finite or exceeds `DIVERGED`.
+    up when its size is not finite or exceeds `DIVERGED`, also while it is polished.
 
     With `pace`, the rate of the last solve of this kind, a single trajectory may leave iterations
     unobserved: `leap` says how many, and `record` is told.
@@ -159,7 +159,7 @@ class Progress:
             self._whole = self._left[0] > 0 and not stalled and now > self.exact
             self._left[0] -= 1
         elif not now <= DIVERGED:
-            self._whole = False
+            self._whole = self.converged[0] = False
         self.active[0] = self._whole
 
     def _record(self, now: np.ndarray) -> None:
@@ -174,7 +174,7 @@ class Progress:
             lost = active & ~(now <= DIVERGED)
         ended = met & ((self._left <= 0) | stalled | (now <= self.exact))
         self._left[met] -= 1
-        self.converged |= met & ~lost
+        self.converged = (self.converged | met) & ~lost
         self.rate = np.where(active, rate, self.rate)
         self.size = np.where(active, now, self.size)
         self.active = active & ~ended & ~lost

@@ -122,7 +122,8 @@ class MobilityStructure(Structure):
         self._slopes = [CentralDerivative(grid, "spectral", axis=axis) for axis in grid.axes]
 
     def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
-        mobility = self.mobility(state_of(u)).clamp(min=0)
+        state = state_of(u)
+        mobility = self.mobility(state).clamp(min=0).expand_as(state)
         if self.operator == "spectral":
             terms = [slope.apply(mobility * slope.apply(g)) for slope in self._slopes]
         else:

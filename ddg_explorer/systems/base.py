@@ -56,7 +56,6 @@ class System(Dynamics):
     name: str = "custom"
     title: str = "Custom system"
     about: str = ""
-    equation_text: str = "u̇ = G ∇H(u)"
     presets: Mapping[str, Preset] = {}
     parameters: Mapping[str, Parameter] = {}
     structures: Mapping[str, str] = {}

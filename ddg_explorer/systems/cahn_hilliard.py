@@ -33,7 +33,6 @@ class CahnHilliardBase(FieldSystem):
     """Energy, forces and operators of the Cahn–Hilliard equation in any dimension."""
 
     energy_degree = 4
-    equation_text = "u_t = Δ(−u + u³ − γ Δu),  H = ∫ ¼u⁴ − ½u² + γ/2 |∇u|² dx"
     parameters: Mapping[str, Parameter] = {
         "gamma": Parameter(
             5e-4, (1e-5, 0.1), r"\gamma", "interface stiffness: width √(2γ)", log=True

@@ -26,7 +26,6 @@ class MassSpring(MechanicalSystem):
 
     name = "mass_spring"
     title = "Mass and spring"
-    equation_text = "q̇ = p/m,  ṗ = −k q − r p/m,  H = p²/(2m) + ½k q²"
     energy_degree = 2
     parameters: Mapping[str, Parameter] = {
         "mass": Parameter(1.0, (0.1, 10.0), "m", "mass: kinetic energy p²/(2m)", log=True),

@@ -29,7 +29,6 @@ class Pendulum(MechanicalSystem):
 
     name = "pendulum"
     title = "Pendulum"
-    equation_text = "q̇ = p/m,  ṗ = −g sin q − r p/m,  H = p²/(2m) + g(1 − cos q)"
     parameters: Mapping[str, Parameter] = {
         "mass": Parameter(1.0, (0.1, 10.0), "m", "mass: kinetic energy p²/(2m)", log=True),
         "gravity": Parameter(

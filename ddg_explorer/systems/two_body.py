@@ -29,9 +29,6 @@ class TwoBody(MechanicalSystem):
 
     name = "two_body"
     title = "Two bodies"
-    equation_text = (
-        "q̇ᵢ = pᵢ,  ṗ₁ = −ṗ₂ = −G(q₁ − q₂)/ρ³,  H = ½|p₁|² + ½|p₂|² − G/ρ,  ρ² = |q₁ − q₂|² + ε²"
-    )
     dimension = 4
     parameters: Mapping[str, Parameter] = {
         "gravity": Parameter(1.0, (0.1, 10.0), "G", "strength of the attraction", log=True),

@@ -46,7 +46,6 @@ class Wave(FieldSystem):
 
     name = "wave"
     title = "Wave equation"
-    equation_text = "u_t = v,  v_t = c² u_xx − r v,  H = ∫ ½v² + ½c² u_x² dx"
     ndim = 1
     energy_degree = 2
     parameters: Mapping[str, Parameter] = {

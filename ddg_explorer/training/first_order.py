@@ -52,6 +52,8 @@ class FirstOrder:
         Key of `FIRST_ORDER`.
     """
 
+    remedy = "reduce lr"
+
     def __init__(
         self,
         model: Model,

@@ -44,7 +44,9 @@ class AutomaticJacobian:
 
     def __call__(self, v: Tensor, u: Tensor) -> tuple[Tensor, Weights]:
         """Scaled residuals `(rows,)` and the Jacobian's blocks by weight name, `(rows, …)`."""
-        blocks = self._jacobian(*self._state(), v, u)
+        # without gradients `torch.linalg.solve` does not keep what its derivative needs
+        with torch.enable_grad():
+            blocks = self._jacobian(*self._state(), v, u)
         return self.residual(v, u), {name: b.flatten(0, 1) for name, b in blocks.items()}
 
     def residual(self, v: Tensor, u: Tensor) -> Tensor:

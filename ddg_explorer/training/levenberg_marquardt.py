@@ -85,6 +85,8 @@ class LevenbergMarquardt:
         If the model's scheme or operator has no finite reach, or the grid is too small for it.
     """
 
+    remedy = "try another seed or fewer hidden units"
+
     def __init__(
         self,
         model: Model,

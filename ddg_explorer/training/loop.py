@@ -20,6 +20,7 @@ import torch
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.gauge import normalise
+from ddg_explorer.training.cadence import Cadence
 from ddg_explorer.training.defaults import (
     DEFAULT_STEPS,
     LARGEST,
@@ -128,14 +129,15 @@ def train(
     ridge
         Of "states": weight of the prior |θ|² on the network's weights.
     report_every
-        Steps between events; None: about 100 events a run.
+        Steps between events; None: about 100 events a run, one after the first step, and one a
+        second where steps are long, see `cadence`.
     checkpoint
         A `.safetensors` file that holds the run after every event, read where it exists.
 
     Raises
     ------
     ValueError
-        For bad settings, or a checkpoint of another run.
+        For bad settings, data that never change, or a checkpoint of another run.
     """
     chosen = optimizer or default_optimizer(model)
     treatment = noise or default_noise(chosen, data)
@@ -148,6 +150,8 @@ def train(
     if data.state_shape != model.state_shape:
         own = model.state_shape
         raise ValueError(f"data have states {data.state_shape}: the model's are {own}")
+    if not mean_change(data):
+        raise ValueError("data: no state ever changes, so there is nothing to learn")
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps}: must be at least 1")
     settings = {
@@ -238,7 +242,7 @@ def _loop(
     checkpoint: str | Path | None,
 ) -> Iterator[Progress]:
     steps, first = settings["steps"], 0
-    every = report_every or max(1, steps // 100)
+    cadence = Cadence(steps, report_every)
     weak = settings["noise"] == "weak"
     unit = mean_change(data, weak=weak)
 
@@ -257,22 +261,25 @@ def _loop(
         if taken == steps and isinstance(model, EnergyModel):
             fix_freedom(model)
         failed = not math.isfinite(loss)
-        if not failed and taken % every and taken < steps:
+        if not failed and not cadence.due(taken):
             continue
+        report = time.perf_counter()
         if checkpoint is not None and not failed:
             weights = model.state_dict()
             state = generator.get_state()
             Snapshot(taken, loss, settings, weights, run.state(), state).write(checkpoint)
+        validation_loss = held_out()
+        cadence.reported(report)
         elapsed = time.perf_counter() - begin
         yield Progress(
             taken,
             steps,
             loss,
-            held_out(),
+            validation_loss,
             elapsed,
             elapsed / (taken - first) * (steps - taken),
             done=failed or taken == steps,
-            reason=f"diverged at step {taken}: the loss is {loss}; reduce lr" if failed else "",
+            reason=f"diverged at step {taken}: the loss is {loss}; {run.remedy}" if failed else "",
         )
         if failed:
             return

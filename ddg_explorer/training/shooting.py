@@ -115,6 +115,8 @@ class Shooting:
         For a field, a scheme that is none of these, or data without noise.
     """
 
+    remedy = "the model has no trajectories near these data: smooth them instead, noise='smooth'"
+
     def __init__(
         self,
         model: Model,
@@ -161,7 +163,11 @@ class Shooting:
 
     @torch.no_grad()
     def advance(self, step: int) -> float:
-        """Iteration number `step`: the loss before it, the mean of |x − y|²/σ² over stretches."""
+        """Iteration number `step`: the loss before it, the mean of |x − y|²/σ² over stretches.
+
+        Infinite where the model has no trajectories from the estimated states, or their
+        sensitivities overflow.
+        """
         if step < self.start:
             return self.first.advance(step)
         stage = (step - self.start) * len(STRETCHES) // (self.steps - self.start)
@@ -179,6 +185,8 @@ class Shooting:
         theta = self.layout.values()
         residual = self._misfit(run, observed)
         to_weights, to_start = self._sensitivities(run)
+        if not bool(torch.isfinite(to_weights).all() & torch.isfinite(to_start).all()):
+            return math.inf
         basis = torch.linalg.qr(to_start)[0]
         rows = residual.numel()
         free = (to_weights - basis @ (basis.mT @ to_weights)).flatten(0, 1)
@@ -187,7 +195,10 @@ class Shooting:
         matrix.diagonal().add_(self.ridge / rows)
         gradient = (free.mT @ left.flatten() + self.ridge * theta) / rows
         damping = self.damping * (matrix.diagonal() + self.layout.floor(matrix.diagonal(), FLOOR))
-        delta = -torch.linalg.solve(matrix + damping.diag(), gradient)
+        delta = -torch.linalg.solve_ex(matrix + damping.diag(), gradient)[0]
+        if not bool(torch.isfinite(delta).all()):
+            self.damping *= 5
+            return float(residual.square().mean())
         foreseen = residual + (to_weights @ delta)[..., None]
         start = -torch.linalg.lstsq(to_start, foreseen).solution[..., 0]
         now = self._objective(residual, theta)
@@ -257,7 +268,8 @@ class Shooting:
         """∂x/∂θ/σ and ∂x/∂x₀/σ of all frames, `(stretches, frames · d, …)`."""
         count, frames, d = run.shape
         v, u = run[:, 1:].flatten(0, 1), run[:, :-1].flatten(0, 1)
-        later, earlier = self._ends(self._parameters(), v, u)
+        with torch.enable_grad():  # see `AutomaticJacobian`
+            later, earlier = self._ends(self._parameters(), v, u)
         _, blocks = self.residuals(v, u)
         pushed = self.dt * self.layout.columns(blocks, None).reshape(len(v), d, -1)
         step = torch.linalg.solve(later, torch.cat([pushed, earlier], -1)).neg()

@@ -39,8 +39,7 @@ def make(row: Shipped, work: Path, command: str) -> None:
     options: dict[str, Any] = (
         {} if row.structure is None else {"structure": {"kind": row.structure}}
     )
-    options |= {"activation": row.activation, "seed": row.seed}
-    fit = Fit(row.model, data, row.budget, checkpoint=state, **options)
+    fit = Fit(row.model, data, row.budget, checkpoint=state, activation=row.activation, **options)
     with tqdm(unit="step", desc=row.name, file=sys.stderr, disable=None) as bar:
         for progress in fit:
             bar.total = progress.steps

@@ -35,8 +35,6 @@ ODE_STEPS = {"hnn": 60, "hnnpp": 60}
 cannot hold an orbit, so its loss stands still early, and more steps only bend H."""
 ODE_HIDDEN = {"hnn": 8, "hnnpp": 8}
 VARIANT_STEPS = 200
-SEEDS: dict[tuple[str, str], int] = {}
-"""(data, model) → the seed of five whose loss on its held-out trajectories is the smallest."""
 TRAJECTORIES = {"two-body": 100}
 """Fewer trajectories than the recipe's, where that is plenty."""
 
@@ -55,8 +53,6 @@ class Shipped:
         Kind of the model's G (`models.operators`), None for the system's own.
     steps
         Optimiser steps, None for those of `budgets.ours`.
-    seed
-        Of weights, split and batches.
     """
 
     data: str
@@ -64,7 +60,6 @@ class Shipped:
     activation: str = ACTIVATION
     structure: str | None = None
     steps: int | None = None
-    seed: int = 0
 
     @property
     def name(self) -> str:
@@ -108,8 +103,8 @@ class Shipped:
 def _table() -> Iterator[Shipped]:
     for data, models in MODELS_OF.items():
         for model in models:
-            seed, steps = SEEDS.get((data, model), 0), _steps(data, model)
-            yield Shipped(data, model, structure=_friction(data, model), steps=steps, seed=seed)
+            structure, steps = _friction(data, model), _steps(data, model)
+            yield Shipped(data, model, structure=structure, steps=steps)
     for data in ("kdv", "ch2d", "pendulum"):
         for activation in VARIANTS:
             yield Shipped(data, "dgnet", activation, steps=VARIANT_STEPS)

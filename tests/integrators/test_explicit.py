@@ -136,6 +136,19 @@ def test_dopri5_counts_evaluations_and_reuses_the_substep() -> None:
     assert counts[1] > 2 * counts[0]
 
 
+def test_dopri5_forgets_its_substep_when_it_is_reset() -> None:
+    system = SYSTEMS["pendulum"]()
+    u, integrator = system.initial(), Dopri5(tol=1e-6)
+    fresh = integrator.stepper(system).step(u, 0.5)
+    stepper = integrator.stepper(system)
+    stepper.step(u, 0.5)
+    assert not torch.equal(stepper.step(u, 0.5).value, fresh.value)
+    stepper.reset()
+    again = stepper.step(u, 0.5)
+    assert torch.equal(again.value, fresh.value)
+    assert torch.equal(again.iterations, fresh.iterations)
+
+
 def test_dopri5_batch_is_as_accurate_as_its_members() -> None:
     system = SYSTEMS["pendulum"]()
     u = system.initial(batch=4)

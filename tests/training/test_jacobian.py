@@ -137,6 +137,25 @@ def test_what_no_closed_form_covers_is_differentiated_automatically():
         assert isinstance(jacobian(net, data.dt, 1.0), AutomaticJacobian)
 
 
+def test_jacobian_of_the_symplectic_form_is_that_of_central_differences():
+    """It solves with W(u); training asks for it where gradients are off."""
+    data = DATA["pendulum"]
+    net = shaken(ModelRecipe.fitting("symplectic_form", data, hidden=3).build())
+    u, v = data.pairs()
+    weight, step = net.one_form.field.layers[0].weight, 1e-6
+    with torch.no_grad():
+        automatic = AutomaticJacobian(net, data.dt, 1.0)
+        block = automatic(v, u)[1]["one_form.field.layers.0.weight"]
+        ends = []
+        for sign in (step, -step):
+            weight[1, 0] += sign
+            ends.append(automatic.residual(v, u))
+            weight[1, 0] -= sign
+    slope = (ends[0] - ends[1]) / (2 * step)
+    assert slope.abs().max() > 1e-3
+    torch.testing.assert_close(block[:, 1, 0], slope, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("model", ["node", "hnnpp"])
 @pytest.mark.parametrize("name", ["wave", "cahn_hilliard_2d"])
 def test_closed_jacobian_of_a_baseline_is_the_automatic_one_in_weak_form(name, model):

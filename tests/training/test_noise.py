@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -110,6 +111,49 @@ def test_estimated_states_train_the_baselines_too():
     model = ModelRecipe.fitting("node", noisy, hidden=8).build()
     events = list(train(model, noisy, steps=32, noise="states"))
     assert 0.8 < events[-1].loss < 1.3
+
+
+def test_estimated_states_train_the_symplectic_form():
+    _, noisy = observed()
+    model = ModelRecipe.fitting("symplectic_form", noisy, hidden=6).build()
+    losses = [event.loss for event in train(model, noisy, steps=20, noise="states")]
+    assert losses[11] < 0.7 * losses[0]
+    assert all(math.isfinite(loss) for loss in losses)
+
+
+@pytest.mark.parametrize("fault", ["_run", "_sensitivities"])
+def test_a_model_without_trajectories_ends_with_a_line_that_helps(fault, monkeypatch):
+    """One whose implicit step has no solution, and one whose sensitivities overflow."""
+    _, noisy = observed()
+    sensitivities = Shooting._sensitivities
+
+    def overflown(self, run):
+        to_weights, to_start = sensitivities(self, run)
+        return to_weights, torch.full_like(to_start, torch.inf)
+
+    broken = {"_run": lambda self, guess: None, "_sensitivities": overflown}
+    monkeypatch.setattr(Shooting, fault, broken[fault])
+    last = list(train(dgnet(noisy, hidden=3), noisy, steps=10, noise="states"))[-1]
+    assert (last.step, last.done) == (7, True)
+    assert last.reason.endswith("smooth them instead, noise='smooth'")
+
+
+def test_a_step_that_leaves_the_finite_is_refused_by_the_damping(monkeypatch):
+    _, noisy = observed()
+    model = dgnet(noisy, hidden=3)
+    generator = torch.Generator().manual_seed(0)
+    prepare(model, noisy, generator, small=True)
+    run = Shooting(model, noisy, generator, steps=10, rows=(400, 400))
+    for step in range(run.start):
+        run.advance(step)
+    before, damping = run.layout.snapshot(), run.damping
+    sensitivities = run._sensitivities
+    huge = lambda states: tuple(1e200 * found for found in sensitivities(states))  # noqa: E731
+    monkeypatch.setattr(run, "_sensitivities", huge)
+    assert math.isfinite(run.advance(run.start))
+    assert run.damping == 5 * damping
+    for name, value in run.layout.snapshot().items():
+        assert torch.equal(value, before[name])
 
 
 def test_estimated_states_resume_bitwise(tmp_path):

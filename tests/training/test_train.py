@@ -12,6 +12,7 @@ from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
 from ddg_explorer.training.first_order import FirstOrder
+from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.scaling import whitening
 
@@ -54,6 +55,13 @@ def test_levenberg_marquardt_trains_the_baselines_too(model):
     net = ModelRecipe.fitting(model, data, hidden=8).build()
     events, _ = run(net, data, steps=40, rows=(100, 200), report_every=1)
     assert events[-1].loss < 1e-3 * events[0].loss
+
+
+def test_levenberg_marquardt_trains_the_symplectic_form():
+    data = pendulum()
+    net = ModelRecipe.fitting("symplectic_form", data, hidden=6).build()
+    events, _ = run(net, data, steps=30, rows=(100, 100), report_every=1)
+    assert events[-1].loss < 0.1 * events[0].loss
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -136,6 +144,23 @@ def test_divergence_is_reported_with_its_step(optimizer):
     assert events[-1].done
     assert events[-1].step < 50
     assert events[-1].reason.startswith(f"diverged at step {events[-1].step}")
+    assert events[-1].reason.endswith("reduce lr")
+
+
+def test_divergence_of_levenberg_marquardt_names_no_step_size(monkeypatch):
+    monkeypatch.setattr(LevenbergMarquardt, "advance", lambda self, step: math.nan)
+    data = pendulum()
+    events, _ = run(dgnet(data, hidden=4), data, optimizer="lm")
+    found = "diverged at step 1: the loss is nan; try another seed or fewer hidden units"
+    assert [event.reason for event in events] == [found]
+
+
+@pytest.mark.parametrize("optimizer", ["lm", "adam"])
+def test_data_that_never_change_are_refused(optimizer):
+    data = pendulum()
+    still = replace(data, u=data.u[:, :1].expand_as(data.u).contiguous())
+    with pytest.raises(ValueError, match=r"^data: no state ever changes, so there is nothing"):
+        next(train(dgnet(data, hidden=4), still, optimizer=optimizer))
 
 
 def test_scaling_whitens_the_stencils():
