@@ -1,14 +1,17 @@
 """Files: written under another name and renamed when complete, so none is ever half written.
 
 Trajectories are netCDF-4 (`.nc`, through xarray and h5netcdf) or NumPy archives (`.npz`), with
-dimensions `time, *batch, channel, *grid` (`component` for an ODE).
+dimensions `time, *batch, channel, *grid` (`component` for an ODE). What is read is taken to come
+from anybody: a damaged or oversized file is a ValueError of one line, and nothing is unpickled.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     import xarray as xr
 
 TRAJECTORY_SUFFIXES = (".nc", ".npz")
+ARRAY_BYTES = 4 << 30
+"""Bytes that one array of a file may take in memory unless the caller says otherwise."""
+TRUE_LANE = "truth"
+"""Group of a history that the page has saved, one group a lane, whose states are the true ones."""
 
 
 def checked_path(path: str | Path, suffixes: Sequence[str]) -> Path:
@@ -31,6 +38,17 @@ def checked_path(path: str | Path, suffixes: Sequence[str]) -> Path:
     if not path.parent.is_dir():
         raise ValueError(f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist")
     return path
+
+
+def existing(path: str | Path, suffixes: Sequence[str]) -> tuple[Path, str]:
+    """`path` and its suffix in lower case, if it is one of `suffixes` and there is such a file."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        raise ValueError(f"path={str(path)!r}: must end in {' or '.join(suffixes)}")
+    if not path.exists():
+        raise ValueError(f"path={str(path)!r}: no such file")
+    return path, suffix
 
 
 def temporary_beside(path: Path) -> Path:
@@ -90,43 +108,158 @@ def amend_netcdf(path: Path, variable: str, values: np.ndarray, **attributes: st
         file.attrs.update(attributes)
 
 
-def read_state(path: str | Path, frame: int = -1) -> Tensor:
+class Archive(Mapping[str, np.ndarray]):
+    """Arrays of an open `.npz` by name, each read when it is asked for; see `open_npz`."""
+
+    def __init__(self, file: zipfile.ZipFile, limit: int) -> None:
+        self._file, self._limit = file, limit
+        self._members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        member = self._members[name]
+        check_size(f"array {name!r}", member.file_size, self._limit)
+        try:
+            return _array(self._file.read(member))
+        except Exception:
+            # zipfile, its decompressors and NumPy's parser of headers each have errors of their own
+            raise ValueError(f"array {name!r} is damaged, or holds no plain numbers") from None
+
+
+@contextmanager
+def open_npz(path: Path, limit: int = ARRAY_BYTES) -> Iterator[Archive]:
+    """The arrays of a NumPy archive of any origin.
+
+    Parameters
+    ----------
+    limit
+        Bytes of an array; larger ones are refused by what the archive says of them, before they are
+        decompressed.
+
+    Raises
+    ------
+    ValueError
+        One line for a file that is no archive, and when an array is read that is damaged, too large
+        or holds Python objects.
+    """
+    try:
+        file = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise ValueError("is no NumPy archive, or damaged") from None
+    with file:
+        yield Archive(file, limit)
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The array of a `.npy` file, read-only."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+    shape, columns_first, dtype = getattr(np.lib.format, header)(stream)
+    if dtype.hasobject:
+        raise ValueError("Python objects")
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if columns_first else "C")
+
+
+@contextmanager
+def open_netcdf(path: Path, group: str | None = None) -> Iterator[xr.Dataset]:
+    """A netCDF-4 file, or one group of it, as a dataset that reads what is asked for.
+
+    Raises
+    ------
+    ValueError
+        One line for a file that is none.
+    """
+    import xarray as xr
+
+    try:
+        dataset = xr.open_dataset(path, engine="h5netcdf", group=group)
+    except Exception:
+        # HDF5, h5netcdf and xarray's decoding of attributes each have errors of their own
+        raise ValueError("is no netCDF-4 file, or damaged") from None
+    with dataset:
+        yield dataset
+
+
+def check_size(name: str, size: int, limit: int) -> None:
+    """ValueError for more than `limit` bytes."""
+    if size > limit:
+        raise ValueError(
+            f"{name} takes {size / 2**20:.0f} MiB, at most {limit / 2**20:.0f} are read"
+        )
+
+
+def real_numbers(array: np.ndarray, name: str) -> np.ndarray:
+    """A copy in native byte order; ValueError for what is not real numbers of up to 64 bits."""
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        raise ValueError(
+            f"{name}: must be real numbers of up to 64 bits, not of dtype {array.dtype}"
+        )
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+def read_state(path: str | Path, frame: int = -1, limit: int = ARRAY_BYTES) -> Tensor:
     """One state of a saved trajectory, (*batch, *state_shape), in the dtype it was saved in.
 
     Parameters
     ----------
     path
         A `.nc` or `.npz` file with a variable `u`, time first. An `.npz` without `t` holds a single
-        state.
+        state. Of a history that the page has saved, the true system's lane.
     frame
         Which frame; the last one by default. Only this frame is read from a `.nc` file.
+    limit
+        Bytes of the array that has to be read for it.
 
     Raises
     ------
     ValueError
         For a file that does not exist, is not such a file, or has no such frame.
     """
-    path = checked_path(path, TRAJECTORY_SUFFIXES)
-    if not path.is_file():
-        raise ValueError(f"path={str(path)!r}: no such file")
+    path, suffix = existing(path, TRAJECTORY_SUFFIXES)
+    read = _npz_frame if suffix == ".npz" else _netcdf_frame
     try:
-        state = _read_npz(path, frame) if path.suffix == ".npz" else _read_netcdf(path, frame)
+        return torch.from_numpy(real_numbers(read(path, frame, limit), "u"))
     except IndexError:
-        raise ValueError(f"frame={frame}: {str(path)!r} has fewer frames") from None
+        raise ValueError(f"path={str(path)!r}: has no frame={frame}") from None
     except KeyError:
-        raise ValueError(f"path={str(path)!r}: has no variable 'u'") from None
+        raise ValueError(f"path={str(path)!r}: has no variable 'u' over time") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"path={str(path)!r}: cannot be read ({error})") from None
-    return torch.from_numpy(np.array(state))
+        raise ValueError(f"path={str(path)!r}: cannot be read ({one_line(error)})") from None
 
 
-def _read_npz(path: Path, frame: int) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as file:
+def one_line(error: Exception) -> str:
+    """What an error says, without line breaks and the quotes of a KeyError."""
+    return " ".join(str(error).strip("'\"").split())
+
+
+def _npz_frame(path: Path, frame: int, limit: int) -> np.ndarray:
+    with open_npz(path, limit) as file:
         return file["u"][frame] if "t" in file else file["u"]
 
 
-def _read_netcdf(path: Path, frame: int) -> np.ndarray:
-    import xarray as xr
+def _netcdf_frame(path: Path, frame: int, limit: int) -> np.ndarray:
+    with open_netcdf(path, _group_of_states(path)) as dataset:
+        state = dataset["u"].isel(time=frame)
+        check_size("u", state.nbytes, limit)
+        return state.values
 
-    with xr.open_dataset(path, engine="h5netcdf") as dataset:
-        return dataset["u"].isel(time=frame).values
+
+def _group_of_states(path: Path) -> str | None:
+    """The group that holds `u`, the true lane's before others; None where the file itself does."""
+    import h5netcdf
+
+    try:
+        with h5netcdf.File(path) as file:
+            groups = [name for name, group in file.groups.items() if "u" in group.variables]
+            if "u" in file.variables or not groups:
+                return None
+    except Exception:
+        raise ValueError("is no netCDF-4 file, or damaged") from None
+    return TRUE_LANE if TRUE_LANE in groups else groups[0]

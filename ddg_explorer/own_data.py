@@ -10,7 +10,8 @@
 
 The trajectory dimension may be left out where there is one only. Files of `Trajectory.save` and
 `Dataset.save` are read as they are. Periodic grids: the left end is a node, the right end is not.
-Times must be even to `EVEN` of a step, values real and finite.
+Times must be even to `EVEN` of a step, values real and finite. A file that says how long its box is
+must agree to that much with the system it is read for.
 """
 
 from __future__ import annotations
@@ -19,18 +20,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.grids import Grid
+from ddg_explorer.io import existing, one_line, open_netcdf, open_npz, real_numbers
 from ddg_explorer.systems import System
-from ddg_explorer.tables import read_table
+from ddg_explorer.tables import EVEN, read_table
 
-EVEN = 1e-3
-"""Largest deviation of a time or node from the even ones, in units of a step."""
+if TYPE_CHECKING:
+    import xarray as xr
+
 TABLES = (".csv", ".tsv", ".txt")
 READERS = (".npz", *TABLES, ".nc", ".zarr")
 AXES = ("x", "y", "z")
@@ -66,7 +69,8 @@ def read_dataset(
         Δt between frames; None: from the file's times, which must be even. Given, the file's times
         are not looked at.
     length
-        Side lengths of a field's periodic box; None: from the file, or an ODE.
+        Side lengths of a field's periodic box; None: from the file, or an ODE. Given, the file's
+        coordinates are not looked at.
     variable
         Name of the array, "u" by default; of a table the columns of the state, by name or number.
     time, trajectory
@@ -79,23 +83,23 @@ def read_dataset(
     ValueError
         One line that names the file and what is wrong with it.
     """
-    source = Path(path)
-    if source.suffix not in READERS:
-        raise ValueError(f"path={str(path)!r}: must end in {', '.join(READERS)}")
-    if not source.exists():
-        raise ValueError(f"path={str(path)!r}: no such file")
+    source, suffix = existing(path, READERS)
     try:
-        if source.suffix in TABLES:
+        if suffix in TABLES:
             table = read_table(source, variable, time, trajectory)
             raw = Raw(table.states, table.t)
-        elif source.suffix == ".npz":
+            if length is not None or (system is not None and system.grid is not None):
+                raw.u = raw.u[:, :, None]
+        elif suffix == ".npz":
             raw = _read_npz(source, _one_name(variable), length, system)
+        elif suffix == ".zarr":
+            raw = _read_zarr(source, _one_name(variable))
         else:
-            raw = _read_xarray(source, _one_name(variable))
+            with open_netcdf(source) as dataset:
+                raw = _of_xarray(dataset, _one_name(variable))
         return _assemble(source, raw, dt, length, system)
     except (ValueError, KeyError, OSError) as error:
-        reason = " ".join(str(error).strip("'\"").split())
-        raise ValueError(f"path={str(path)!r}: {reason}") from None
+        raise ValueError(f"path={str(path)!r}: {one_line(error)}") from None
 
 
 def _one_name(variable: str | Sequence[str | int] | None) -> str | None:
@@ -114,11 +118,11 @@ def _pick(names: Sequence[str], variable: str | None) -> str:
 def _read_npz(
     path: Path, variable: str | None, length: float | Sequence[float] | None, system: System | None
 ) -> Raw:
-    with np.load(path, allow_pickle=False) as file:
+    with open_npz(path) as file:
         u = file[_pick(list(file), variable)]
         t = next((file[name] for name in ("t", "time") if name in file), None)
         axes = {k: file[f"axis_{k}"] for k in AXES if f"axis_{k}" in file}
-        attributes = json.loads(str(file["attributes"])) if "attributes" in file else {}
+        attributes = _mapping("attributes", file) if "attributes" in file else {}
         recorded = "converged" in file
     count = len(axes)
     if system is not None:
@@ -140,36 +144,36 @@ def _batch_first(u: np.ndarray, batch: int) -> np.ndarray:
     return np.moveaxis(u.reshape(u.shape[0], -1, *u.shape[1 + batch :]), 1, 0)
 
 
-def _read_xarray(path: Path, variable: str | None) -> Raw:
+def _read_zarr(path: Path, variable: str | None) -> Raw:
     import xarray as xr
 
-    if path.suffix == ".zarr":
-        try:
-            import zarr  # noqa: F401  # pyright: ignore[reportMissingImports]
-        except ModuleNotFoundError:
-            raise ValueError("reading .zarr needs the package zarr: pip install zarr") from None
-        opened = xr.open_zarr(path)
-    else:
-        opened = xr.open_dataset(path, engine="h5netcdf")
-    with opened as dataset:
-        array = dataset[_pick([str(name) for name in dataset.data_vars], variable)]
-        dims = [str(name) for name in array.dims]
-        batch = [name for name in dims if name == "trajectory" or name.startswith("batch")]
-        state = [name for name in ("component", "channel", *AXES) if name in dims]
-        unknown = sorted(set(dims) - {"time", *batch, *state})
-        if unknown or "time" not in dims:
-            raise ValueError(
-                f"variable {array.name!r} has dimensions ({', '.join(dims)}): needs time, and "
-                "knows trajectory, component, channel, x, y, z"
-            )
-        ordered = array.transpose("time", *batch, *state)
-        u = _batch_first(np.asarray(ordered.values), len(batch))
-        if not {"component", "channel"} & set(dims):
-            u = np.expand_dims(u, 2)
-        known = [name for name in state if name in AXES and name in dataset.coords]
-        axes = {name: np.asarray(dataset[name].values) for name in known}
-        t = np.asarray(dataset["time"].values) if "time" in dataset.coords else None
-        return Raw(u, t, axes, dict(dataset.attrs))
+    try:
+        import zarr  # noqa: F401  # pyright: ignore[reportMissingImports]
+    except ModuleNotFoundError:
+        raise ValueError("reading .zarr needs the package zarr: pip install zarr") from None
+    with xr.open_zarr(path) as dataset:
+        return _of_xarray(dataset, variable)
+
+
+def _of_xarray(dataset: xr.Dataset, variable: str | None) -> Raw:
+    array = dataset[_pick([str(name) for name in dataset.data_vars], variable)]
+    dims = [str(name) for name in array.dims]
+    batch = [name for name in dims if name == "trajectory" or name.startswith("batch")]
+    state = [name for name in ("component", "channel", *AXES) if name in dims]
+    unknown = sorted(set(dims) - {"time", *batch, *state})
+    if unknown or "time" not in dims:
+        raise ValueError(
+            f"variable {array.name!r} has dimensions ({', '.join(dims)}): needs time, and "
+            "knows trajectory, component, channel, x, y, z"
+        )
+    ordered = array.transpose("time", *batch, *state)
+    u = _batch_first(np.asarray(ordered.values), len(batch))
+    if not {"component", "channel"} & set(dims):
+        u = np.expand_dims(u, 2)
+    known = [name for name in state if name in AXES and name in dataset.coords]
+    axes = {name: np.asarray(dataset[name].values) for name in known}
+    t = np.asarray(dataset["time"].values) if "time" in dataset.coords else None
+    return Raw(u, t, axes, dict(dataset.attrs))
 
 
 def _assemble(
@@ -179,20 +183,14 @@ def _assemble(
     length: float | Sequence[float] | None,
     system: System | None,
 ) -> Dataset:
-    if raw.u.dtype.kind not in "fiu" or raw.u.dtype.itemsize > 8:
-        raise ValueError(f"values have dtype {raw.u.dtype}: need real numbers of up to 64 bits")
+    u = real_numbers(raw.u, "u")
+    grid = _grid(raw, length, system)
     if dt is None:
         if raw.t is None:
             raise ValueError("has no times: give dt")
-        dt = even_step(raw.t, "time")
-    grid = _grid(raw, length, system)
-    u = raw.u
-    if path.suffix in TABLES and grid is not None:
-        u = u[:, :, None]
-    states = torch.from_numpy(
-        np.array(u, dtype=np.float32 if u.dtype == np.float32 else np.float64)
-    )
-    recipe = _decoded(raw.attributes.get("recipe", "{}")) or {"file": path.name}
+        dt = even_step(raw.t, "time", u.shape[1])
+    states = torch.from_numpy(u.astype(np.float32 if u.dtype == np.float32 else np.float64))
+    recipe = _mapping("recipe", raw.attributes) or {"file": path.name}
     data = Dataset(states, float(dt), grid, _context(raw.attributes, system), recipe)
     if system is not None and data.state_shape != system.state_shape:
         raise ValueError(
@@ -201,11 +199,13 @@ def _assemble(
     return data
 
 
-def even_step(points: np.ndarray, name: str) -> float:
-    """The step of evenly spaced increasing points; ValueError where they are not."""
+def even_step(points: np.ndarray, name: str, count: int) -> float:
+    """The step of `count` evenly spaced increasing points; ValueError where they are not."""
     points = np.asarray(points)
     if points.ndim != 1 or points.dtype.kind not in "fiu":
         raise ValueError(f"{name}: must be one column of numbers, not {points.dtype}{points.shape}")
+    if len(points) != count:
+        raise ValueError(f"{name}: has {len(points)} points, the states have {count}")
     steps = np.diff(points.astype(np.float64))
     if len(steps) < 1:
         raise ValueError(f"{name}: needs at least two points")
@@ -222,21 +222,46 @@ def even_step(points: np.ndarray, name: str) -> float:
 
 
 def _grid(raw: Raw, length: float | Sequence[float] | None, system: System | None) -> Grid | None:
-    shape = raw.u.shape[3:] if raw.u.ndim > 3 else ()
+    """The system's, if what caller and file say agrees with it; without a system what they say."""
+    shape = raw.u.shape[3:]
+    if length is None:
+        length = _noted_length(raw, shape)
     if system is not None:
+        if length is not None:
+            _check_length(length, system)
         return system.grid
-    if length is None and "length" in raw.attributes:
-        length = _decoded(raw.attributes["length"])
     if length is None and not shape:
         return None
-    if not shape:
-        shape = raw.u.shape[2:]
     if length is None:
-        if len(raw.axes) != len(shape):
-            raise ValueError("has no coordinates x, y, z: give length")
-        steps = [even_step(points, name) for name, points in raw.axes.items()]
-        length = [n * h for n, h in zip(shape, steps, strict=True)]
+        raise ValueError("has no coordinates x, y, z: give length")
+    shape = shape or raw.u.shape[2:]
     return Grid.of(shape, length, len(shape))
+
+
+def _noted_length(raw: Raw, shape: tuple[int, ...]) -> list[float] | None:
+    """Side lengths as noted in the file, else from its coordinates; None where it has neither."""
+    if "length" in raw.attributes:
+        noted = _decoded("length", raw.attributes)
+        try:
+            return np.atleast_1d(np.asarray(noted, dtype=np.float64)).tolist()
+        except (TypeError, ValueError):
+            raise ValueError(f"attribute length={noted!r}: must be numbers") from None
+    if not shape or len(raw.axes) != len(shape):
+        return None
+    named = zip(raw.axes.items(), shape, strict=True)
+    return [n * even_step(points, name, n) for (name, points), n in named]
+
+
+def _check_length(length: float | Sequence[float], system: System) -> None:
+    if system.grid is None:
+        raise ValueError(f"length={length}: {system.name} has no grid")
+    own = np.asarray(system.grid.length)
+    given = np.asarray(length, dtype=np.float64)
+    fits = given.shape in ((), own.shape) and np.all(np.abs(given - own) <= EVEN * own)
+    if not fits:
+        values = ", ".join(f"{x:.6g}" for x in np.atleast_1d(given))
+        expected = ", ".join(f"{x:.6g}" for x in own)
+        raise ValueError(f"length={values}: {system.name} has {expected}")
 
 
 def _context(attributes: Mapping[str, Any], system: System | None) -> dict[str, Any]:
@@ -244,10 +269,10 @@ def _context(attributes: Mapping[str, Any], system: System | None) -> dict[str, 
     if system is not None:
         return context_of(system)
     if "context" in attributes:
-        return dict(_decoded(attributes["context"]))
+        return _mapping("context", attributes)
     if "system" not in attributes or "model" in attributes:
         return {}
-    parameters = _decoded(attributes.get("parameters", "{}"))
+    parameters = _mapping("parameters", attributes)
     known = {
         "system": str(attributes["system"]),
         "operator": attributes.get("operator"),
@@ -256,5 +281,19 @@ def _context(attributes: Mapping[str, Any], system: System | None) -> dict[str, 
     return {key: value for key, value in known.items() if value is not None}
 
 
-def _decoded(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _mapping(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object among the attributes, empty where there is none of that name."""
+    value = _decoded(name, attributes) if name in attributes else {}
+    if not isinstance(value, dict):
+        raise ValueError(f"attribute {name!r}: must be a JSON object")
+    return value
+
+
+def _decoded(name: str, attributes: Mapping[str, Any]) -> Any:
+    value = attributes[name]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
+        value = str(value)
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except json.JSONDecodeError:
+        raise ValueError(f"attribute {name}={value!r}: is no JSON") from None

@@ -1,7 +1,8 @@
 """Text tables of trajectories: one row per time, one column per number.
 
 Columns are separated by commas, semicolons, tabs or spaces. A first row that is not numbers names
-them; a leading % or # there is ignored.
+them; a leading % or # there is ignored. A first row so marked may name fewer columns than there are
+(Schmidt and Lipson, 2009): then it is a comment, and `variable` says which the state's are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+EVEN = 1e-3
+"""Largest deviation of a time or node from the even ones, in units of a step."""
 TIME = ("time", "t")
 TRAJECTORY = ("trajectory", "trial", "batch")
 
@@ -42,10 +45,10 @@ def read_table(
     Raises
     ------
     ValueError
-        One line for a row that cannot be read, an unknown column, trajectories of unequal length
-        or with other times than the first.
+        One line for a row that cannot be read, names that are more or fewer than the columns, an
+        unknown column, trajectories of unequal length or with other times than the first.
     """
-    names, values = _numbers(path)
+    names, values = _numbers(path, variable is not None)
     when = _column(names, values, time, TIME)
     which = _column(names, values, trajectory, TRAJECTORY)
     if variable is None:
@@ -62,13 +65,16 @@ def read_table(
     t = np.stack([part[:, when] for part in rows])
     t = t - t[:, :1]
     step = np.abs(t[0]).max() / max(1, t.shape[1] - 1)
-    if np.abs(t - t[0]).max() > 1e-3 * step:
+    if np.abs(t - t[0]).max() > EVEN * step:
         raise ValueError("trajectories have different times: give dt, or cut and resample them")
     return Table(states, t[0])
 
 
-def _numbers(path: Path) -> tuple[list[str], np.ndarray]:
-    """Column names (none without a first row of names) and all numbers, (rows, columns)."""
+def _numbers(path: Path, chosen: bool) -> tuple[list[str], np.ndarray]:
+    """Column names (none without a first row of names) and all numbers, (rows, columns).
+
+    Where columns are `chosen`, a marked first row need not name all of them.
+    """
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     while lines and not lines[0].strip():
         lines.pop(0)
@@ -82,7 +88,11 @@ def _numbers(path: Path) -> tuple[list[str], np.ndarray]:
         raise ValueError("has no rows of numbers")
     values = np.loadtxt(body, delimiter=delimiter, comments=None, ndmin=2)
     names = [word for word in first if word] if has_names else []
-    return (names if len(names) == values.shape[1] else []), values
+    if not names or len(names) == values.shape[1]:
+        return names, values
+    if chosen and lines[0].lstrip().startswith(("%", "#")):
+        return [], values
+    raise ValueError(f"the first row names {len(names)} columns, the others have {values.shape[1]}")
 
 
 def _is_number(word: str) -> bool:

@@ -17,7 +17,16 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.io import TRAJECTORY_SUFFIXES, atomic, checked_path, write_netcdf
+from ddg_explorer.io import (
+    TRAJECTORY_SUFFIXES,
+    atomic,
+    checked_path,
+    existing,
+    one_line,
+    open_netcdf,
+    open_npz,
+    write_netcdf,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -82,9 +91,7 @@ class Trajectory:
         """States, (T, *batch, *state_shape); read from the file at each call if streamed to one."""
         if isinstance(self.states, Tensor):
             return self.states
-        import xarray as xr
-
-        with xr.open_dataset(self.states, engine="h5netcdf") as dataset:
+        with open_netcdf(self.states) as dataset:
             return torch.from_numpy(dataset["u"].values)
 
     def __len__(self) -> int:
@@ -150,26 +157,54 @@ class Trajectory:
 
 
 def load_trajectory(path: str | Path) -> Trajectory:
-    """Read a trajectory that `Trajectory.save` or a streamed `simulate` wrote; all into memory."""
-    path = checked_path(path, TRAJECTORY_SUFFIXES)
-    if not path.is_file():
-        raise ValueError(f"path={str(path)!r}: no such file")
-    if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in LONG_NAMES if name in file}
-            prefix = "axis_"
-            axes = {k.removeprefix(prefix): file[k] for k in file if k.startswith(prefix)}
-            attributes = json.loads(str(file["attributes"]))
-    else:
-        import xarray as xr
+    """Read a trajectory that `Trajectory.save` or a streamed `simulate` wrote; all into memory.
 
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            names = {"t": "time"}
-            found = {name: names.get(name, name) for name in LONG_NAMES}
-            arrays = {k: dataset[v].values for k, v in found.items() if v in dataset.variables}
-            state = dataset["u"].dims[1 + dataset["converged"].ndim :]
-            axes = {str(name): dataset[name].values for name in state}
-            attributes = dict(dataset.attrs)
+    Raises
+    ------
+    ValueError
+        One line for a file that is missing, damaged, or no trajectory.
+    """
+    source, suffix = existing(path, TRAJECTORY_SUFFIXES)
+    try:
+        arrays, axes, attributes = (_read_npz if suffix == ".npz" else _read_netcdf)(source)
+        return _assembled(arrays, axes, attributes)
+    except KeyError as error:
+        raise ValueError(
+            f"path={str(path)!r}: is no trajectory, {one_line(error)} is missing"
+        ) from None
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f"path={str(path)!r}: cannot be read ({one_line(error)})") from None
+
+
+Contents = tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, Any]]
+"""Arrays by name of `LONG_NAMES`, coordinates of the state's dimensions, attributes."""
+
+
+def _read_npz(path: Path) -> Contents:
+    with open_npz(path) as file:
+        arrays = {name: file[name] for name in LONG_NAMES if name in file}
+        prefix = "axis_"
+        axes = {k.removeprefix(prefix): file[k] for k in file if k.startswith(prefix)}
+        return arrays, axes, json.loads(str(file["attributes"]))
+
+
+def _read_netcdf(path: Path) -> Contents:
+    with open_netcdf(path) as dataset:
+        found = {name: "time" if name == "t" else name for name in LONG_NAMES}
+        arrays = {k: dataset[v].values for k, v in found.items() if v in dataset.variables}
+        state = dataset["u"].dims[1 + dataset["converged"].ndim :]
+        axes = {str(name): dataset[name].values for name in state}
+        return arrays, axes, dict(dataset.attrs)
+
+
+def _assembled(
+    arrays: Mapping[str, np.ndarray], axes: Mapping[str, np.ndarray], attributes: dict[str, Any]
+) -> Trajectory:
+    missing = sorted(set(LONG_NAMES) - {"mass"} - set(arrays))
+    if missing:
+        raise KeyError(missing[0])
+    if not isinstance(attributes, dict):
+        raise ValueError("its attributes are no mapping")
     tensors: dict[str, Any] = {name: torch.from_numpy(np.array(a)) for name, a in arrays.items()}
     return Trajectory(
         states=tensors.pop("u"),

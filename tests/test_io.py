@@ -1,5 +1,8 @@
 """Files: atomic, complete or absent, and equal to what was saved when read back."""
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import h5netcdf
@@ -9,7 +12,8 @@ import torch
 import xarray as xr
 
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import atomic, checked_path, read_state
+from ddg_explorer.io import atomic, checked_path, open_npz, read_state
+from ddg_explorer.own_data import read_dataset
 from ddg_explorer.trajectory import LONG_NAMES, Trajectory, load_trajectory
 
 GRID = Grid((4, 6), (1.0, 3.0))
@@ -108,6 +112,98 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     for name in ("other.npz", "broken.nc", "broken.npz", "pickle.npz", "missing.nc", "state.mat"):
         with pytest.raises(ValueError, match=name):
             read_state(tmp_path / name)
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def archive(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(f"{name}.npy", data)
+    return stream.getvalue()
+
+
+def flipped(data: bytes) -> bytes:
+    """With one byte of the first member's content changed: its CRC no longer fits."""
+    at = data.index(b"NUMPY") + 200
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+def saved(suffix: str, tmp_path: Path) -> bytes:
+    return make_trajectory().save(tmp_path / f"whole{suffix}").read_bytes()
+
+
+TOO_LARGE = npy(np.zeros(2)).replace(b"(2,)", b"(9,)")
+DAMAGED: dict[str, Callable[[Path], bytes]] = {
+    "empty.npz": lambda _: b"",
+    "empty.nc": lambda _: b"",
+    "truncated.npz": lambda path: saved(".npz", path)[:900],
+    "truncated.nc": lambda path: saved(".nc", path)[:900],
+    "crc.npz": lambda path: flipped(saved(".npz", path)),
+    "one.npz": lambda _: npy(np.zeros((4, 3, 2))),
+    "strings.npz": lambda _: archive(u=npy(np.array([[["a"]] * 3] * 2)), t=npy(np.arange(2.0))),
+    "complex.npz": lambda _: archive(u=npy(np.ones((2, 3, 2)) * 1j), t=npy(np.arange(3.0))),
+    "objects.npz": lambda _: archive(u=npy(np.array([{}], dtype=object)), t=npy(np.arange(1.0))),
+    "lying.npz": lambda _: archive(u=TOO_LARGE, t=npy(np.arange(2.0))),
+    "junk.npz": lambda _: archive(u=b"\x93NUMPY\x01\x00\x08\x00{'a' : (", t=b""),
+    "notes.npz": lambda _: archive(
+        **{name: npy(np.zeros((3, 3, 2))) for name in LONG_NAMES},
+        attributes=npy(np.array("[1, 2]")),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("read", [read_state, load_trajectory, read_dataset])
+def test_damaged_files_are_one_line(name: str, read: Callable, tmp_path: Path) -> None:
+    """With the file's name, and without advice to unpickle what comes from anywhere."""
+    path = tmp_path / name
+    path.write_bytes(DAMAGED[name](tmp_path))
+    if name == "notes.npz" and read is read_state:
+        assert read(path).shape == (3, 2)
+        return
+    with pytest.raises(ValueError, match=name) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    assert "pickle" not in str(caught.value)
+
+
+def test_states_are_real_numbers_in_native_order(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    for u in (np.ones(2) * 1j, np.array(["1", "2"]), np.array([True])):
+        np.savez(path, u=u)
+        with pytest.raises(ValueError, match="u: must be real numbers"):
+            read_state(path)
+    np.savez(path, u=np.array([1.0, 2.0], dtype=">f8"))
+    assert read_state(path).tolist() == [1.0, 2.0]
+
+
+def test_an_array_that_would_fill_the_memory_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "zeros.npz"
+    path.write_bytes(archive(u=npy(np.zeros((3, 1 << 20))), t=npy(np.arange(3.0))))
+    assert path.stat().st_size < 1 << 18
+    with pytest.raises(ValueError, match="array 'u' takes 24 MiB, at most 16 are read"):
+        read_state(path, limit=16 << 20)
+    with open_npz(path, limit=1 << 20) as file:
+        assert list(file) == ["u", "t"]
+        assert file["t"].tolist() == [0, 1, 2]
+    make_trajectory().save(tmp_path / "run.nc")
+    with pytest.raises(ValueError, match="u takes 0 MiB"):
+        read_state(tmp_path / "run.nc", limit=64)
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+def test_suffixes_may_be_in_capitals(suffix: str, tmp_path: Path) -> None:
+    run = make_trajectory()
+    path = run.save(tmp_path / f"run{suffix}").rename(tmp_path / f"RUN{suffix.upper()}")
+    assert torch.equal(read_state(path), run.u[-1])
+    assert torch.equal(load_trajectory(path).u, run.u)
+    assert read_dataset(path).trajectories == 3
 
 
 @pytest.mark.parametrize("bad", ["run.csv", "run", "run.NC", "nowhere/run.nc"])

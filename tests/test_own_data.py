@@ -114,6 +114,79 @@ def test_system_tells_grid_and_context(tmp_path: Path) -> None:
         read_dataset(path, system=SYSTEMS["pendulum"]())
 
 
+KDV = SYSTEMS["kdv"]("published")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".nc"])
+def test_the_file_s_box_must_be_the_system_s(suffix: str, tmp_path: Path) -> None:
+    """Training on another Δx than that of the data would go unnoticed."""
+    assert KDV.grid is not None
+    (n,), (length,) = KDV.grid.shape, KDV.grid.length
+    u, t = wave(1, shape=(n,)), DT * np.arange(5)
+
+    def write(spacing: float) -> Path:
+        path, x = tmp_path / f"data{suffix}", spacing * np.arange(n)
+        if suffix == ".npz":
+            np.savez(path, u=u, t=t, axis_x=x)
+        else:
+            dims = ("trajectory", "time", "channel", "x")
+            dataset_of(u, dims, time=t, x=x).to_netcdf(path, engine="h5netcdf")
+        return path
+
+    path = write(length / n)
+    assert read_dataset(path, system=KDV).grid == KDV.grid
+    assert read_dataset(path, system=KDV, length=length).grid == KDV.grid
+    with pytest.raises(ValueError, match=f"length=3: kdv has {length:g}"):
+        read_dataset(path, system=KDV, length=3.0)
+    path = write(7.0)
+    with pytest.raises(ValueError, match=f"length={7 * n}: kdv has {length:g}"):
+        read_dataset(path, system=KDV)
+    assert read_dataset(path, system=KDV, length=length).grid == KDV.grid
+
+
+def test_length_with_a_system_without_a_grid(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez(path, u=motion(), t=DT * np.arange(6))
+    with pytest.raises(ValueError, match=r"length=1\.0: pendulum has no grid"):
+        read_dataset(path, system=SYSTEMS["pendulum"](), length=1.0)
+
+
+@pytest.mark.parametrize(("part", "even"), [(0.5, True), (2.0, False)])
+def test_times_and_nodes_are_even_to_a_thousandth_of_a_step(
+    part: float, even: bool, tmp_path: Path
+) -> None:
+    """One point is off by half, and by twice the tolerance."""
+    path, t, x = tmp_path / "a.npz", np.arange(5.0), np.arange(8.0)
+    for points in (t, x):
+        off = points.copy()
+        off[-1] += part * 1e-3
+        np.savez(path, u=wave(), t=off if points is t else t, axis_x=off if points is x else x)
+        if even:
+            assert read_dataset(path).dt == pytest.approx(1, rel=1e-3)
+        else:
+            with pytest.raises(ValueError, match="steps are uneven"):
+                read_dataset(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ("[1, 2]", "attribute 'attributes': must be a JSON object"),
+        ("{", "attribute attributes='{': is no JSON"),
+        ('{"context": 3}', "attribute 'context': must be a JSON object"),
+        ('{"recipe": "[]"}', "attribute 'recipe': must be a JSON object"),
+        ('{"system": "kdv", "parameters": "7"}', "attribute 'parameters': must be a JSON object"),
+        ('{"length": {"x": 1}}', "attribute length=.*: must be numbers"),
+    ],
+)
+def test_junk_in_attributes_is_one_line(attributes: str, line: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, u=motion(), t=DT * np.arange(6), attributes=np.array(attributes))
+    with pytest.raises(ValueError, match=line) as error:
+        read_dataset(path)
+    assert "data.npz" in str(error.value)
+
+
 def test_integers_and_single_precision(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez(path, u=np.arange(12).reshape(2, 3, 2))
@@ -139,11 +212,12 @@ NAN = spoil(lambda u: u.__setitem__((1, 2, 0), np.nan))
         ({"u": motion(), "t": UNEVEN}, {}, "time: steps are uneven, 0.06 after point 2"),
         ({"u": motion(), "t": T[::-1]}, {}, "time: must be finite and increasing"),
         ({"u": motion(), "t": T[None]}, {}, "time: must be one column of numbers"),
+        ({"u": motion(), "t": T[:4]}, {}, "time: has 4 points, the states have 6"),
         ({"u": motion()}, {}, "has no times: give dt"),
         ({"u": motion()}, {"dt": -1.0}, "dt=-1.0"),
         ({"u": NAN, "t": T}, {}, "not finite .* in trajectory 1, frame 2"),
-        ({"u": motion().astype(complex), "t": T}, {}, "dtype complex128: need real"),
-        ({"u": motion() > 0, "t": T}, {}, "dtype bool: need real"),
+        ({"u": motion().astype(complex), "t": T}, {}, "u: must be real numbers .* complex128"),
+        ({"u": motion() > 0, "t": T}, {}, "u: must be real numbers .* bool"),
         ({"u": np.array(["a"] * 6), "t": T}, {}, "array has shape"),
         ({"u": np.zeros(5), "t": T}, {}, r"shape \(5,\): needs \(trajectory, time, component\)"),
         ({"u": motion(), "t": T}, {"length": 1.0}, "every axis needs"),

@@ -67,6 +67,26 @@ def test_table_of_a_field(tmp_path: Path) -> None:
     assert data.grid.spacing == (0.5,)
 
 
+@pytest.mark.parametrize(("part", "alike"), [(0.5, True), (2.0, False)])
+def test_trajectories_have_the_same_times_to_a_thousandth_of_a_step(
+    part: float, alike: bool, tmp_path: Path
+) -> None:
+    """The second trajectory's last frame is off by half, and by twice the tolerance."""
+    rows = rows_of(motion(2, 5))
+    rows[-1, 1] += part * 1e-3 * DT
+    path = table(tmp_path / "a.csv", "trajectory,time,q,p", rows)
+    if alike:
+        assert read_dataset(path).dt == pytest.approx(DT, rel=1e-12)
+    else:
+        with pytest.raises(ValueError, match="trajectories have different times"):
+            read_dataset(path)
+
+
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    path = table(tmp_path / "UPPER.CSV", "trajectory,time,q,p", rows_of(motion()))
+    assert same(read_dataset(path), motion())
+
+
 @pytest.mark.parametrize(
     ("text", "options", "line"),
     [
@@ -81,6 +101,9 @@ def test_table_of_a_field(tmp_path: Path) -> None:
         ("0,1,2\n0.1,1,2\n", {"time": 7}, r"column 7: must lie in \[0, 2\]"),
         ("0,1,2\n0.1,1,2\n", {"time": "t"}, "has no column 't', only unnamed ones"),
         ("t\n0\n1\n", {}, "has no column for the state"),
+        ("time,q,p,note\n0,1,2\n1,1,2\n", {"dt": 1.0}, "first row names 4 columns, .* have 3"),
+        (",q,p\n0,1,2\n1,1,2\n", {"dt": 1.0}, "first row names 2 columns, the others have 3"),
+        ("% q p\n0 1 2\n1 1 2\n", {"dt": 1.0}, "first row names 2 columns, the others have 3"),
         ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n", {}, "trajectories have 1 to 2 rows"),
         ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n1,2,1\n", {}, "trajectories have different times"),
     ],

@@ -1,14 +1,15 @@
 """Checkpoints: one safetensors file, the weights with a JSON recipe in its metadata.
 
-Loading reads tensors and JSON and executes nothing. Files are written under another name and
-renamed when complete.
+Loading reads tensors and JSON and executes nothing, and a recipe may ask for no more numbers than
+its file holds. Files are written under another name and renamed when complete.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from ddg_explorer.io import atomic, checked_path
+from ddg_explorer.io import atomic, checked_path, existing, one_line
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.version import __version__
@@ -28,6 +30,10 @@ FORMAT = 1
 """Version of the layout; raised when older files can no longer be read as they are."""
 ENTRY = "ddg_explorer"
 """Key of the JSON in the file's metadata: {format, recipe, card, versions, created}."""
+SPARE = 1 << 16
+"""Numbers that building a model may take besides twice its weights: constants of operators."""
+STENCIL_POINTS = 400
+"""Points of a stencil or kernel, over all axes, in a file that is read."""
 
 
 def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:
@@ -77,11 +83,15 @@ def load_model(path: str | Path) -> Model:
     """
     content, weights = _read(path)
     try:
-        model = ModelRecipe.from_dict(content["recipe"]).build()
+        recipe = ModelRecipe.from_dict(content["recipe"])
+        _check_stencils(recipe)
+        with _Budget(2 * sum(w.numel() for w in weights.values()) + SPARE):
+            model = recipe.build()
         _fill(model, weights)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"path={str(path)!r}: cannot be rebuilt ({reason})") from None
+    except ValueError as error:
+        raise ValueError(f"path={str(path)!r}: cannot be rebuilt ({one_line(error)})") from None
+    except (AttributeError, KeyError, TypeError, OverflowError, RuntimeError):
+        raise ValueError(f"path={str(path)!r}: cannot be rebuilt (its recipe is damaged)") from None
     return model.eval()
 
 
@@ -94,6 +104,40 @@ def read_card(path: str | Path) -> dict[str, Any]:
         As `load_model`.
     """
     return _read(path, weights=False)[0]
+
+
+class _Budget(TorchFunctionMode):
+    """Within it, tensors of weights are made for so many numbers in all, else ValueError.
+
+    A layer is allocated and its first weights are drawn, by a QR decomposition: of a recipe that
+    does not fit its file this would take hours, and more memory than there is.
+    """
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self._left = numbers
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func in (torch.empty, torch.randn, torch.eye):
+            sizes = args if isinstance(args[0], int) else args[0]
+            self._left -= sizes[0] ** 2 if func is torch.eye else math.prod(sizes)
+            if self._left < 0:
+                raise ValueError("weights do not fit the recipe: it asks for more than there are")
+        return func(*args, **(kwargs or {}))
+
+
+def _check_stencils(recipe: ModelRecipe) -> None:
+    """ValueError for stencils that no data call for, and that would be laid out for hours."""
+    if recipe.grid is None:
+        return
+    axes = len(recipe.grid["shape"])
+    for width in (recipe.width or 5, (recipe.structure or {}).get("width", 1)):
+        if not isinstance(width, int) or width**axes > STENCIL_POINTS:
+            raise ValueError(
+                f"width={width!r}: must be an integer, with at most {STENCIL_POINTS} points in all"
+            )
 
 
 def _fill(model: Model, weights: Mapping[str, Tensor]) -> None:
@@ -109,17 +153,15 @@ def _fill(model: Model, weights: Mapping[str, Tensor]) -> None:
 
 
 def _read(path: str | Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    source = checked_path(path, (".safetensors",))
-    if not source.is_file():
-        raise ValueError(f"path={str(path)!r}: no such file")
+    source, _ = existing(path, (".safetensors",))
     try:
         with safe_open(source, framework="pt") as file:
             content = json.loads((file.metadata() or {})[ENTRY])
             names = file.keys() if weights else ()
             tensors = {name: file.get_tensor(name) for name in names}
         version = content["format"]
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(f"path={str(path)!r}: is no checkpoint of a model ({error})") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError):
+        raise ValueError(f"path={str(path)!r}: is no checkpoint of a model, or damaged") from None
     if version != FORMAT:
-        raise ValueError(f"path={str(path)!r}: has format {version}, this version reads {FORMAT}")
+        raise ValueError(f"path={str(path)!r}: has format {version!r}, this version reads {FORMAT}")
     return content, tensors

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from zoo import FIELD, ODE, RECIPES, lively, states
 
 from ddg_explorer import io
-from ddg_explorer.models import load_model, read_card, save_model
+from ddg_explorer.models import load_model, networks, read_card, save_model
 from ddg_explorer.models.files import ENTRY
 
 SPECIAL = {
@@ -140,6 +140,23 @@ def wrong_type(content: dict, _: dict) -> None:
     content["recipe"]["state_shape"] = "two"
 
 
+def endless_size(content: dict, _: dict) -> None:
+    content["recipe"] |= {"hidden": 10_000, "depth": 20}
+
+
+def wide_stencil(content: dict, _: dict) -> None:
+    content["recipe"] |= {
+        "grid": {"shape": [9_999, 9_999], "length": [1.0, 1.0]},
+        "state_shape": [1, 9_999, 9_999],
+        "width": 9_999,
+    }
+
+
+def wide_kernel(content: dict, _: dict) -> None:
+    wide_stencil(content, {})
+    content["recipe"] |= {"width": 3, "structure": {"kind": "learned_kernel", "width": 9_999}}
+
+
 def list_recipe(content: dict, _: dict) -> None:
     content["recipe"] = [1, 2]
 
@@ -163,9 +180,12 @@ def spoiled_weight(_: dict, weights: dict) -> None:
         (other_size, "weights do not fit the recipe: network.density.layers"),
         (unknown_model, "model='oracle'"),
         (unknown_key, "unknown keys colour"),
-        (no_recipe, "cannot be rebuilt"),
+        (no_recipe, r"cannot be rebuilt \(its recipe is damaged\)"),
         (wrong_type, "cannot be rebuilt"),
-        (list_recipe, "cannot be rebuilt"),
+        (list_recipe, r"cannot be rebuilt \(its recipe is damaged\)"),
+        (endless_size, "weights do not fit the recipe: it asks for more than there are"),
+        (wide_stencil, "width=9999: must be an integer, with at most 400 points in all"),
+        (wide_kernel, "width=9999: must be an integer, with at most 400 points in all"),
         (lost_weight, "weights do not fit the recipe: network.density.layers.0.weight"),
         (extra_weight, "weights do not fit the recipe: more"),
         (spoiled_weight, "weights are not finite: network.density.layers.0.bias"),
@@ -190,7 +210,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         load_model(tmp_path / "model.pt")
     for content in (b"", b"junk" * 100, HUGE_HEADER):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is no checkpoint of a model"):
+        with pytest.raises(ValueError, match=r"is no checkpoint of a model, or damaged$"):
             load_model(path)
     save_file({"w": torch.ones(2)}, path)
     with pytest.raises(ValueError, match="is no checkpoint of a model"):
@@ -202,6 +222,30 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
 
 HUGE_HEADER = (2**62).to_bytes(8, "little") + b"{}"
 """A safetensors header that claims to be larger than any file."""
+
+
+def test_a_recipe_that_does_not_fit_is_refused_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No weights are drawn for layers that the file does not hold."""
+    path = ODE.build().save(tmp_path / "model.safetensors")
+    rewrite(path, endless_size)
+    drawn, draw = [], networks.orthogonal
+
+    def spy(rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
+        drawn.append(rows * columns)
+        return draw(rows, columns, generator)
+
+    monkeypatch.setattr(networks, "orthogonal", spy)
+    with pytest.raises(ValueError, match="asks for more than there are"):
+        load_model(path)
+    assert sum(drawn) <= 10_000 * 2
+
+
+def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
+    model = ODE.build()
+    path = model.save(tmp_path / "model.safetensors").rename(tmp_path / "MODEL.SAFETENSORS")
+    assert load_model(path).recipe == model.recipe
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
