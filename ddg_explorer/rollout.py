@@ -56,7 +56,8 @@ class Rollout:
     truth
         The true system, where `dynamics` is a model of it: `Frame.energy` is its energy.
     growth
-        The rollout stops where max|u| exceeds this many times max(1, max|u₀|).
+        A trajectory stops the rollout where its max|u| exceeds this many times max(1, max|u₀|), u₀
+        the state that it began with or that was last put in place.
 
     Raises
     ------
@@ -79,7 +80,7 @@ class Rollout:
         self.truth = truth
         self._dynamics = dynamics
         self._u0 = checked_state(dynamics, u0).clone()
-        self._bound = growth * max(1.0, float(self._u0.abs().max()))
+        self._growth = growth
         self._dt = checked_dt(dt)
         self._tol = tol
         self._integrator = resolve_integrator(integrator, tol)
@@ -160,23 +161,32 @@ class Rollout:
 
     def set_integrator(self, integrator: str | Integrator) -> None:
         """Use another scheme from here on; clears a stop."""
-        chosen = resolve_integrator(integrator, self._tol if isinstance(integrator, str) else None)
+        chosen = self._resolve(integrator)
         self._stepper = chosen.stepper(self._dynamics)
         self._integrator = chosen
         self._clear_stop()
 
-    def set_dynamics(self, dynamics: Dynamics, *, truth: Dynamics | None = None) -> None:
+    def set_dynamics(
+        self,
+        dynamics: Dynamics,
+        integrator: str | Integrator | None = None,
+        *,
+        truth: Dynamics | None = None,
+    ) -> None:
         """Go on from this state with other parameters or another G; clears a stop.
 
-        `truth`, where given, replaces the true system whose energy is reported.
+        `integrator`, where given, comes with them: the old one need not suit the new dynamics, nor
+        the new one the old. `truth`, where given, replaces the true system whose energy is
+        reported. What is refused changes nothing.
         """
         if dynamics.state_shape != self._dynamics.state_shape:
             raise ValueError(
                 f"dynamics: its states have shape {dynamics.state_shape}, "
                 f"this rollout's have {self._dynamics.state_shape}"
             )
-        self._stepper = self._integrator.stepper(dynamics)
-        self._dynamics = dynamics
+        chosen = self._integrator if integrator is None else self._resolve(integrator)
+        self._stepper = chosen.stepper(dynamics)
+        self._dynamics, self._integrator = dynamics, chosen
         self.truth = truth or self.truth
         self._frame = self._measure(self.u, self.steps)
 
@@ -187,12 +197,14 @@ class Rollout:
         u = checked_state(self._dynamics, u).to(self.u).clone()
         self._stepper.reset()
         self._frame = self._measure(u, self.steps)
+        self._set_bound()
 
     def reset(self) -> None:
         """Go back to the initial state at t = 0, keeping Δt, integrator and dynamics."""
         self._t0, self._k = 0.0, 0
         self._stepper.reset()
         self._frame = self._measure(self._u0, 0)
+        self._set_bound()
 
     def snapshot(self) -> Snapshot:
         """The present state, clock, dynamics and integrator, to be restored later."""
@@ -209,6 +221,7 @@ class Rollout:
         self._dynamics, self._integrator = snapshot.dynamics, snapshot.integrator
         self._t0, self._k, self._dt = snapshot.clock
         self._frame = snapshot.frame
+        self._set_bound()
 
     def _advance(self, n: int) -> Frame:
         start, u, taken, failure = self._frame, self.u, 0, ""
@@ -216,11 +229,12 @@ class Rollout:
         iterations, good = torch.zeros_like(start.iterations), start.converged
         while taken < n:
             step = self._stepper.step(u, self._dt)
-            size = step.value.abs().flatten(residual.ndim).amax(-1)
+            size = _size(step.value, residual.ndim)
             # A comparison with NaN is False, so this one test also catches non-finite states.
             good = step.converged & (size <= self._bound)
             if not bool(good.all()):
-                failure = describe_failure(size, self._bound, good, step.reason)
+                bound = float(self._bound[~good][0])
+                failure = describe_failure(size, bound, good, step.reason)
                 break
             u, taken = step.value, taken + 1
             residual = torch.maximum(residual, step.residual)
@@ -239,10 +253,23 @@ class Rollout:
     ) -> Frame:
         return measure(self._dynamics, self.truth, self.t, step, u, residual, iterations)
 
+    def _resolve(self, integrator: str | Integrator) -> Integrator:
+        return resolve_integrator(integrator, self._tol if isinstance(integrator, str) else None)
+
+    def _set_bound(self) -> None:
+        """Measure growth from the present state on, of every trajectory by itself."""
+        size = _size(self.u, self._frame.residual.ndim)
+        self._bound = self._growth * size.clamp(min=1.0)
+
     def _clear_stop(self) -> None:
         if self._frame.reason:
             good = torch.ones_like(self._frame.converged)
             self._frame = replace(self._frame, converged=good, reason="")
+
+
+def _size(u: Tensor, batch_ndim: int) -> Tensor:
+    """max|u| of every trajectory."""
+    return u.abs().flatten(batch_ndim).amax(-1)
 
 
 def resolve_integrator(integrator: str | Integrator, tol: float | None = None) -> Integrator:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from oscillator import Exact, ExactStepper, Failing, Oscillator
 
+from ddg_explorer.integrators.base import Stepper
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 
 U0 = torch.tensor([1.0, 0.5], dtype=torch.float64)
@@ -219,3 +220,45 @@ def test_failed_change_leaves_the_rollout_as_it_was() -> None:
     assert rollout.frame is frame
     assert rollout.integrator is integrator
     assert rollout.dt == 0.1
+
+
+class Picky(Exact):
+    """Suits oscillators up to one frequency only."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+
+    def stepper(self, dynamics: Oscillator) -> Stepper:
+        if dynamics.omega > self.most:
+            raise ValueError(f"integrator: omega={dynamics.omega} is above {self.most}")
+        return super().stepper(dynamics)
+
+
+def test_dynamics_and_scheme_change_together_or_not_at_all() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Picky(1.0))
+    frame, integrator, dynamics = rollout.step(2), rollout.integrator, rollout.dynamics
+    with pytest.raises(ValueError, match="above 2"):
+        rollout.set_dynamics(Oscillator(3.0), Picky(2.0), truth=Oscillator(3.0))
+    assert (rollout.frame, rollout.integrator, rollout.dynamics) == (frame, integrator, dynamics)
+    assert rollout.truth is None
+    rollout.set_dynamics(Oscillator(3.0), Picky(4.0))
+    expected = exact(frame.u, 0.1, omega=3.0)
+    torch.testing.assert_close(rollout.step().u, expected, rtol=1e-14, atol=0)
+
+
+def test_growth_is_measured_against_the_state_put_in_place() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Exact(), growth=20.0)
+    rollout.replace(100 * U0)
+    large = rollout.snapshot()
+    assert rollout.step(9).step == 9
+    rollout.reset()
+    rollout.restore(large)
+    assert rollout.step(9).step == 9
+
+
+def test_growth_is_measured_for_every_trajectory_by_itself() -> None:
+    u0 = torch.tensor([[100.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
+    failing = Failing(after=3, how=50.0, trajectory=1)
+    frame = Rollout(Oscillator(), u0, 0.1, failing, growth=20.0).step(9)
+    assert frame.step == 3
+    assert "trajectory 1: the state diverges (max |u| = 50)" in frame.reason

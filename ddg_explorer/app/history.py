@@ -8,11 +8,13 @@ run stays in view, ever more coarsely.
 from __future__ import annotations
 
 import bisect
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ddg_explorer.app.measures import References
 from ddg_explorer.frames import Frame
 
 LIMIT_BYTES = 16 << 20
@@ -20,8 +22,16 @@ LIMIT_BYTES = 16 << 20
 MOST_FRAMES = 4000
 
 
+class Moment(NamedTuple):
+    """A frame, what its drifts are relative to, and how often the dynamics had been changed."""
+
+    frame: Frame
+    references: References
+    remade: int
+
+
 class History:
-    """Frames of rising time; the first one added is always among them.
+    """Moments of rising time; the first one is always among them.
 
     Parameters
     ----------
@@ -34,7 +44,7 @@ class History:
         self.clear()
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self._kept)
 
     @property
     def times(self) -> np.ndarray:
@@ -44,7 +54,7 @@ class History:
     @property
     def states(self) -> Tensor:
         """(T, *state_shape)."""
-        return torch.stack([frame.u for frame in self._frames])
+        return torch.stack([moment.frame.u for moment in self._kept])
 
     @property
     def span(self) -> tuple[float, float]:
@@ -53,29 +63,41 @@ class History:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._frames: list[Frame] = []
+        self._kept: list[Moment] = []
         self._times: list[float] = []
         self._stride, self._skipped = 1, 0
 
-    def add(self, frame: Frame) -> None:
-        """Keep a frame; those of its time and later, from before time was turned back, go."""
-        cut = bisect.bisect_left(self._times, frame.t)
-        del self._frames[cut:], self._times[cut:]
+    def add(self, moment: Moment) -> None:
+        """Keep a moment of a run that goes on, unless it comes too soon after the last one kept."""
+        self._turn_back(moment.frame.t)
         self._skipped += 1
-        if self._frames and self._skipped < self._stride:
-            return
-        self._skipped = 0
-        self._frames.append(frame)
-        self._times.append(frame.t)
-        size = frame.u.element_size() * frame.u.nelement()
-        if len(self._frames) > max(2, min(MOST_FRAMES, self.limit // size)):
-            del self._frames[1::2], self._times[1::2]
-            self._stride *= 2
+        if self._skipped >= self._stride:
+            self._append(moment)
 
-    def nearest(self, t: float) -> Frame | None:
-        """The kept frame nearest to time t, None where nothing is kept."""
+    def put(self, moment: Moment) -> None:
+        """Keep a moment in any case: a start, an edit, a way back."""
+        self._turn_back(moment.frame.t)
+        self._append(moment)
+
+    def nearest(self, t: float) -> Moment | None:
+        """The kept moment nearest to time t, None where nothing is kept."""
         if not self._times:
             return None
         after = bisect.bisect_left(self._times, t)
         choices = [i for i in (after - 1, after) if 0 <= i < len(self._times)]
-        return self._frames[min(choices, key=lambda i: abs(self._times[i] - t))]
+        return self._kept[min(choices, key=lambda i: abs(self._times[i] - t))]
+
+    def _turn_back(self, t: float) -> None:
+        """Drop what is of this time and later, from before time was turned back."""
+        cut = bisect.bisect_left(self._times, t)
+        del self._kept[cut:], self._times[cut:]
+
+    def _append(self, moment: Moment) -> None:
+        frame, self._skipped = moment.frame, 0
+        self._kept.append(moment)
+        self._times.append(frame.t)
+        size = frame.u.element_size() * frame.u.nelement()
+        # an even number: of one more, every second from the second on leaves first and last
+        if len(self._kept) > 2 * max(1, min(MOST_FRAMES, self.limit // size) // 2):
+            del self._kept[1::2], self._times[1::2]
+            self._stride *= 2

@@ -10,6 +10,7 @@ learned friction has no such freedom and stays as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -106,13 +107,17 @@ def opened(title: str, model: EnergyModel, system: PresetSystem) -> Learned:
     form = entries.form_of(twin, key)
     if form is None:
         raise Misfit(f"{system.title} in this form has no kernel or matrix to edit")
-    structure, scale, _ = normalised_structure(model)
-    friction = isinstance(structure.module, Friction)
     try:
+        structure, scale, _ = normalised_structure(model)
+        friction = isinstance(structure.module, Friction)
         found = entries.of_structure(structure, twin, form)
         if not friction and "structure" in model.context:
             true = entries.tensor(entries.started(twin, key, form), form)
             match = matching_scale(entries.tensor(found, form), true)
+            if not (math.isfinite(match) and match):
+                raise ValueError(
+                    "its G has nothing of the true one, whose scale it would be shown at"
+                )
             found, scale = entries.of_structure(structure, twin, form, match), scale / match
         found = entries.checked(found)
     except ValueError as problem:

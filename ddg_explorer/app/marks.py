@@ -22,25 +22,25 @@ LIMIT_BYTES = 64 << 20
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """One remembered moment; `pasts` are the lanes' in their order."""
+    """One remembered moment; `keys` are those of the lanes' pasts, in their order."""
 
     name: str
     label: str
     state: AppState
     mark: Mark
-    pasts: tuple[Past, ...]
+    keys: tuple[object, ...]
     edited: bool
 
     def recall(self, pasts: Sequence[Past]) -> Recall:
         """The way back for the same lanes, which may have been built anew."""
         kept = self.mark.moments
-        pairs = zip(pasts, self.pasts, strict=True)
-        return Recall({new: kept[old] for new, old in pairs if old in kept}, self.edited)
+        pairs = zip(pasts, self.keys, strict=True)
+        return Recall({new.key: kept[old] for new, old in pairs if old in kept}, self.edited)
 
     @property
     def size(self) -> int:
         """Bytes of its states."""
-        states = [frame.u for frame, _ in list(self.mark.moments.values())]
+        states = [kept.frame.u for kept in list(self.mark.moments.values())]
         return sum(u.element_size() * u.nelement() for u in states)
 
 
@@ -61,23 +61,27 @@ class Moments:
         return [[m.name, m.label, pictures.get(m.name, "")] for m in self._kept]
 
     def take_pictures(self, simulation: Simulation, picture: Picture) -> bool:
-        """Picture the moments that this lane has kept by now; whether there was one."""
+        """Picture the moments that this lane has kept by now; whether there is anything new.
+
+        Only now are their states there to be counted: the oldest go if they are too many.
+        """
+        before = len(self._kept)
+        self._keep_to_limit()
         self._pictures = {m.name: p for m in self._kept if (p := self._pictures.get(m.name))}
         count = len(self._pictures)
         for moment in self._kept:
-            kept = moment.mark.moments.get(simulation.past)
+            kept = moment.mark.moments.get(simulation.past.key)
             if kept is not None and moment.name not in self._pictures:
-                self._pictures[moment.name] = Miniature.of(simulation, picture, kept[0])
-        return len(self._pictures) > count
+                self._pictures[moment.name] = Miniature.of(simulation, picture, kept.frame)
+        return len(self._pictures) > count or len(self._kept) < before
 
     def add(self, label: str, state: AppState, pasts: Sequence[Past], edited: bool) -> Mark:
         """Make room for a moment; returns the command that fills it."""
         name, mark = _letters(self._count), Mark()
         self._count += 1
-        self._kept.append(Moment(name, label, state, mark, tuple(pasts), edited))
+        keys = tuple(past.key for past in pasts)
+        self._kept.append(Moment(name, label, state, mark, keys, edited))
         del self._kept[:-MOST]
-        while len(self._kept) > 1 and sum(m.size for m in self._kept) > self._limit:
-            del self._kept[0]
         return mark
 
     def get(self, name: str) -> Moment | None:
@@ -87,6 +91,10 @@ class Moments:
     def drop(self, name: str) -> None:
         """Forget a moment."""
         self._kept = [m for m in self._kept if m.name != name]
+
+    def _keep_to_limit(self) -> None:
+        while len(self._kept) > 1 and sum(m.size for m in self._kept) > self._limit:
+            del self._kept[0]
 
 
 def _letters(k: int) -> str:

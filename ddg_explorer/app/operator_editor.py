@@ -8,6 +8,7 @@ stands beside the operator of the menu that it started from: entries, difference
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import panel as pn
@@ -177,10 +178,18 @@ class OperatorEditor:
         self.badges.stylesheets = [f":host {{{colours}}}" + texts.BADGE_CSS]
 
     def _of_menu(self, scene: Scene, system: Any, form: entries.Form) -> operator_compare.Menu:
-        """The menu's operator, kept while it stays the same."""
-        parameters = tuple(sorted(scene.parameters.items()))
-        place = (type(system), system.grid, system.operator, system.state_shape)
-        known = (*place, self._key, form, parameters)
+        """The menu's operator, kept while it stays the same: for any edit, start and pace."""
+        known = replace(
+            scene,
+            structure=self._key,
+            entries=None,
+            activation="tanh",
+            seed=None,
+            start=None,
+            dt=None,
+            integrator=None,
+            tol=None,
+        )
         if self._menu[:1] != (known,):
             self._menu = (known, operator_compare.Menu.of(scene, system, self._key, form))
         return self._menu[1]

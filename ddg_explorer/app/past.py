@@ -6,25 +6,30 @@ from one starts its solver afresh, so it repeats its steps to within its toleran
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ddg_explorer.app.edits import Edit, apply
-from ddg_explorer.app.history import History
+from ddg_explorer.app.history import History, Moment
 from ddg_explorer.app.measures import References
 from ddg_explorer.app.stage import Stage
 from ddg_explorer.app.turns import Command, GoTo, Mark, Recall, Undo
-from ddg_explorer.frames import Frame
-from ddg_explorer.rollout import Rollout, Snapshot
+from ddg_explorer.frames import Frame, measure
+from ddg_explorer.rollout import Rollout
 
 MOST_UNDO = 30
 """Edits that can be taken back."""
 
-Moment = tuple[Frame, References]
-
 
 class Past:
-    """`history` holds the kept frames, `undoable` counts the edits that can be taken back."""
+    """`history` holds the kept frames, `undoable` counts the edits that can be taken back.
+
+    What is to outlive the lane knows it by its `key`.
+    """
 
     def __init__(self) -> None:
         self.history = History()
+        self.key = object()
         self._before: list[Moment] = []
         self._forgotten = False
 
@@ -37,17 +42,23 @@ class Past:
         """Whether the present state has come about with edits."""
         return self._forgotten or bool(self._before)
 
-    def begin(self, frame: Frame) -> None:
-        """Time begins anew with this frame."""
+    def begin(self, moment: Moment) -> None:
+        """Time begins anew with this moment."""
         self._before.clear()
         self._forgotten = False
         self.history.clear()
-        self.history.add(frame)
+        self.history.put(moment)
 
     def go_on(self, t: float) -> None:
         """Time goes on from t: edits made after it, before time was turned back, are no more."""
-        while self._before and self._before[-1][0].t > t:
+        while self._before and self._before[-1].frame.t > t:
             self._before.pop()
+
+    def keep(self, frames: Sequence[Frame], stage: Stage) -> None:
+        """Keep the frames that were reached of a run that goes on."""
+        for frame in frames:
+            if not frame.reason:
+                self.history.add(Moment(frame, stage.references, stage.remade))
 
     def obey(self, command: Command, stage: Stage) -> str:
         """Turn time back or on again, edit, or take an edit back; one line if it cannot be."""
@@ -56,26 +67,23 @@ class Past:
         if isinstance(command, Edit):
             return self._edit(command, stage, rollout)
         if isinstance(command, Mark):
-            command.keep(self, (rollout.frame, stage.references))
+            command.keep(self.key, stage.moment)
         elif isinstance(command, GoTo):
-            if (frame := self.history.nearest(command.t)) is not None:
-                _restore(rollout, frame)
+            if (moment := self.history.nearest(command.t)) is not None:
+                _put_back(moment, stage, rollout)
         elif isinstance(command, Recall):
-            if (moment := command.moments.get(self)) is not None:
-                self._put_back(moment, stage, rollout)
+            if (moment := command.moments.get(self.key)) is not None:
+                _put_back(moment._replace(remade=stage.remade), stage, rollout)
+                self.history.put(stage.moment)
                 self._forgotten = command.edited
         elif isinstance(command, Undo) and self._before:
-            self._put_back(self._before.pop(), stage, rollout)
+            _put_back(self._before.pop(), stage, rollout)
+            self.history.put(stage.moment)
         return ""
-
-    def _put_back(self, moment: Moment, stage: Stage, rollout: Rollout) -> None:
-        frame, stage.references = moment
-        _restore(rollout, frame)
-        self.history.add(frame)
 
     def _edit(self, edit: Edit, stage: Stage, rollout: Rollout) -> str:
         """Drifts are taken from the edited state on; the mass shows the change."""
-        before = (rollout.frame, stage.references)
+        before = stage.moment
         try:
             rollout.replace(apply(edit, rollout.u, stage.system))
         except ValueError as problem:
@@ -86,10 +94,15 @@ class Past:
             self._forgotten = self._forgotten or len(self._before) > MOST_UNDO
             del self._before[:-MOST_UNDO]
         stage.refer()
-        self.history.add(rollout.frame)
+        self.history.put(stage.moment)
         return ""
 
 
-def _restore(rollout: Rollout, frame: Frame) -> None:
-    clock = (frame.t, 0, rollout.dt)
-    rollout.restore(Snapshot(frame, clock, rollout.dynamics, rollout.integrator))
+def _put_back(moment: Moment, stage: Stage, rollout: Rollout) -> None:
+    """Go on from a moment; from one of other dynamics drifts are taken anew, as at their change."""
+    frame, references, remade = moment
+    if remade != stage.remade:
+        frame = measure(rollout.dynamics, rollout.truth, frame.t, frame.step, frame.u)
+        references = References.of(frame, stage.system)
+    rollout.restore(replace(rollout.snapshot(), frame=frame, clock=(frame.t, 0, rollout.dt)))
+    stage.references = references

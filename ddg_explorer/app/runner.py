@@ -3,10 +3,11 @@
 wait for credit → snapshot what is wanted → one turn of all lanes in a thread → publish → pace.
 
 In lock step all lanes are one group and take equally many steps in a turn, as many as the slowest
-can afford; running freely, every lane is a group of its own with its own clock. Nothing is computed
-on the event loop. There is no queue: the wanted scene, limits and commands are one-slot mailboxes
-whose newest value wins, and a frame is computed only when a canvas may be sent one. The threads
-are shared by all sessions of the process (`workers`).
+can afford; running freely, every lane is a group of its own with its own clock. Nothing is stepped,
+measured or encoded on the event loop; the views compute there what they add after a change, as the
+report of an edited G and small pictures of remembered moments. There is no queue: the wanted scene,
+limits and commands are one-slot mailboxes whose newest value wins, and a frame is computed only
+when a canvas may be sent one. The threads are shared by all sessions of the process (`workers`).
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Runner:
         self._on_playing = on_playing
         self._on_ready = on_ready
         self._groups: list[Group] = []
+        self._grouping = 0
         self._document: Document | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -149,6 +151,8 @@ class Runner:
         for group in self._groups:
             if group.task is not None:
                 group.task.cancel()
+        # a turn that the old groups have under way must not step lanes after their reset
+        self._grouping += 1
         lockstep = self._wanted.view.lockstep
         self._groups = [Group(entries)] if lockstep else [Group([entry]) for entry in entries]
         if self._loop is not None:
@@ -177,20 +181,24 @@ class Runner:
         period, due = 1 / TARGET_FPS, 0.0
         turn: asyncio.Future[list[Outcome]] | None = None
         with set_curdoc(self._document):
-            while not self._closed:
-                if turn is None:
-                    await self._await_turn(group)
-                due = max(due + period, time.perf_counter())
-                try:
-                    present, turn = turn or self._begin(group), None
-                    outcomes = await present
-                    if self.playing and group.ample and time.perf_counter() >= due:
-                        turn = self._begin(group)
-                    await self._hand_over(group, outcomes)
-                except Exception:
-                    log.exception("a turn failed")
-                    self._fail(group, "internal error: the server's log has the details")
-                await asyncio.sleep(due - time.perf_counter())
+            try:
+                while not self._closed:
+                    if turn is None:
+                        await self._await_turn(group)
+                    due = max(due + period, time.perf_counter())
+                    try:
+                        present, turn = turn or self._begin(group), None
+                        outcomes = await present
+                        if self.playing and group.ample and time.perf_counter() >= due:
+                            turn = self._begin(group)
+                        await self._hand_over(group, outcomes)
+                    except Exception:
+                        log.exception("a turn failed")
+                        self._fail(group, "internal error: the server's log has the details")
+                    await asyncio.sleep(due - time.perf_counter())
+            finally:
+                if turn is not None:
+                    turn.cancel()
 
     async def _await_turn(self, group: Group) -> None:
         while not ((self.playing or group.waiting) and group.credited):
@@ -215,6 +223,7 @@ class Runner:
             exact=view.exact,
             show=view.show if view.lockstep else "state",
             commands=tuple(group.commands),
+            grouping=self._grouping,
         )
         group.commands.clear()
         group.steps = 0 if self.playing else max(group.steps - 1, 0)

@@ -69,7 +69,9 @@ class Simulation:
         self._difference: Tensor | None = None
         self._past = Past()
         self._setup: Setup | None = None
-        self._error = ""
+        self._error = self._inexact = ""
+        self._refused: Scene | None = None
+        self._grouping = 0
         # lanes that are put into another group may have a turn of the old one under way
         self._lock = threading.Lock()
 
@@ -116,26 +118,28 @@ class Simulation:
     def advance(self, turn: Turn) -> None:
         """Bring the rollout to the wanted scene and step it.
 
-        Raises
-        ------
-        ValueError
-            Only if the very first scene cannot be built; later ones leave the old scene running.
+        A turn of a group that the lane has left does nothing.
         """
         with self._lock:
-            self._advance(turn)
+            if turn.grouping >= self._grouping:
+                self._grouping = turn.grouping
+                self._advance(turn)
 
     def encode(self, turn: Turn, reference: Frame | None = None) -> Outcome:
         """What is to be seen of the last `advance`.
 
         `reference` is the true lane's frame: where it is of the same time, the distance from it is
-        measured, and shown with `turn.show == "difference"`.
+        measured, and shown with `turn.show == "difference"`. Of a turn that did nothing, nothing.
         """
         with self._lock:
+            if turn.grouping < self._grouping:
+                return Outcome(None, b"", None, None, "", "")
             return self._encode(turn, reference)
 
     def _advance(self, turn: Turn) -> None:
         stage = self._stage
         self._setup, self._error = stage.reconcile(turn.scene, self.lane)
+        self._refused = turn.scene if self._error else None
         restarted = self._setup is not None and self._setup.restarted
         if restarted:
             self.cost = self._shown_cost = 0.0
@@ -147,7 +151,7 @@ class Simulation:
             return
         if restarted or turn.reset:
             self._difference = None
-            self._past.begin(stage.rollout.frame)
+            self._past.begin(stage.moment)
         for command in turn.commands:
             self._error = self._past.obey(command, stage) or self._error
         self._frames = self._step(stage.rollout, turn)
@@ -157,12 +161,16 @@ class Simulation:
     def _encode(self, turn: Turn, reference: Frame | None) -> Outcome:
         rollout = self.rollout
         if rollout is None:
-            return Outcome(None, b"", None, self._setup, "", self._error)
-        if reference is not None and not _same_time(reference, rollout):
+            unbuilt = self._stage.misfit if self._stage.scene is None else ""
+            return Outcome(None, b"", None, self._setup, unbuilt, self._error, self._refused)
+        if reference is not None and abs(reference.t - rollout.t) >= 1e-6 * rollout.dt:
             reference = None
         error = self._follow(turn, self._frames[-1], reference) or self._error
         sample = measured(self._frames, self._stage.references, reference)
+        before, self._inexact = self._inexact, ""
         count, payload, extra = self._payload(turn, reference)
+        if not (error or before):
+            error = self._inexact
         header = self._header(turn, rollout, sample, count, extra)
         return Outcome(
             header,
@@ -171,6 +179,7 @@ class Simulation:
             self._setup,
             _reason(rollout),
             error,
+            self._refused,
             span=self._past.history.span,
             undoable=self._past.undoable,
             visiting=turn.steps == 0 and any(isinstance(c, GoTo) for c in turn.commands),
@@ -198,9 +207,7 @@ class Simulation:
             self.cost = (time.perf_counter() - start) / max(rollout.steps - first, 1)
         self._shown_cost += (self.cost - self._shown_cost) * (0.1 if self._shown_cost else 1.0)
         self._meter.count(rollout.steps - first)
-        for frame in frames:
-            if not frame.reason:
-                self._past.history.add(frame)
+        self._past.keep(frames, self._stage)
         return frames
 
     def _follow(self, turn: Turn, last: Frame, reference: Frame | None) -> str:
@@ -228,14 +235,21 @@ class Simulation:
         return *picture.payload(frames, self.scales.state.value, overlay), extra
 
     def _exact(self, t: float) -> Tensor | None:
-        """The exact solution, while the state has evolved by one system from its own start."""
+        """The exact solution, while the state has evolved by one system from its own start.
+
+        Past the times that the solution holds for there is none, and `_inexact` says why.
+        """
         stage = self._stage
         if stage.picture.kind != "profile" or stage.remade or not stage.system.has_exact:
             return None
         assert stage.scene is not None
         if stage.scene.start is not None or self._past.edited:
             return None
-        return stage.system.exact(t, seed=stage.scene.chosen_seed)
+        try:
+            return stage.system.exact(t, seed=stage.scene.chosen_seed)
+        except ValueError as problem:
+            self._inexact = str(problem)
+            return None
 
     def _header(
         self, turn: Turn, rollout: Rollout, sample: Sample, count: int, extra: int
@@ -269,10 +283,6 @@ def _differs(turn: Turn, picture: Picture, lane: Lane) -> bool:
     return turn.show == "difference" and picture.kind != "phase" and lane.model != TRUTH
 
 
-def _same_time(reference: Frame, rollout: Rollout) -> bool:
-    return abs(reference.t - rollout.t) < 1e-6 * rollout.dt
-
-
 def _reason(rollout: Rollout) -> str:
     """The failed step's line; a state that grew without bound has diverged."""
     reason = rollout.stopped
@@ -281,8 +291,7 @@ def _reason(rollout: Rollout) -> str:
 
 def first_setup(scene: Scene) -> Setup:
     """What a session shows of a scene before anything has run; ValueError if it cannot be built."""
-    simulation = Simulation(Lane())
-    simulation.advance(Turn(scene, steps=0))
-    setup = simulation.encode(Turn(scene, steps=0)).setup
-    assert setup is not None
-    return setup
+    outcome = Simulation(Lane()).turn(Turn(scene, steps=0))
+    if outcome.setup is None:
+        raise ValueError(outcome.error)
+    return outcome.setup

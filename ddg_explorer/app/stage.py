@@ -13,12 +13,14 @@ from functools import lru_cache
 from torch import Tensor
 
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
+from ddg_explorer.app.history import Moment
 from ddg_explorer.app.measures import References
 from ddg_explorer.app.pictures import Picture, outgrown, picture, refreshed
 from ddg_explorer.app.stability_marks import LaneLimit
 from ddg_explorer.app.state import TRUTH, Lane, Scene
 from ddg_explorer.app.turns import Setup, build, live_tol, suitable
 from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.frames import measure
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.models.base import Model
@@ -55,13 +57,13 @@ class Stage:
     rollout
         None where nobody runs; `misfit` then says why.
     scene, system, picture
-        What holds; unset before the first `reconcile`.
+        What holds; `scene` is None and the others are unset until a scene could be built.
     references
         What drifts are relative to.
     epoch
         Counts how often time began anew.
     remade
-        Whether the dynamics have changed since the start.
+        How often the dynamics have changed since the start.
     """
 
     def __init__(self, shelf: Shelf) -> None:
@@ -78,15 +80,18 @@ class Stage:
         self.references: References
         self.misfit = ""
         self.epoch = 0
-        self.remade = False
+        self.remade = 0
+
+    @property
+    def moment(self) -> Moment:
+        """Where the lane is, while somebody runs."""
+        assert self.rollout is not None
+        return Moment(self.rollout.frame, self.references, self.remade)
 
     def reconcile(self, wanted: Scene, lane: Lane) -> tuple[Setup | None, str]:
         """Make `wanted` hold; what is refused is reported once and, for this lane, not tried again.
 
-        Raises
-        ------
-        ValueError
-            Only if the very first scene cannot be built.
+        The scene before goes on then; where there is none, nobody runs.
         """
         asked = (wanted, lane)
         if asked in ((self.scene, self._lane), self._refused):
@@ -94,9 +99,9 @@ class Stage:
         try:
             setup = self._apply(wanted, lane)
         except ValueError as problem:
-            if self.scene is None:
-                raise
             self._refused = asked
+            if self.scene is None:
+                self.misfit = str(problem)
             return None, str(problem)
         self.scene, self._refused, self._lane = wanted, None, lane
         return setup, ""
@@ -121,23 +126,27 @@ class Stage:
     def _apply(self, wanted: Scene, lane: Lane) -> Setup:
         old = self.scene
         changed = {f for f in REMAKE if old is None or getattr(old, f) != getattr(wanted, f)}
-        restarted = bool(changed.intersection(RESTART)) or self.rollout is None
-        system = build(wanted) if changed else self.system
+        if not changed:
+            self._pace(wanted, lane)
+            return self._describe(wanted, lane, restarted=False)
+        anew, system = bool(changed.intersection(RESTART)), build(wanted)
         try:
             dynamics = entrant(lane, wanted, system, self._shelf)
         except Misfit as misfit:
-            self._retire(wanted, system, str(misfit))
+            self._retire(wanted, system, str(misfit), anew=anew)
             return self._describe(wanted, lane, restarted=True)
+        restarted = anew or self.rollout is None
         if restarted:
             self._begin(wanted, lane, system, dynamics)
         else:
-            self._retune(wanted, lane, system, dynamics, remade=bool(changed))
+            self._retune(wanted, lane, system, dynamics)
         return self._describe(wanted, lane, restarted)
 
-    def _retire(self, wanted: Scene, system: PresetSystem, misfit: str) -> None:
-        """Nobody runs in this scene."""
+    def _retire(self, wanted: Scene, system: PresetSystem, misfit: str, *, anew: bool) -> None:
+        """Nobody runs in this scene; where the state's shape stays, so does the picture."""
+        if anew:
+            self.picture = picture(system, _initial(wanted, system))
         self.rollout, self.misfit, self.system = None, misfit, system
-        self.picture = picture(system, _initial(wanted, system))
         self.epoch += 1
 
     def _begin(self, wanted: Scene, lane: Lane, system: PresetSystem, dynamics: Dynamics) -> None:
@@ -150,34 +159,34 @@ class Stage:
             truth=system,
             growth=GROWTH_LIMIT if lane.model == TRUTH else MODEL_GROWTH,
         )
-        self.picture = picture(system, u0)
+        references = References.of(rollout.frame, system)
+        self.picture, self.references = picture(system, u0), references
         self.rollout, self.system, self.misfit = rollout, system, ""
-        self.remade = False
+        self.remade = 0
         self.epoch += 1
-        self.refer()
 
-    def _retune(
-        self,
-        wanted: Scene,
-        lane: Lane,
-        system: PresetSystem,
-        dynamics: Dynamics,
-        *,
-        remade: bool,
-    ) -> None:
-        """Act on the running state: other dynamics, scheme or Δt from the next step on."""
+    def _retune(self, wanted: Scene, lane: Lane, system: PresetSystem, dynamics: Dynamics) -> None:
+        """Let other dynamics act on the running state; the scheme changes with them or neither."""
+        rollout = self.rollout
+        assert rollout is not None
+        frame = measure(dynamics, system, rollout.t, rollout.steps, rollout.u)
+        references = References.of(frame, system)
+        shown = refreshed(self.picture, system, frame.u)
+        rollout.set_dynamics(dynamics, _scheme(wanted, lane, dynamics), truth=system)
+        rollout.set_dt(wanted.dt or system.dt)
+        self.system, self.references, self.picture = system, references, shown
+        self.remade += 1
+
+    def _pace(self, wanted: Scene, lane: Lane) -> None:
+        """Another scheme, tolerance or Δt from the next step on."""
         old, rollout = self.scene, self.rollout
         assert old is not None
-        assert rollout is not None
+        if rollout is None:
+            return
         scheme = (wanted.chosen_integrator, wanted.tol, lane.integrator)
         if scheme != (old.chosen_integrator, old.tol, self._lane and self._lane.integrator):
-            rollout.set_integrator(_scheme(wanted, lane, dynamics))
-        if remade:
-            rollout.set_dynamics(dynamics, truth=system)
-            self.system, self.remade = system, True
-            self.picture = refreshed(self.picture, system, rollout.u)
-            self.refer()
-        rollout.set_dt(wanted.dt or system.dt)
+            rollout.set_integrator(_scheme(wanted, lane, rollout.dynamics))
+        rollout.set_dt(wanted.dt or self.system.dt)
 
     def refer(self) -> None:
         """Take drifts relative to the present state."""

@@ -44,16 +44,16 @@ class Undo:
 
 
 class Mark:
-    """Have every lane remember where it is; `moments` are then by what kept them (`app.past`)."""
+    """Have every lane remember where it is; `moments` are then by the lanes' keys (`app.past`)."""
 
     def __init__(self) -> None:
         self.moments: dict[Any, Any] = {}
         self._lock = threading.Lock()
 
-    def keep(self, keeper: Any, moment: Any) -> None:
+    def keep(self, key: Any, moment: Any) -> None:
         """Called by the lanes, each in its own thread."""
         with self._lock:
-            self.moments[keeper] = moment
+            self.moments[key] = moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class Turn:
     Up to `steps` steps are taken within about `budget` seconds, or all of them where the budget is
     None: lanes in lock step take as many as each other. `exact` asks for the exact solution beside
     the state, where it is known; `show` is "state" or "difference". `commands` are obeyed in their
-    order, before the steps.
+    order, before the steps. `grouping` counts how often the lanes had been put into groups.
     """
 
     scene: Scene
@@ -85,6 +85,7 @@ class Turn:
     exact: bool = False
     show: str = "state"
     commands: tuple[Command, ...] = ()
+    grouping: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a turn did. `stopped` is the failed step's line, `error` a refused change's.
+    """What a turn did. `stopped` is the failed step's line, or that of a first scene that cannot be
+    built; `error` says what could not be done, and `refused` is the scene if it was a change of it.
 
     `span` are the times between which frames are kept, `undoable` the edits that can be taken back,
     `visiting` says that time was only turned back or on.
@@ -151,6 +153,7 @@ class Outcome:
     setup: Setup | None
     stopped: str
     error: str
+    refused: Scene | None = None
     span: tuple[float, float] = (0.0, 0.0)
     undoable: int = 0
     visiting: bool = False

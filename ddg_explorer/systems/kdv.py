@@ -34,7 +34,6 @@ class KdV(FieldSystem):
 
     name = "kdv"
     title = "Korteweg–de Vries"
-    equation_text = "u_t = ∂x(−α/2 u² + β u_xx),  H = ∫ −α/6 u³ − β/2 u_x² dx"
     ndim = 1
     energy_degree = 3
     parameters: Mapping[str, Parameter] = {
@@ -207,13 +206,21 @@ class KdV(FieldSystem):
 
     @property
     def energy_scale(self) -> float:
-        """|α|/6 ∫|u|³ + |β|/2 ∫u_x² of the initial state: H is a difference of the two."""
-        u = self.initial()
+        """|α|/6 ∫|u|³ + |β|/2 ∫u_x² of the initial state: H is a difference of the two; 1 where
+        there is none."""
+        u = self.stiffest_state()
         cubic = self.grid.integral(u.abs() ** 3)
         size = abs(self.values["alpha"]) / 6 * cubic + abs(
             self.values["beta"]
         ) / 2 * self.dirichlet(u)
         return float(size.sum()) or 1.0
+
+    def stiffest_state(self) -> Tensor:
+        """The initial state; u = 0 where there is none: solitons need α and β non-zero."""
+        solitons = self.presets[str(self.preset)].initial != "cosine"
+        if solitons and self.values["alpha"] * self.values["beta"] == 0:
+            return torch.zeros(self.state_shape, dtype=self.dtype, device=self.device)
+        return self.initial()
 
     def exact_holds(self) -> bool:
         return super().exact_holds() and self.values["alpha"] * self.values["beta"] != 0

@@ -85,7 +85,8 @@ def soliton_group(x: Tensor, length: float, tau: float, k: Tensor, places: Tenso
     """
     positions = places + 4 * tau * k**2
     if bool((positions.amax(1) - positions.amin(1) > length / 2).any()):
-        raise ValueError(f"t: at τ={tau:g} the solitons have spread over more than half the period")
+        spread = "the solitons have spread over more than half the period"
+        raise ValueError(f"no exact solution at τ={tau:.4g}: {spread}")
     middle = positions.mean(1, keepdim=True)
     x = middle + torch.remainder(x - middle + length / 2, length) - length / 2
     return n_soliton(x, tau, k, places)[:, None]

@@ -1,13 +1,15 @@
 """Edits and time travel: what they change, what they keep, and how they are taken back."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from ddg_explorer.app.edits import Edit, apply
-from ddg_explorer.app.history import History
+from ddg_explorer.app.history import History, Moment
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Lane, Scene
 from ddg_explorer.app.turns import GoTo, Turn, Undo, build
@@ -147,6 +149,62 @@ def test_going_back_and_on_is_exact_and_stepping_on_forgets_what_came_after():
     assert outcome.span == (0.0, pytest.approx(early + 0.01))
 
 
+def test_drift_is_that_of_the_time_gone_back_to():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    before = turn(simulation, KDV, steps=2)
+    edited = turn(simulation, KDV, Edit("add", ((5.0, 1.0),)), steps=2)
+    back = turn(simulation, KDV, GoTo(before.header.t)).sample
+    assert before.sample.drift < 1e-12
+    on = turn(simulation, KDV, GoTo(edited.header.t)).sample
+    assert (on.drift, on.mass_drift) == (edited.sample.drift, edited.sample.mass_drift)
+    turn(simulation, KDV, GoTo(0.0))
+    played = turn(simulation, KDV, steps=2).sample
+    for sample in (back, played):
+        assert sample.drift < 1e-12
+        assert sample.mass_drift < 1e-12
+        assert sample.energy_scale == before.sample.energy_scale
+
+
+@pytest.mark.parametrize("command", [GoTo(0.0), Undo()])
+def test_drift_of_a_time_before_other_dynamics_is_taken_anew(command):
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    turn(simulation, KDV, Edit("add", ((5.0, 1.0),)), steps=2)
+    changed = replace(KDV, parameters={"alpha": 3.0})
+    turn(simulation, changed, steps=2)
+    back = turn(simulation, changed, command).sample
+    assert back.t == 0
+    assert back.drift == 0
+    assert back.energy == float(build(changed).energy(simulation.frame.u))
+    assert turn(simulation, changed, steps=2).sample.drift < 1e-12
+
+
+def test_an_edit_of_an_earlier_time_ends_those_that_came_after():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    start = simulation.frame.u
+    turn(simulation, KDV, steps=2)
+    turn(simulation, KDV, Edit("add", ((5.0, 1.0),)))
+    turn(simulation, KDV, GoTo(0.0))
+    assert turn(simulation, KDV, Edit("add", ((9.0, 1.0),))).undoable == 1
+    for _ in range(2):
+        outcome = turn(simulation, KDV, Undo())
+        assert (outcome.header.t, outcome.undoable) == (0.0, 0)
+        torch.testing.assert_close(simulation.frame.u, start, rtol=0, atol=0)
+
+
+def test_playing_on_from_an_earlier_time_ends_the_edits_that_came_after():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    turn(simulation, KDV, steps=2)
+    turn(simulation, KDV, Edit("add", ((5.0, 1.0),)))
+    turn(simulation, KDV, GoTo(0.0))
+    played = turn(simulation, KDV, steps=1).header.t
+    outcome = turn(simulation, KDV, Undo())
+    assert (outcome.header.t, outcome.undoable) == (played, 0)
+
+
 def test_reset_forgets_history_and_edits():
     simulation = Simulation(Lane())
     turn(simulation, FIELD, DISK, steps=2)
@@ -155,24 +213,69 @@ def test_reset_forgets_history_and_edits():
     assert outcome.undoable == 0
 
 
-class Still:
-    """A frame with a state of so many bytes."""
-
-    def __init__(self, t, count=8):
-        self.t, self.u = t, torch.full((count,), t, dtype=torch.float64)
+def still(t):
+    """A moment of a frame of 64 bytes."""
+    frame: Any = SimpleNamespace(t=t, u=torch.full((8,), t, dtype=torch.float64))
+    references: Any = None
+    return Moment(frame, references, 0)
 
 
 def test_history_is_bounded_and_keeps_the_whole_run_in_view():
     history = History(limit=64 * 20)
     for k in range(1000):
-        history.add(Still(float(k)))
+        history.add(still(float(k)))
     assert len(history) <= 20
     assert history.times[0] == 0
     assert history.times[-1] > 900
     gaps = np.diff(history.times)
     assert gaps.max() <= 2 * gaps.min()
-    assert history.nearest(500.0).t == pytest.approx(500, abs=gaps.max())
+    assert history.nearest(500.0).frame.t == pytest.approx(500, abs=gaps.max())
     assert history.states.shape == (len(history), 8)
+
+
+def test_an_edited_state_is_kept_however_coarse_the_history_is():
+    history = History(limit=64 * 4)
+    for k in range(23):
+        history.add(still(float(k)))
+    assert history.times[-1] < 22
+    history.put(still(22.0))
+    assert history.times[-1] == 22
+    edited = still(22.0)
+    history.put(edited)
+    assert list(history.times).count(22.0) == 1
+    assert history.nearest(22.0) is edited
+    for k in range(40):
+        kept = still(23.0 + k)
+        history.put(kept)
+        assert history.nearest(99.0) is kept
+        assert len(history) <= 4
+
+
+def test_the_slider_reaches_an_edit_of_a_long_run():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    simulation.past.history.limit = 6 * 8 * 128
+    for _ in range(20):
+        turn(simulation, KDV, steps=1)
+    outcome = turn(simulation, KDV, Edit("add", ((5.0, 1.0),)))
+    assert outcome.span[1] == outcome.header.t
+    edited = simulation.frame.u
+    turn(simulation, KDV, GoTo(0.0))
+    turn(simulation, KDV, GoTo(9.0))
+    torch.testing.assert_close(simulation.frame.u, edited, rtol=0, atol=0)
+    before = turn(simulation, KDV, Undo())
+    assert before.span[1] == before.header.t == outcome.header.t
+
+
+def test_a_model_goes_on_from_what_is_painted():
+    simulation = Simulation(Lane("dgnet"))
+    scene = Scene("kdv")
+    turn(simulation, scene)
+    assert float(simulation.frame.u.abs().max()) < 10
+    assert not turn(simulation, scene, Edit("curve", ((2.0, 200.0), (4.0, 210.0)))).error
+    outcome = turn(simulation, scene, steps=1)
+    assert not outcome.stopped
+    assert outcome.header.t > 0
 
 
 def test_what_is_kept_has_the_run_s_times_and_states():

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 import weakref
 from dataclasses import replace
 
@@ -312,3 +313,59 @@ def test_lanes_stay_with_their_thread_unless_it_is_busy_and_another_is_not():
     assert also.result(30)
     names = [threads.submit(1, lambda: threading.current_thread().name).result() for _ in range(3)]
     assert len(set(names)) == 1
+
+
+@pytest.mark.parametrize("end", ["regroup", "close"])
+def test_a_turn_begun_ahead_ends_with_its_group(end, monkeypatch):
+    class Slow(Simulation):
+        def advance(self, turn):
+            turns.append(turn.grouping)
+            time.sleep(0.03)
+            super().advance(turn)
+
+    async def scenario():
+        runner = make(FakeCanvas(), Slow(Lane()))
+        begin = runner._begin
+
+        def busy(group):
+            if turns:
+                pool.submit(0, gate.wait, 10)
+            return begin(group)
+
+        async def hold(group, outcomes):
+            held.set()
+            await asyncio.Event().wait()
+
+        held = asyncio.Event()
+        monkeypatch.setattr(runner, "_begin", busy)
+        monkeypatch.setattr(runner, "_hand_over", hold)
+        runner.play(True)
+        runner.start()
+        await asyncio.wait_for(held.wait(), 10)
+        if end == "close":
+            runner.close()
+        else:
+            runner.want(replace(runner._wanted, view=View(lockstep=False)))
+        await asyncio.sleep(0.05)
+        gate.set()
+        await asyncio.sleep(0.2)
+        runner.close()
+
+    turns, gate, pool = [], threading.Event(), Workers(1)
+    monkeypatch.setattr(runner_module, "workers", lambda: pool)
+    asyncio.run(scenario())
+    assert turns.count(1) == 1, "the one that was shown, not the one begun ahead"
+    assert (2 in turns) == (end == "regroup")
+
+
+def test_turns_tell_which_grouping_of_the_lanes_they_are_of():
+    async def scenario():
+        runner = make(FakeCanvas())
+        before = runner._take(runner._groups[0])
+        runner.want(replace(runner._wanted, view=View(lockstep=False)))
+        after = runner._take(runner._groups[0])
+        runner.close()
+        assert after.reset
+        assert after.grouping > before.grouping
+
+    asyncio.run(scenario())

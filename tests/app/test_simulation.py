@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app import stage
+from ddg_explorer.app.simulation import Simulation, first_setup
 from ddg_explorer.app.state import Lane, Scene, Start
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.app.wire import HEADER_BYTES
+from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
+from ddg_explorer.integrators.leapfrog import Leapfrog
 from ddg_explorer.systems import SYSTEMS
 
 KDV = Scene("kdv", "two_solitons", n=32)
@@ -211,3 +214,138 @@ def test_a_phase_plane_grows_with_an_orbit_that_leaves_it():
     assert grown
     assert not grown[-1].restarted
     assert grown[-1].picture.spec["window"][1] > first.picture.spec["window"][1]
+
+
+def test_where_the_exact_solution_ends_the_run_goes_on():
+    simulation = Simulation(Lane())
+    scene = replace(KDV, n=128, dt=0.05)
+    turn(simulation, scene, steps=220, exact=True)
+    past = turn(simulation, scene, steps=20, exact=True)
+    assert past.header.t == pytest.approx(12.0)
+    assert past.header.extra == 0
+    assert past.error == "no exact solution at τ=12: " + past.error.partition(": ")[2]
+    assert "\n" not in past.error
+    assert not past.stopped
+    again = turn(simulation, scene, exact=True)
+    assert not again.error, "said once"
+    assert again.header.t > 12.0
+    start = turn(simulation, scene, steps=0, reset=True, exact=True)
+    assert start.header.extra == 1
+    assert not start.error
+
+
+MASS = Scene("mass_spring", structure="damped_symplectic", integrator="discrete_gradient")
+LEAPFROG = replace(MASS, structure="symplectic", integrator="leapfrog")
+
+
+def test_operator_and_scheme_change_together():
+    simulation = Simulation(Lane())
+    turn(simulation, MASS)
+    outcome = turn(simulation, LEAPFROG)
+    assert not outcome.error
+    assert outcome.setup is not None
+    assert (outcome.setup.integrator, outcome.setup.restarted) == ("leapfrog", False)
+    assert isinstance(simulation.rollout.integrator, Leapfrog)
+    assert not turn(simulation, MASS).error
+    assert isinstance(simulation.rollout.integrator, DiscreteGradient)
+
+
+def test_a_refused_operator_and_scheme_leave_both():
+    simulation = Simulation(Lane())
+    turn(simulation, replace(LEAPFROG, integrator="discrete_gradient"))
+    wrong = replace(MASS, integrator="leapfrog", dt=0.3)
+    outcome = turn(simulation, wrong)
+    assert outcome.error.startswith("integrator='leapfrog'")
+    assert outcome.header.dt != 0.3
+    assert isinstance(simulation.rollout.integrator, DiscreteGradient)
+    assert simulation.rollout.dynamics.structure_key == "symplectic"
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_a_running_wave_goes_on_without_its_solitons(name):
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    linear = replace(KDV, parameters={name: 0.0})
+    outcome = turn(simulation, linear, exact=True)
+    assert not outcome.error
+    assert outcome.setup is not None
+    assert outcome.setup.system.values[name] == 0.0
+    assert outcome.sample.drift < 1e-12
+    reset = turn(simulation, linear, steps=0, reset=True)
+    assert not reset.error
+    assert reset.header.t == 0
+    refused = turn(simulation, replace(linear, seed=1))
+    assert refused.error.endswith("solitons need both to be non-zero")
+    assert refused.header.t == pytest.approx(2 * refused.header.dt), "the old scene goes on"
+
+
+def test_a_refused_parameter_changes_nothing(monkeypatch):
+    simulation = Simulation(Lane())
+    before = turn(simulation, KDV)
+    monkeypatch.setattr(stage.References, "of", refuse)
+    outcome = turn(simulation, replace(KDV, parameters={"alpha": 3.0}, integrator="rk4"), steps=0)
+    assert outcome.error == "refused"
+    assert simulation.rollout.dynamics.values["alpha"] == 6.0
+    assert isinstance(simulation.rollout.integrator, DiscreteGradient)
+    assert outcome.sample.drift == before.sample.drift
+    assert outcome.sample.energy == before.sample.energy
+
+
+def refuse(*args):
+    raise ValueError("refused")
+
+
+def test_a_model_does_not_go_on_where_the_truth_has_no_solitons():
+    simulation = Simulation(Lane("dgnet"))
+    scene = Scene("kdv")
+    assert turn(simulation, scene).header is not None
+    outcome = turn(simulation, replace(scene, parameters={"alpha": 0.0}))
+    assert not outcome.error
+    assert outcome.header is None
+    assert outcome.setup is not None
+    assert "alpha" in outcome.setup.misfit
+    assert turn(simulation, scene).header is not None
+
+
+def test_a_first_scene_that_cannot_be_built_is_a_line_of_the_lane_until_another_can():
+    simulation = Simulation(Lane())
+    linear = replace(KDV, parameters={"alpha": 0.0})
+    with pytest.raises(ValueError, match="solitons need both"):
+        first_setup(linear)
+    first, again = (turn(simulation, linear, reset=True) for _ in range(2))
+    for outcome in (first, again):
+        assert outcome.header is None
+        assert outcome.stopped.endswith("solitons need both to be non-zero")
+        assert "\n" not in outcome.stopped
+    assert first.error == first.stopped
+    assert not again.error, "said once"
+    outcome = turn(simulation, KDV)
+    assert outcome.setup is not None
+    assert not outcome.stopped
+    assert outcome.header.t > 0
+
+
+def test_only_other_physics_build_a_model_anew(monkeypatch):
+    simulation = Simulation(Lane("dgnet"))
+    scene = Scene("kdv")
+    turn(simulation, scene)
+    dynamics = simulation.rollout.dynamics
+    monkeypatch.setattr(stage, "entrant", refuse)
+    for change in ({"dt": 0.002}, {"tol": 1e-6}, {"integrator": "rk4"}):
+        scene = replace(scene, **change)
+        outcome = turn(simulation, scene)
+        assert not outcome.error
+        assert simulation.rollout.dynamics is dynamics
+    assert outcome.header.dt == 0.002
+    assert turn(simulation, replace(scene, seed=2)).error == "refused"
+
+
+def test_a_turn_of_a_group_that_was_left_does_nothing():
+    simulation = Simulation(Lane())
+    turn(simulation, KDV, grouping=1)
+    reset = turn(simulation, KDV, steps=0, reset=True, grouping=2)
+    stale = turn(simulation, replace(KDV, dt=0.5), steps=7, limits=(-9.0, 9.0), grouping=1)
+    assert stale.header is None
+    assert stale.setup is None
+    on = turn(simulation, KDV, steps=0, grouping=2).header
+    assert (on.t, on.dt, on.high) == (0.0, reset.header.dt, reset.header.high)

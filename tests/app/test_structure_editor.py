@@ -301,3 +301,11 @@ def test_a_learned_lane_marks_the_limit_of_its_own_explicit_scheme():
     fine = after(0.25)
     assert float((after(0.5) - fine).norm() / fine.norm()) < 0.1
     assert float((after(4) - fine).norm() / fine.norm()) > 0.5
+
+
+def test_the_menu_s_entries_are_those_of_the_preset():
+    store, editor = edited("mass_spring", preset="oscillation", structure="damped_symplectic")
+    assert list(editor.table.values) == [0, 1, -1, -0.1]
+    store.change_scene(preset="friction")
+    editor.show(first_setup(store.state.scene))
+    assert list(editor.table.values) == [0, 1, -1, -0.15]

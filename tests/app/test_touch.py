@@ -1,7 +1,9 @@
 """Gestures as the session sees them: strokes, initial states, undo, time travel, moments."""
 
 import base64
+import gc
 import io
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,7 @@ from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.groups import Group
 from ddg_explorer.app.marks import MOST, Moments
 from ddg_explorer.app.miniatures import SIZE
+from ddg_explorer.app.past import Past
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.theme import colour_table
@@ -273,10 +276,31 @@ def test_moments_are_bounded_in_number_and_bytes():
         many.add(f"t = {k}", AppState(), [], edited=False)
     assert [name for name, *_ in many.labels()] == list("DEFGHI")
     heavy = Moments(limit=3000)
+    lane: Any = SimpleNamespace(past=Past())
+    picture: Any = None
     for k in range(5):
         mark = heavy.add(f"t = {k}", AppState(), [], edited=False)
-        mark.keep("lane", (SimpleNamespace(u=torch.zeros(128, dtype=torch.float64)), None))
-    assert len(heavy) == 3
+        frame = SimpleNamespace(u=torch.zeros(128, dtype=torch.float64))
+        mark.keep("lane", SimpleNamespace(frame=frame))
+        assert heavy.take_pictures(lane, picture) == (k >= 2)
+        assert sum(moment.size for moment in heavy._kept) <= 3000
+    assert [name for name, *_ in heavy.labels()] == ["D", "E"]
+
+
+def test_moments_let_go_of_lanes_that_were_built_anew(explorer):
+    run(explorer)
+    run(explorer, steps=2)
+    explorer.touch._act("remember", True)
+    run(explorer)
+    alive = [weakref.ref(simulation.past) for simulation in explorer.race.simulations]
+    kept = states(explorer)
+    explorer.store.put_lanes([Lane()])
+    run(explorer)
+    gc.collect()
+    assert [past() for past in alive] == [None, None]
+    explorer.touch._act("recall", "A")
+    run(explorer)
+    torch.testing.assert_close(torch.stack(states(explorer)), torch.stack(kept), rtol=0, atol=0)
 
 
 def test_a_mark_changes_nothing():
@@ -285,7 +309,7 @@ def test_a_mark_changes_nothing():
     before, mark = simulation.frame, Mark()
     turn(simulation, KDV, mark)
     assert simulation.frame is before
-    assert mark.moments[simulation.past][0] is before
+    assert mark.moments[simulation.past.key].frame is before
 
 
 def test_keys_drive_the_transport(explorer):

@@ -98,7 +98,7 @@ def test_initial_state_is_the_exact_solution_at_zero():
 def test_exact_solution_ends_when_the_solitons_have_spread():
     system = KdV()
     system.exact(9.0)
-    with pytest.raises(ValueError, match="more than half the period"):
+    with pytest.raises(ValueError, match=r"no exact solution at τ=14: .* half the period"):
         system.exact(14.0)
     for changed in (KdV(viscosity=0.1), KdV(alpha=6.0, structure="d_dx_growing"), KdV("cosine")):
         assert not changed.has_exact
@@ -159,3 +159,15 @@ def test_strengths_select_their_structure_and_count_as_zero_elsewhere():
     u = plain.initial()
     extra = viscous.rhs(u) - plain.rhs(u)
     torch.testing.assert_close(extra, 0.2 * plain.laplacian(plain.gradient(u)), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("preset", ["two_solitons", "gas", "published"])
+@pytest.mark.parametrize("values", [{"alpha": 0.0}, {"beta": 0.0}])
+def test_without_solitons_only_the_initial_state_is_missing(preset, values):
+    system = KdV(preset, **values)
+    with pytest.raises(ValueError, match="solitons need both to be non-zero"):
+        system.initial()
+    assert system.energy_scale == 1.0
+    # ρ of ∂x β∂xx, at most |β|k³; nothing moves about u = 0 without it
+    assert (system.explicit_limit() == math.inf) == ("beta" in values)
+    assert system.explicit_limit() > 0
