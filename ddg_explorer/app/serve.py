@@ -9,9 +9,10 @@ from typing import Any
 
 import panel as pn
 import torch
+from tornado.web import RequestHandler
 
 from ddg_explorer.app.explorer import TITLE, Explorer
-from ddg_explorer.app.session import linked_state, stay_offline
+from ddg_explorer.app.session import linked_state, report, stay_offline
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
@@ -20,6 +21,8 @@ from ddg_explorer.app.workers import workers
 SWITCH_INTERVAL = 5e-4
 """Seconds a worker may keep the interpreter while the event loop waits for it: Python's own 5 ms
 would be added to every message."""
+ROUTE = "explorer"
+"""Path of the page."""
 
 
 @cache
@@ -41,7 +44,7 @@ def prepare_process() -> None:
 def configure() -> None:
     """Settings of the server's process, and of a session's resources."""
     prepare_process()
-    pn.extension(notifications=True, reconnect=True)
+    pn.extension(notifications=True, reconnect=True, exception_handler=report)
 
 
 def open_session() -> Any:
@@ -53,6 +56,14 @@ def open_session() -> Any:
     return explorer.page()
 
 
+class Root(RequestHandler):
+    """The address that the server prints leads to the page; unlike Panel's own, with its query."""
+
+    def get(self) -> None:
+        query = self.request.query
+        self.redirect(f"./{ROUTE}?{query}" if query else f"./{ROUTE}")
+
+
 def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> None:
     """Serve the explorer at http://address:port/explorer until interrupted.
 
@@ -61,10 +72,11 @@ def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> N
     configure()
     hosts = dict.fromkeys((address, "localhost", "127.0.0.1"))
     pn.serve(
-        {"explorer": open_session},
+        {ROUTE: open_session},
         port=port,
         address=address,
         show=show,
         title=TITLE,
+        extra_patterns=[("/", Root)],
         websocket_origin=[f"{host}:{port}" for host in hosts],
     )

@@ -8,20 +8,31 @@ from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
+import param
 from bokeh.document import Document
 from panel.io.resources import LOCAL_DIST
 
 from ddg_explorer.app.component import Component
-from ddg_explorer.app.state import AppState
+from ddg_explorer.app.simulation import first_setup
+from ddg_explorer.app.state import AppState, Scene
+from ddg_explorer.io import one_line
+from ddg_explorer.systems import SYSTEMS
 
 log = logging.getLogger(__name__)
+
+
+NARROW = 600
+"""Pixels below which the page's drawer lies over its content."""
 
 
 class Browser(Component):
     """What only the browser can do: its address, its window, its clipboard, its downloads.
 
-    The address is kept in step without adding to the history.
+    The address is kept in step without adding to the history. `on_width` hears the window's width
+    when the page opens and whenever it crosses `narrow`.
     """
+
+    narrow = param.Integer(NARROW)
 
     _esm = """
     function save(bytes, name) {
@@ -56,7 +67,11 @@ class Browser(Component):
             () => model.send_msg({copied: true}), () => model.send_msg({copied: false}));
         }
       });
-      model.send_msg({width: window.innerWidth});
+      const tell = () => model.send_msg({width: window.innerWidth});
+      const narrow = window.matchMedia(`(max-width: ${model.narrow - 0.02}px)`);
+      narrow.addEventListener("change", tell);
+      model.on("remove", () => narrow.removeEventListener("change", tell));
+      tell();
       return document.createElement("span");
     }
     """
@@ -88,15 +103,21 @@ class Browser(Component):
 
 
 def linked_state() -> tuple[AppState, str]:
-    """The state of the page's address, and one line where it was not understood.
+    """The state of the page's address, and one line where it cannot be shown.
 
-    A bad link falls back to the default state.
+    A link that is not understood, or that asks for a scene which cannot be built, falls back to its
+    system as that opens, or to the default state where it names none.
     """
-    flat = {k: v[-1].decode() for k, v in (pn.state.session_args or {}).items()}
+    args = pn.state.session_args or {}
+    flat = {key: values[-1].decode(errors="replace") for key, values in args.items()}
     try:
-        return AppState.from_flat(flat), ""
-    except (ValueError, TypeError, UnicodeDecodeError) as problem:
-        return AppState(), f"The link was not understood ({problem}); showing the default."
+        state = AppState.from_flat(flat)
+        first_setup(state.scene)
+    except ValueError as problem:
+        system = flat.get("system")
+        state = AppState(Scene(system)) if system in SYSTEMS else AppState()
+        return state, f"The link was not understood ({one_line(problem)}); showing the default."
+    return state, ""
 
 
 def disable_nagle(doc: Document | None) -> None:
@@ -134,6 +155,19 @@ def stay_offline(doc: Document | None) -> None:
     """
     if doc is not None:
         doc.template_variables.setdefault("dist_url", LOCAL_DIST)
+
+
+def report(problem: Exception) -> None:
+    """Log what went wrong while the page was used, with its trace, and say so in one line.
+
+    For everything that nobody else has caught: Bokeh takes the document of a callback that raises
+    for everybody's current one from then on.
+    """
+    log.error("a callback has failed", exc_info=problem)
+    if isinstance(problem, ValueError):
+        notify(one_line(problem))
+    else:
+        notify(f"That has failed ({type(problem).__name__}); the server's log says why.")
 
 
 def notify(line: str) -> None:

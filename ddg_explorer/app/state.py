@@ -8,7 +8,6 @@ a dict of strings, the page's query; lanes that run a model of this session are 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -45,13 +44,14 @@ PAGES = {
 
 def _one_of(name: str, value: str, allowed: Any) -> None:
     if value not in allowed:
-        raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
+        raise ValueError(f"{name}={value!r:.40}: use one of {', '.join(allowed)}")
 
 
 def _within(name: str, value: float | None, bounds: tuple[float, float]) -> None:
     low, high = bounds
-    if value is not None and not (math.isfinite(value) and low <= value <= high):
-        raise ValueError(f"{name}={value:g}: must lie in [{low:g}, {high:g}]")
+    if value is not None and not low <= value <= high:
+        text = f"{value:g}" if isinstance(value, float) else f"{value!s:.40}"
+        raise ValueError(f"{name}={text}: must lie in [{low:g}, {high:g}]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +279,7 @@ class AppState:
             elif key == "lanes":
                 lanes = tuple(Lane(*part.split(":", 1)) for part in text.split(","))
             else:
-                raise ValueError(f"{key}={text!r}: not a setting of the explorer")
+                raise ValueError(f"{key:.40}={text!r:.40}: not a setting of the explorer")
         return cls(Scene(**scene), lanes, View(**view))
 
 
@@ -295,4 +295,4 @@ def _number(key: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"{key}={text!r}: must be {kind.__name__}") from None
+        raise ValueError(f"{key}={text!r:.40}: must be {kind.__name__}") from None

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import panel as pn
 import panel_material_ui as pmui
 
+from ddg_explorer.app import session
 from ddg_explorer.app.state import PAGES
 
 HEIGHT = 48
@@ -44,6 +45,7 @@ class Tabs:
         self._makers, self._on_open = dict(makers), on_open
         self._pages: dict[str, Page] = {}
         self._frames: dict[str, pn.Column] = {}
+        self._shown = next(iter(self._makers))
         self._row: pmui.Tabs | None = None
         self._head = pn.Column(
             sizing_mode="stretch_width",
@@ -58,7 +60,12 @@ class Tabs:
             active=list(self._makers).index(key),
             sizing_mode="stretch_width",
             margin=0,
-            sx={"& .MuiTab-root": {"minHeight": 44, "fontSize": 14}},
+            sx={
+                "& .MuiTab-root": {"minHeight": 44, "fontSize": 14},
+                f"@media (max-width: {session.NARROW}px)": {
+                    "& .MuiTab-root": {"minWidth": 0, "flexGrow": 1, "padding": "12px 4px"}
+                },
+            },
         )
         self._row.param.watch(self._clicked, "active")
         self._head.append(self._row)
@@ -84,8 +91,16 @@ class Tabs:
         return self._pages[key]
 
     def show(self, key: str) -> None:
-        """Bring a page to the front."""
-        self.page(key)
+        """Bring a page to the front; where it cannot be built, the one before stays there."""
+        try:
+            self.page(key)
+        except Exception as problem:
+            if key == self._shown:
+                raise
+            session.report(problem)
+            session.under_lock(pn.state.curdoc, lambda: self._on_open(self._shown))
+            return
+        self._shown = key
         for name, frame in self._frames.items():
             frame.visible = name == key
         if self._row is not None:

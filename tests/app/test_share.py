@@ -1,8 +1,10 @@
 """What leaves the page comes back: recipes, states, histories, models; pictures show the lanes."""
 
+import asyncio
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ import torch
 import xarray as xr
 from PIL import Image
 
+from ddg_explorer.app import session
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.race import Race
+from ddg_explorer.app.share.bar import ShareBar
 from ddg_explorer.app.share.clip import MOST_FRAMES, clip_file, video_available
 from ddg_explorer.app.share.files import (
     history_file,
@@ -20,11 +25,14 @@ from ddg_explorer.app.share.files import (
     opened_state,
     state_file,
 )
+from ddg_explorer.app.share.make import MAKERS, Shown, labels
 from ddg_explorer.app.share.recipe import dump_recipe, load_recipe
 from ddg_explorer.app.share.record import records_of
-from ddg_explorer.app.share.reel import picture_file
+from ddg_explorer.app.share.reel import drawn, picture_file, window
+from ddg_explorer.app.share.take import opened
 from ddg_explorer.app.simulation import Simulation
-from ddg_explorer.app.state import AppState, Lane, Scene, View
+from ddg_explorer.app.state import AppState, Lane, Scene, Start, View
+from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, colour_table
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.models import ModelRecipe
@@ -75,6 +83,16 @@ def test_a_recipe_restores_state_and_initial_state_bit_by_bit():
             b'{"ddg_explorer": 1, "state": {}, "initial": {"shape": [2], "data": "AAAA"}}',
             "initial state",
         ),
+        (
+            b'{"ddg_explorer": 1, "state": {}, "initial": {"shape": [1e999], "data": ""}}',
+            "initial state",
+        ),
+        (
+            b'{"ddg_explorer": 1, "state": {}, "initial": {"shape": [-1, -1],'
+            b' "data": "AAAAAAAA8D8="}}',
+            "initial state",
+        ),
+        (b"[" * 100_000, "it is no JSON"),
     ],
 )
 def test_a_bad_recipe_is_one_line(data, line):
@@ -85,7 +103,7 @@ def test_a_bad_recipe_is_one_line(data, line):
 
 def test_an_initial_state_that_is_not_finite_is_refused():
     broken = dump_recipe(AppState(), torch.tensor([float("nan")]))
-    with pytest.raises(ValueError, match="finite numbers"):
+    with pytest.raises(ValueError, match="must be of finite numbers"):
         load_recipe(broken)
 
 
@@ -97,7 +115,7 @@ def test_a_state_comes_back_bit_by_bit():
     torch.testing.assert_close(u, record.kept.states[-1], rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"shape \(1, 50\), this scene has \(1, 64\)"):
         opened_state("state.npz", data, (1, 64))
-    with pytest.raises(ValueError, match=r"state\.npz.*cannot be read"):
+    with pytest.raises(ValueError, match=r"^state\.npz: cannot be read \(is no NumPy archive"):
         opened_state("state.npz", b"nonsense", (1, 50))
 
 
@@ -112,6 +130,125 @@ def test_a_history_holds_every_lane_with_its_energies():
         own = record.kept.dynamics.energy(record.kept.states)
         np.testing.assert_allclose(group["own_energy"].values, own.detach().numpy())
         assert json.loads(group.attrs["scene"])["system"] == "kdv"
+
+
+def test_a_history_opens_with_the_true_lane_s_last_state():
+    found = records(Scene("kdv"), ["dgnet"])
+    states = [record.kept.states[-1] for record in found]
+    assert not torch.equal(*states)
+    for name in ("hist.nc", "HIST.NC"):
+        u = opened_state(name, history_file(found), (1, 50))
+        torch.testing.assert_close(u, states[0], rtol=0, atol=0)
+    u = opened_state("dgnet.nc", history_file(found[1:]), (1, 50))
+    torch.testing.assert_close(u, states[1], rtol=0, atol=0)
+
+
+OUTSIDE = dump_recipe(replace(AppState(), scene=Scene("pendulum", n=64)))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "line"),
+    [
+        ("hist.nc", b"nonsense", "hist.nc: cannot be read (is no netCDF-4 file, or damaged)"),
+        ("state.npz", b"", "state.npz: cannot be read (is no NumPy archive, or damaged)"),
+        ("m.safetensors", b"nonsense", "m.safetensors: is no checkpoint of a model, or damaged"),
+        (
+            "list.json",
+            b"[1, 2]",
+            "list.json: is no recipe of the explorer: it has no entry 'ddg_explorer'",
+        ),
+        (
+            "new.json",
+            b'{"ddg_explorer": 99}',
+            "new.json: has format 99, this version reads 1",
+        ),
+        ("grid.json", OUTSIDE, "grid.json: n=64: pendulum has no grid"),
+        (
+            "start.json",
+            dump_recipe(AppState(), torch.ones(3)),
+            "start.json: initial state: has shape (3,), this scene needs (1, 50)",
+        ),
+        (
+            "notes.txt",
+            b"",
+            "notes.txt: open one of .json, .safetensors, .npz, .nc",
+        ),
+    ],
+)
+def test_an_upload_that_cannot_be_opened_is_one_line_about_it(name, data, line):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        opened(name, data, Scene("kdv"))
+    assert str(caught.value) == line
+
+
+class Heard:
+    """Files that go to the browser."""
+
+    def __init__(self):
+        self.files = []
+
+    def save(self, data, name):
+        self.files.append((name, data))
+
+
+@pytest.fixture
+def bar(monkeypatch):
+    """A share bar of KdV and what it tells the person; no lane has run."""
+    told = []
+    monkeypatch.setattr(session, "notify", told.append)
+    store, shelf = Store(AppState(Scene("kdv"))), Shelf()
+    race = Race(store, shelf, None, told.append)
+    race.set_lanes([Lane()])
+    made = ShareBar(store, shelf, race, Heard())
+    made.told, made.store, made.race = told, store, race
+    return made
+
+
+def test_opening_a_recipe_that_cannot_be_built_changes_nothing(bar):
+    before = bar.store.state
+    asyncio.run(bar.take("grid.json", OUTSIDE))
+    assert bar.told == ["grid.json: n=64: pendulum has no grid"]
+    assert bar.store.state is before
+    asyncio.run(bar.take("good.json", dump_recipe(AppState(Scene("pendulum")))))
+    assert bar.store.state.scene.system == "pendulum"
+
+
+def test_a_state_starts_the_scene_that_it_was_opened_for(bar):
+    (record,) = records(Scene("kdv"), [])
+    data, seen = state_file(record), []
+    asyncio.run(bar.take("STATE.NPZ", data))
+    start = bar.store.state.scene.start
+    assert isinstance(start, Start)
+    assert start.label == "STATE.NPZ"
+    torch.testing.assert_close(start.state, record.kept.states[-1], rtol=0, atol=0)
+
+    async def meanwhile():
+        task = asyncio.ensure_future(bar.take("state.npz", data))
+        await asyncio.sleep(0)
+        bar.store.put_scene(Scene("pendulum"))
+        seen.append(bar.store.state.scene)
+        await task
+
+    asyncio.run(meanwhile())
+    assert bar.told == ["state.npz: the scene has changed meanwhile; open it again"]
+    assert bar.store.state.scene is seen[0]
+
+
+def test_saving_before_the_first_frame_is_refused_in_one_line(bar):
+    for label in set(labels()) - {"Recipe (JSON)"}:
+        asyncio.run(bar._chosen({"label": label}))
+        assert bar.told.pop() == "there is nothing to save yet: no lane has shown a frame"
+    assert bar._browser.files == []
+
+
+def test_a_file_is_made_of_what_was_shown_when_it_was_asked_for(bar):
+    bar.race.simulations[0].advance(Turn(Scene("kdv"), steps=3, budget=None))
+    shown = Shown.by(bar.race, bar.store.state)
+    bar.store.put(AppState(Scene("pendulum")))
+    bar.race.set_lanes([Lane(), Lane("hnn")])
+    (record,) = shown.records()
+    assert record.about["scene"]["system"] == "kdv"
+    assert json.loads(MAKERS["Recipe (JSON)"][1](shown))["state"] == {"system": "kdv"}
 
 
 def test_lanes_of_one_model_have_names_of_their_own():
@@ -157,6 +294,24 @@ def test_a_field_s_pixels_are_those_of_the_colour_table():
     value = reel.values[-1][0, 0]  # the corner with the largest y
     expected = table[round((value - low) * 255 / (high - low))].astype(int)
     assert np.abs(image[12 + 30 + 1, 12 + 1].astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize("size", [(320, 240), (240, 320), (96, 48)])
+def test_a_circular_orbit_is_drawn_round(size):
+    """One unit is as many pixels in x as in y, whatever the picture's shape."""
+    (record,) = records(Scene("two_body"), [])
+    spec = record.kept.picture.spec
+    x0, x1, y0, y1 = window(spec, size)
+    assert size[0] / (x1 - x0) == pytest.approx(size[1] / (y1 - y0), rel=1e-12)
+    assert x0 <= spec["window"][0] or y0 <= spec["window"][2]
+    angle = np.linspace(0, 2 * np.pi, 200)
+    ring = np.stack([np.cos(angle), np.sin(angle)], 1) * spec["window"][1] / 2
+    values = np.concatenate([ring] * (record.kept.states.shape[-1] // 2), 1)
+    reel = replace(record.reel(), times=angle, values=values)
+    pixels = np.asarray(drawn(reel, 9.0, *LOOK, tile=size)).astype(int)
+    ink = [int(reel.colour[i : i + 2], 16) for i in (1, 3, 5)]
+    rows, columns = np.nonzero(np.abs(pixels - ink).max(-1) < 8)
+    assert np.ptp(columns) == pytest.approx(np.ptp(rows), abs=12)
 
 
 def test_a_clip_moves_and_is_evenly_spaced_in_time():

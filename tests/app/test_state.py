@@ -47,6 +47,10 @@ def test_flat_form_restores_the_state_exactly(state):
         ({"n": "100000"}, "n=100000"),
         ({"n": "3.5"}, "n='3.5'"),
         ({"seed": "-1"}, "seed=-1"),
+        ({"n": "9" * 400}, "n=" + "9" * 40 + ": must lie"),
+        ({"seed": "9" * 400}, "seed=999"),
+        ({"speed": "9" * 400}, "speed=999"),
+        ({"speed": "9" * 5000}, "speed='999"),
         ({"p.alpha": "1e9"}, "alpha=1e"),
         ({"p.nonsense": "1"}, "parameter='nonsense'"),
         ({"c.form": "strain"}, "choice='form'"),
@@ -65,6 +69,7 @@ def test_bad_links_are_refused_in_one_line_that_names_the_setting(flat, named):
     with pytest.raises(ValueError, match="^" + named.replace(".", r"\.")) as caught:
         AppState.from_flat(flat)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_store_tells_subscribers_of_changes_only():

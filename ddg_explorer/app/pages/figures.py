@@ -25,11 +25,14 @@ def render(element: Any, dark: bool) -> figure:
     """The Bokeh figure of a HoloViews element, styled.
 
     Only tools that show something stay: with the usual ones, scrolling the page over a picture
-    zooms it, for good where there is no toolbar.
+    zooms it, for good where there is no toolbar. HoloViews puts its theme on the document that it
+    draws for: one of its own here, neither the session's nor what Bokeh takes for the current one.
     """
+    from bokeh.document import Document
     from bokeh.models import HoverTool
 
-    fig = holoviews().render(element, backend="bokeh")
+    renderer = holoviews().renderer("bokeh").instance(mode="server")
+    fig = renderer.get_plot(element, Document()).state
     fig.tools = [tool for tool in fig.tools if isinstance(tool, HoverTool)]
     restyle(fig, dark)
     return fig
@@ -70,3 +73,9 @@ def plain(height: int, x: tuple[float, float], y: tuple[float, float], **options
 def pane(fig: figure | None = None) -> pn.pane.Bokeh:
     """A pane as wide as its card."""
     return pn.pane.Bokeh(fig, margin=0, sizing_mode="stretch_width")
+
+
+def square_pane(fig: figure) -> pn.pane.Bokeh:
+    """A pane as wide as its card, and as tall; the figure's own sizing does it, not the pane's."""
+    fig.update(sizing_mode="scale_width", aspect_ratio=1)
+    return pn.pane.Bokeh(fig, margin=0)

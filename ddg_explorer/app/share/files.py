@@ -22,6 +22,9 @@ from ddg_explorer.io import read_state
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.files import load_model
 
+STATE_BYTES = 256 << 20
+"""Memory that the array of an uploaded state may take."""
+
 
 def state_file(record: Record) -> bytes:
     """The newest state as an `.npz` that `read_state` reads."""
@@ -45,7 +48,7 @@ def history_file(records: Sequence[Record]) -> bytes:
 
 
 def opened_state(name: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
-    """The last state in an uploaded `.npz` or `.nc` file, float64.
+    """The last state in an uploaded `.npz` or `.nc` file, of a history the true lane's; float64.
 
     Raises
     ------
@@ -56,9 +59,9 @@ def opened_state(name: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
         path = Path(folder) / f"state{Path(name).suffix}"
         path.write_bytes(data)
         try:
-            u = read_state(path).double()
+            u = read_state(path, limit=STATE_BYTES).double()
         except ValueError as error:
-            raise ValueError(str(error).replace(str(path), name)) from None
+            raise _named(error, path, name) from None
     if u.ndim == len(shape) + 1 and u.shape[0] == 1:
         u = u[0]
     if tuple(u.shape) != shape:
@@ -96,4 +99,9 @@ def opened_model(name: str, data: bytes) -> Model:
         try:
             return load_model(path)
         except ValueError as error:
-            raise ValueError(str(error).replace(repr(str(path)), repr(name))) from None
+            raise _named(error, path, name) from None
+
+
+def _named(error: ValueError, path: Path, name: str) -> ValueError:
+    """The same line about the file as the person knows it."""
+    return ValueError(str(error).replace(f"path={str(path)!r}", name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import param
@@ -14,7 +14,7 @@ LIMIT = 16 << 20
 
 
 class FilePicker(Component):
-    """`on_file(name, data)` hears of every file that the person opens."""
+    """`on_file(name, data)` is awaited with every file that the person opens."""
 
     label = param.String("Open")
     accept = param.String("", doc="Suffixes, as in an `<input type=file>`.")
@@ -57,7 +57,7 @@ class FilePicker(Component):
 
     def __init__(
         self,
-        on_file: Callable[[str, bytes], None],
+        on_file: Callable[[str, bytes], Awaitable[None]],
         report: Callable[[str], None],
         **params: Any,
     ) -> None:
@@ -65,9 +65,9 @@ class FilePicker(Component):
         self._on_file, self._report = on_file, report
         self.on_msg(self._receive)
 
-    def _receive(self, event: Any) -> None:
+    async def _receive(self, event: Any) -> None:
         name, size, data = (event.data[key] for key in ("name", "size", "data"))
         if size > self.limit:
             self._report(f"{name}: has {size / 2**20:.0f} MiB, at most {self.limit >> 20} are read")
         else:
-            self._on_file(str(name), bytes(data))
+            await self._on_file(str(name), bytes(data))

@@ -9,10 +9,7 @@ in base64. Reading executes nothing.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -49,19 +46,22 @@ def load_recipe(data: bytes) -> tuple[AppState, Tensor | None]:
     Raises
     ------
     ValueError
-        One line for a file that is none, of a newer format, or asks for what there is not.
+        One line, without the file's name, for one that is none, of a newer format, or asks for what
+        there is not.
     """
     if len(data) > LIMIT:
-        raise ValueError(f"recipe: has {len(data)} bytes, at most {LIMIT} are read")
+        raise ValueError(f"has {len(data)} bytes, at most {LIMIT} are read")
     try:
         content = json.loads(data)
-        version, flat = content["ddg_explorer"], content["state"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"recipe: is no recipe of the explorer ({error})") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise ValueError("is no recipe of the explorer: it is no JSON") from None
+    if not isinstance(content, dict) or "ddg_explorer" not in content:
+        raise ValueError("is no recipe of the explorer: it has no entry 'ddg_explorer'")
+    version, flat = content["ddg_explorer"], content.get("state")
     if version != FORMAT:
-        raise ValueError(f"recipe: has format {version}, this version reads {FORMAT}")
-    if not isinstance(flat, Mapping) or not all(isinstance(v, str) for v in flat.values()):
-        raise ValueError("recipe: its state must map names to strings")
+        raise ValueError(f"has format {version!r}, this version reads {FORMAT}")
+    if not isinstance(flat, dict) or not all(isinstance(v, str) for v in flat.values()):
+        raise ValueError("its state must map names to strings")
     return AppState.from_flat(flat), _initial(content.get("initial"))
 
 
@@ -69,10 +69,11 @@ def _initial(entry: Any) -> Tensor | None:
     if entry is None:
         return None
     try:
-        shape = tuple(int(n) for n in entry["shape"])
+        shape = [int(n) for n in entry["shape"]]
         values = np.frombuffer(base64.b64decode(entry["data"], validate=True), "<f8")
-    except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise ValueError(f"recipe: its initial state cannot be read ({error})") from None
-    if math.prod(shape) != values.size or not np.isfinite(values).all():
-        raise ValueError(f"recipe: its initial state does not hold {shape} finite numbers")
-    return torch.from_numpy(values.reshape(shape).copy())
+        values = values.reshape(shape).copy()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise ValueError("its initial state needs a shape, and as many numbers in base64") from None
+    if not np.isfinite(values).all():
+        raise ValueError("its initial state must be of finite numbers")
+    return torch.from_numpy(values)

@@ -143,7 +143,7 @@ def _phase(
     index: int,
     palette: dict[str, str],
 ) -> None:
-    x0, x1, y0, y1 = reel.spec["window"]
+    x0, x1, y0, y1 = window(reel.spec, size)
 
     def place(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
         return _points(size[0] * (x - x0) / (x1 - x0), size[1] * (1 - (y - y0) / (y1 - y0)))
@@ -160,6 +160,17 @@ def _phase(
                 draw.line(place(part[:, a], part[:, b]), fill=reel.colour, width=2 * SCALE)
         (x, y), r = place(states[-1:, a], states[-1:, b])[0], 5 * SCALE
         draw.ellipse((x - r, y - r, x + r, y + r), fill=reel.colour)
+
+
+def window(spec: dict[str, Any], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """What the axes span, x₀, x₁, y₀, y₁; round circles where it says `equal`."""
+    x0, x1, y0, y1 = spec["window"]
+    if not spec.get("equal"):
+        return x0, x1, y0, y1
+    half, aspect = (y1 - y0) / 2, size[0] / size[1]
+    if aspect >= 1:
+        return -half * aspect, half * aspect, y0, y1
+    return x0, x1, -half / aspect, half / aspect
 
 
 def _points(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:

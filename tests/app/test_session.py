@@ -1,0 +1,165 @@
+"""A session's links, and what is left standing when something fails in it."""
+
+import asyncio
+import logging
+from types import SimpleNamespace
+
+import panel as pn
+import pytest
+from bokeh.document import Document
+from bokeh.io import doc as current
+from panel.io.server import get_server
+from panel.models.esm import DataEvent
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+from tornado.ioloop import IOLoop
+
+from ddg_explorer.app import serve, session
+from ddg_explorer.app.pages.results import ResultsPage
+from ddg_explorer.app.state import AppState, Scene
+from ddg_explorer.app.tabs import Tabs
+
+
+@pytest.fixture(autouse=True)
+def _extension():
+    pn.extension()
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """Lines that the person has been shown."""
+    lines = []
+    monkeypatch.setattr(session, "notify", lines.append)
+    return lines
+
+
+@pytest.fixture
+def link(monkeypatch):
+    """`link(query)`: what a session opens with at this address."""
+
+    def opened(query):
+        pairs = [part.split("=") for part in query.split("&")]
+        args = {key: [text.encode("latin-1")] for key, text in pairs}
+        monkeypatch.setattr(type(pn.state), "session_args", args)
+        return session.linked_state()
+
+    return opened
+
+
+def test_a_link_that_can_be_shown_is_shown(link):
+    state, notice = link("system=pendulum&preset=friction&dt=0.07")
+    assert state == AppState(Scene("pendulum", "friction", dt=0.07))
+    assert notice == ""
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("system=kdv&entries=1,2,3,4", "entries: 4 of them"),
+        ("system=wave&entries=1,2,3", "entries: 3 of them"),
+        ("system=pendulum&n=64", "n=64"),
+        ("system=pendulum&length=3", "length=3"),
+        ("system=pendulum&operator=spectral", "operator='spectral'"),
+        ("system=kdv&integrator=leapfrog", "integrator='leapfrog'"),
+        ("system=pendulum&integrator=etdrk4", "integrator='etdrk4'"),
+        ("system=kdv&p.alpha=0", "alpha=0"),
+        ("system=wave&c.form=strain&structure=damped_symplectic", "structure='damped_symplectic'"),
+        ("system=wave&n=" + "9" * 400, "n=999"),
+        ("system=wave&speed=" + "9" * 400, "speed=999"),
+        ("system=\xff", "system="),
+    ],
+)
+def test_a_link_that_cannot_be_shown_opens_its_system_and_says_why(link, query, named):
+    state, notice = link(query)
+    system = query.split("&")[0].removeprefix("system=")
+    assert state == AppState(Scene("kdv" if system == "\xff" else system))
+    assert f"({named}" in notice
+    assert "\n" not in notice
+    assert len(notice) < 300
+
+
+@pytest.mark.skipif("__import__('torch').cuda.is_available()")
+def test_a_link_to_a_device_that_is_not_here(link):
+    state, notice = link("system=pendulum&device=cuda")
+    assert state == AppState(Scene("pendulum"))
+    assert "device='cuda': not available here" in notice
+
+
+def test_what_fails_in_a_callback_is_logged_with_its_trace_and_said_in_one_line(told, caplog):
+    try:
+        raise RuntimeError("two\nlines")
+    except RuntimeError as problem:
+        with caplog.at_level(logging.ERROR):
+            session.report(problem)
+    assert told == ["That has failed (RuntimeError); the server's log says why."]
+    assert caplog.records[0].exc_info[1].args == ("two\nlines",)
+    session.report(ValueError("dt=-1: must be\npositive"))
+    assert told[1:] == ["dt=-1: must be positive"]
+
+
+def test_a_message_that_fails_leaves_bokeh_s_current_document_alone(told, monkeypatch):
+    """Otherwise the document of that session would be everybody's current one."""
+    monkeypatch.setattr(serve, "prepare_process", lambda: None)
+    monkeypatch.setattr(pn.config, "exception_handler", None)
+    serve.configure()
+    browser = session.Browser(lambda _: 1 / 0)
+    doc, depth = Document(), len(current._PATCHED_CURDOCS)
+    with current.patch_curdoc(doc):
+        browser._comm_event(doc, DataEvent(None, {"width": 300}))
+    assert len(current._PATCHED_CURDOCS) == depth
+    assert told == ["That has failed (ZeroDivisionError); the server's log says why."]
+
+
+def test_pictures_are_drawn_whatever_document_is_current():
+    """A dead document on Bokeh's stack has no theme to be set."""
+    dead = Document()
+    del dead._theme
+    with current.patch_curdoc(dead):
+        page = ResultsPage(False)
+    assert any(chart.object is not None for chart in page._charts.values())
+
+
+def made(name):
+    return SimpleNamespace(view=pn.Column(name=name), restyle=lambda _: None)
+
+
+def test_a_tab_that_cannot_be_opened_leaves_the_old_one_shown(told):
+    broken = []
+
+    def results():
+        if broken:
+            raise RuntimeError("no figures")
+        return made("results")
+
+    opened = []
+    tabs = Tabs({"explore": lambda: made("explore"), "results": results}, opened.append)
+    tabs.show("explore")
+    broken.append(True)
+    tabs.show("results")
+    assert opened == ["explore"]
+    assert [frame.visible for frame in tabs.view[1:]] == [True]
+    assert len(told) == 1
+    broken.clear()
+    tabs.show("results")
+    assert [frame.visible for frame in tabs.view[1:]] == [False, True]
+
+
+@pytest.mark.parametrize("query", ["", "?theme=dark&system=pendulum"])
+def test_the_printed_address_leads_to_the_page_with_its_query(query, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(serve, "configure", lambda: None)
+    monkeypatch.setattr(pn, "serve", lambda pages, **options: asked.update(options, panel=pages))
+    serve.serve(port=0)
+
+    async def location():
+        server = get_server(**asked, start=False, loop=IOLoop.current())
+        server.start()
+        try:
+            await AsyncHTTPClient().fetch(
+                f"http://localhost:{server.port}/{query}", follow_redirects=False
+            )
+        except HTTPClientError as answer:
+            return answer.response.headers["Location"]
+        finally:
+            server.stop()
+
+    assert asyncio.run(location()) == f"./explorer{query}"
