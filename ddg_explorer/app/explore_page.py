@@ -15,6 +15,8 @@ from ddg_explorer.app.share import bar as share
 from ddg_explorer.app.touch import Touch
 
 GAP = {"gap": "12px"}
+CHOICE = 190
+"""Pixels that the names of a system and of a preset need: on a phone each has a row."""
 
 
 class ExplorePage:
@@ -53,12 +55,15 @@ class ExplorePage:
         """Add the bars; the place that was held for them is kept until `settle`."""
         controls = desk.controls
         play, step, reset = desk.transport.play, desk.transport.step, desk.transport.reset
-        chosen = pn.Row(
+        for choice in (controls.system, controls.preset):
+            choice.widget.styles = {"flex": f"1 1 {CHOICE}px", "min-width": "0"}
+        chosen = pn.FlexBox(
             controls.system.widget,
             controls.preset.widget,
             pn.Row(controls.gallery, styles={"padding-top": "3px"}),
             sizing_mode="stretch_width",
-            styles={"flex": "3 1 320px", "gap": "12px", "min-width": "0"},
+            styles={"flex": "3 1 320px", "min-width": "0"},
+            gap="0 12px",
         )
         buttons = pn.Row(play, step, reset, styles={"gap": f"{transport.GAP}px"})
         bar = pn.FlexBox(
@@ -89,11 +94,15 @@ class ExplorePage:
         self._race.restyle(dark)
 
 
+WRAP = "display:flex;flex-wrap:wrap;align-items:center"
+
+
 def _stand_in(several: bool, field: bool) -> str:
     """Boxes as large as the bars' parts, which wrap as they do."""
     width, height = transport.BUTTON
+    chosen = _box(47, f"flex:1 1 {CHOICE}px") * 2 + _box(40, "width:43px")
     system = (
-        _box(47, "flex:3 1 320px")
+        f'<div style="{WRAP};gap:0 12px;flex:3 1 320px;min-width:0">{chosen}</div>'
         + _box(height, f"width:{3 * width + 2 * transport.GAP}px")
         + _box(transport.SPEED, "flex:1 0 156px;max-width:240px")
     )
@@ -103,10 +112,9 @@ def _stand_in(several: bool, field: bool) -> str:
     if several and field:
         lanes += _box(lanebar.HEIGHT, f"width:{lanebar.SHOW}px")
     lanes += _box(34, f"width:{share.WIDTH}px;margin-left:auto")
-    row = "display:flex;flex-wrap:wrap;align-items:center"
     return (
-        f'<div style="{row};gap:12px 16px;margin-bottom:12px">{system}</div>'
-        f'<div style="{row};gap:10px 16px">{lanes}</div>'
+        f'<div style="{WRAP};gap:12px 16px;margin-bottom:12px">{system}</div>'
+        f'<div style="{WRAP};gap:10px 16px">{lanes}</div>'
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from ddg_explorer.app import texts
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.state import LANES, AppState, Lane
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.widgets import ICONS
@@ -18,7 +18,7 @@ from ddg_explorer.models import MODELS
 
 CLOCKS = {"Lock step": True, "Free running": False}
 SHOWS = {"State": "state", "Difference": "difference"}
-ADD, CLOCK, SHOW, HEIGHT = 147, 230, 190, 39
+ADD, CLOCK, SHOW, HEIGHT = 147, 171, 140, 39
 """Widths of the widgets in pixels, and the height of the row."""
 
 
@@ -53,7 +53,7 @@ class LaneBar:
     def show(self, state: AppState, *, field: bool) -> None:
         """Set every widget; nothing is written back. `field`: whether the system has a grid."""
         own = {name: Lane(model.key, source=name) for name, model in self._shelf.items().items()}
-        offers = own | {texts.model_title(key): Lane(key) for key in MODELS}
+        offers = own | {model_title(key): Lane(key) for key in MODELS}
         several = len(state.lanes) > 1
         self._showing = True
         try:
@@ -79,6 +79,7 @@ class LaneBar:
             button_style="outlined",
             width=width,
             height=HEIGHT,
+            sx={"& .MuiToggleButton-root": {"whiteSpace": "nowrap"}},
         )
         group.param.watch(lambda event: self._choose(field, event.new), "value")
         return group

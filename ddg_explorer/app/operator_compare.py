@@ -2,8 +2,8 @@
 
     gap = max|G − τ| / max_{j≠0}|τⱼ|,   τ the menu's entries, as both stand
 
-For a learned G that was opened at the scale of the true one this is the distance that `inspect` and
-the Structure page tell (`learned_structure.distance`).
+For a learned G that was opened at the scale of the true one this is the distance that `inspect`
+tells (`learned_structure.distance`).
 """
 
 from __future__ import annotations

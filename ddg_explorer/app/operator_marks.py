@@ -21,6 +21,8 @@ from ddg_explorer.structure import Report, Structure
 from ddg_explorer.systems.builtin import PresetSystem
 
 WIDTH, HEIGHT, PAD = 300, 64, 6
+ONE_SIDED = 1e-3
+"""Part of the largest value below which a symbol counts as having no other side of zero."""
 SAMPLES = 64
 """Points of a drawn symbol along every edge."""
 
@@ -77,20 +79,25 @@ def symbol(
         return ""
     own = kernel_symbol(values, form)
     drawn = [own] if true is None else [own, true]
-    top = max(1e-300, *(float(np.abs(part(s)).max()) for s in drawn for part in (np.real, np.imag)))
+    parts = np.concatenate([part(s) for s in drawn for part in (np.real, np.imag)])
+    low, high, top = float(parts.min()), float(parts.max()), max(1e-300, float(np.abs(parts).max()))
+    low, high = (x if abs(x) > ONE_SIDED * top else 0.0 for x in (min(low, 0.0), max(high, 0.0)))
+    height = HEIGHT if low < 0 < high else HEIGHT // 2 + PAD
+    unit = (height - 2 * PAD) / max(high - low, 1e-300)
+    middle = PAD + high * unit
     marks = "".join(
-        f'<text x="{PAD + share * (WIDTH - 2 * PAD):.0f}" y="{HEIGHT + 11}" text-anchor="{anchor}">'
+        f'<text x="{PAD + share * (WIDTH - 2 * PAD):.0f}" y="{height + 11}" text-anchor="{anchor}">'
         f"{html.escape(label)}</text>"
         for share, label, anchor in _ticks(2 if form.rows > 1 else 1)
     )
-    lines = "" if true is None else _lines(true, top, "true")
+    lines = "" if true is None else _lines(true, middle, unit, "true")
     return _SVG.format(
         width=WIDTH,
-        height=HEIGHT + 14,
+        height=height + 14,
         left=PAD,
         right=WIDTH - PAD,
-        middle=HEIGHT / 2,
-        lines=lines + _lines(own, top, "own"),
+        middle=f"{middle:.1f}",
+        lines=lines + _lines(own, middle, unit, "own"),
         marks=marks,
         growing="growth on" if float(np.real(own).max()) > 1e-12 * top else "growth off",
         key="" if true is None else f'<span><i class="true"></i>{html.escape(true_name)}</span>',
@@ -118,12 +125,12 @@ def grid_symbol(structure: Structure, form: Form) -> Symbol | None:
     return found.detach().cpu().numpy()[tuple(places.T)] / form.factor
 
 
-def _lines(values: Symbol, top: float, kind: str) -> str:
+def _lines(values: Symbol, middle: float, unit: float, kind: str) -> str:
+    """Imaginary and real part about the zero line at `middle`, `unit` pixels for 1."""
     x = np.linspace(PAD, WIDTH - PAD, len(values))
-    middle = HEIGHT / 2
     lines = ""
     for name, part in (("im", np.imag(values)), ("re", np.real(values))):
-        y = middle - part / top * (middle - PAD)
+        y = middle - part * unit
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
         lines += f'<polyline class="{kind} {name}" points="{points}"/>'
     return lines

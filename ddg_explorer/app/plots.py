@@ -5,9 +5,10 @@ figures, which these were, cost the browser six milliseconds of every frame and 
 its load.
 
 Drifts are those of `app.measures`, of the true H along every lane and, apart from it, of each
-model's own H. Log axes have a fixed range whose floor lies below the last bit of a float64; linear
-ones widen in strides instead of following every sample, and only with lanes that stay near the
-truth, so nothing jumps while it plays and a lane that diverges hides nobody.
+model's own H. Log axes have a fixed range down to below the last bit of a float64, and zeros stand
+on a floor below that of the lanes' number format; linear ones widen in strides instead of following
+every sample, and only with lanes that stay near the truth, so nothing jumps while it plays and a
+lane that diverges hides nobody.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import param
+import torch
 
 from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.changes import put
@@ -28,6 +30,10 @@ from ddg_explorer.app.traces import COLUMNS, FLOOR, LOGARITHMIC, ROLLOVER, Trace
 from ddg_explorer.app.turns import Sample
 
 CEILING = 10.0
+ZERO_AT = {torch.float64: FLOOR, torch.float32: 1e-8}
+"""Where zeros stand on log axes: below the last bit, so that rounding does not fill the chart."""
+MARGIN = 0.5
+"""Decades below the lowest floor, so that a curve along it is seen whole."""
 SEND_PERIOD = 1 / 8
 SEND_FRAMES = 2
 """A message costs little, so it may follow soon where frames are slow."""
@@ -59,7 +65,8 @@ class RunningPlots(Component):
 
     charts = param.List([], doc="Of each: name, title, head (HTML), decades or None, and lines.")
     shape = param.Dict(
-        {"columns": len(COLUMNS), "rollover": ROLLOVER}, doc="Shape of a lane's samples."
+        {"columns": len(COLUMNS), "rollover": ROLLOVER, "zero": FLOOR},
+        doc="Shape of a lane's samples, and what zeros of logarithmic columns come as.",
     )
     palette = param.Dict({})
     stacked = param.Boolean(False, doc="Whether the charts stand one below the other.")
@@ -75,16 +82,16 @@ class RunningPlots(Component):
         self._round: set[int] = set()
         self._bounds: dict[str, tuple[float, float]] = {}
         self.on_msg(self._receive)
-        self.restyle(dark, has_mass=True)
+        self.restyle(dark, has_mass=True, dtype=torch.float64)
 
     @property
     def alone(self) -> bool:
         """Whether the true system is the only lane."""
         return len(self.models) == 1
 
-    def restyle(self, dark: bool, *, has_mass: bool) -> None:
-        """Colours of the theme, and the charts of what there is."""
-        decades = [math.log10(x) for x in (FLOOR, CEILING)]
+    def restyle(self, dark: bool, *, has_mass: bool, dtype: torch.dtype) -> None:
+        """Colours of the theme, and the charts of what there is in this number format."""
+        decades = [math.log10(FLOOR) - MARGIN, math.log10(CEILING)]
         charts = []
         for name, title in TITLES.items():
             lines, legend = self._lines(name, dark, has_mass), ""
@@ -95,7 +102,7 @@ class RunningPlots(Component):
                 limits = decades if name in LOGARITHMIC else None
                 head = heading(title, legend)
                 chart = {"name": name, "title": title, "head": head, "decades": limits}
-                charts.append({**chart, "lines": lines})
+                charts.append({**chart, "floor": ZERO_AT[dtype], "lines": lines})
         put(self, charts=charts, palette=dict(PALETTES[mode(dark)]))
 
     def _lines(self, name: str, dark: bool, has_mass: bool) -> list[dict[str, Any]]:

@@ -6,19 +6,20 @@ that they share is the sidebar's.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import panel as pn
+import torch
 
-from ddg_explorer.app import texts
+from ddg_explorer.app import standings, texts
 from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.layout import card
+from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.plots import RunningPlots
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
@@ -30,6 +31,8 @@ from ddg_explorer.integrators import INTEGRATORS
 
 TABLE_PERIOD = 0.4
 """Seconds between two updates of the table where frames come fast."""
+GAP = 16
+"""Pixels between the lanes."""
 
 
 class Race:
@@ -116,7 +119,11 @@ class Race:
                 scale = "diverging"
             canvas.restyle(dark, scale, place)
         first = self.setups[0] if self.setups else None
-        self.plots.restyle(dark, has_mass=first is None or first.system.grid is not None)
+        if first is None:
+            self.plots.restyle(dark, has_mass=True, dtype=torch.float64)
+        else:
+            system = first.system
+            self.plots.restyle(dark, has_mass=system.grid is not None, dtype=system.dtype)
         self._tabulate(True)
 
     def limits(self) -> list[tuple[str, str, float]]:
@@ -144,7 +151,7 @@ class Race:
     def _canvas(self, index: int, lane: Lane) -> LaneCanvas:
         canvas = LaneCanvas(
             lane=lane.model,
-            title=lane.source or texts.model_title(lane.model),
+            title=lane.source or model_title(lane.model),
             compact=len(self.simulations) > 1,
             removable=lane.model != TRUTH,
             trainable=self._on_train is not None,
@@ -176,17 +183,15 @@ class Race:
             return
         # the charts wrap in one row with the table
         plots.styles = {"display": "contents"}
-        width = {2: 420, 3: 300}.get(count, 240)
-        lanes = [
-            card(canvas, styles={"flex": f"1 1 {width}px", "padding": "12px 12px 10px"})
-            for canvas in self.canvases
-        ]
-        row = pn.FlexBox(
-            *lanes, sizing_mode="stretch_width", gap="16px", styles={"flex": "1 1 100%"}
+        lanes = [card(canvas, styles={"padding": "12px 12px 10px"}) for canvas in self.canvases]
+        row = pn.Row(
+            *lanes,
+            sizing_mode="stretch_width",
+            styles={"display": "grid", "gap": f"{GAP}px", "grid-template-columns": columns(count)},
         )
         grid = pn.FlexBox(
             plots,
-            card(self.table, styles={"flex": "1 1 340px"}),
+            card(self.table, styles={"flex": "1 1 340px", "padding": "14px 12px 12px"}),
             sizing_mode="stretch_width",
             gap="16px",
             styles={"flex": "1 1 100%"},
@@ -220,62 +225,34 @@ class Race:
         colours = LANE_COLOURS[mode(self._dark)]
         places = lane_places([s.lane.model for s in self.simulations])
         rows = [
-            _row(
+            standings.row(
                 "Truth" if canvas.lane == TRUTH else canvas.title,
                 colours[place],
                 outcome,
-                canvas.lane == TRUTH,
             )
             for canvas, place, outcome in zip(self.canvases, places, self._last, strict=True)
         ]
-        self.table.object = _TABLE.format(rows="".join(rows))
+        self.table.object = standings.table(rows)
 
 
-def _looks(setup: Setup) -> tuple[str, bool]:
+def columns(count: int) -> str:
+    """CSS columns for so many lanes, all equally wide, so that their pictures compare.
+
+    Four stand in a row or two by two; five and six in rows of three.
+    """
+    most, least = {2: (2, 420), 3: (3, 300), 4: (4, 240)}.get(count, (3, 240))
+    share = _share(most)
+    if count == 4:
+        room = most * least + (most - 1) * GAP
+        share = f"clamp({share}, ({room}px - 100%) * 999, {_share(2)})"
+    return f"repeat(auto-fit, minmax(min(100%, max({least}px, {share})), 1fr))"
+
+
+def _share(parts: int) -> str:
+    """Width of one of so many equal columns."""
+    return f"(100% - {(parts - 1) * GAP}px) / {parts}"
+
+
+def _looks(setup: Setup) -> tuple[str, bool, torch.dtype]:
     """What colours and plots depend on."""
-    return setup.picture.scale, setup.system.grid is None
-
-
-def _row(title: str, colour: str, outcome: Outcome | None, truth: bool) -> str:
-    name = f'<td><i style="background:{colour}"></i>{html.escape(title)}</td>'
-    if outcome is None or outcome.header is None or outcome.sample is None:
-        return f'<tr>{name}<td colspan="5" class="note">does not run in this scene</td></tr>'
-    header, sample = outcome.header, outcome.sample
-    state = (
-        "diverged"
-        if outcome.stopped.startswith("diverged")
-        else f"{header.ms:.{1 if header.ms >= 10 else 2}f}"
-    )
-    own = "–" if truth else _small(sample.own_drift)
-    cells = (
-        _small(sample.drift),
-        own,
-        _small(sample.error),
-        _small(sample.residual),
-        state,
-    )
-    return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
-
-
-def _small(x: float) -> str:
-    if math.isnan(x):
-        return "–"
-    if x == 0:
-        return "0"
-    digits, _, power = f"{x:.1e}".partition("e")
-    return f"{digits}e{int(power)}".replace("-", "−")
-
-
-_TABLE = """<style>
-table.lanes {{ width: 100%; border-collapse: collapse; font-size: 12px;
-  font-variant-numeric: tabular-nums; }}
-table.lanes th {{ font-size: 11px; font-weight: 400; color: var(--ddg-muted, inherit);
-  text-align: right; padding: 0 0 4px 4px; }}
-table.lanes td {{ text-align: right; padding: 4px 0 4px 4px; white-space: nowrap;
-  border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
-table.lanes th:first-child, table.lanes td:first-child {{ text-align: left; padding-left: 0; }}
-table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
-table.lanes i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px;
-  margin-right: 6px; vertical-align: middle; }}
-</style><table class="lanes"><thead><tr><th>Drift of</th><th>true H</th><th>own H</th>
-<th>distance</th><th>residual</th><th>ms</th></tr></thead><tbody>{rows}</tbody></table>"""
+    return setup.picture.scale, setup.system.grid is None, setup.system.dtype

@@ -1,7 +1,7 @@
 """Where trained models can race: the scene they were trained for, and who stands at the start.
 
-A race begins from an initial state that no model was trained on: training data are drawn with seed
-0, so every other seed is held out.
+A race begins from an initial state that no shipped model was trained on: their data are drawn with
+seed 0, so every other seed is held out.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import html
 import re
 
 from ddg_explorer.app.races import race_of
-from ddg_explorer.app.state import TRUTH, Scene
+from ddg_explorer.app.state import Scene
 from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.models import MODELS
 from ddg_explorer.recipes import TRAIN_SEED
 from ddg_explorer.structure import Structure
 
@@ -46,6 +45,10 @@ def parameter_label(name: str, symbol: str) -> str:
 
 SHORT_SCHEMES = {
     "discrete_gradient": "DG",
+    "collocation2": "Collocation 2",
+    "collocation4": "Collocation 4",
+    "collocation6": "Collocation 6",
+    "collocation8": "Collocation 8",
     "implicit_midpoint": "Implicit midpoint",
     "midpoint": "RK2",
     "rk4": "RK4",
@@ -59,11 +62,6 @@ def short_scheme(key: str) -> str:
     return SHORT_SCHEMES.get(key, INTEGRATORS[key].title)
 
 
-def model_title(key: str) -> str:
-    """What a lane is called."""
-    return "True system" if key == TRUTH else MODELS[key].title
-
-
 def held_out(scene: Scene) -> str:
     """What the models have and have not seen of a scene."""
     race = race_of(scene.system, scene.chosen_preset)
@@ -72,15 +70,16 @@ def held_out(scene: Scene) -> str:
     if scene.chosen_seed == TRAIN_SEED:
         return "This initial state was in the training data; any other seed is held out."
     return (
-        "This initial state is held out: no model has seen it. Each was trained once on the data "
-        "of this preset; its card tells the budget."
+        "This initial state is held out: no shipped model has seen it. Each was trained once on "
+        "the data of this preset; its card tells the budget."
     )
 
 
 def integrator_label(key: str) -> str:
-    """Title and order."""
+    """Title and order, where the title does not tell it."""
     cls = INTEGRATORS[key]
-    return f"{cls.title} · order {cls.order}"
+    order = f"order {cls.order}"
+    return cls.title if order in cls.title else f"{cls.title} · {order}"
 
 
 def badges(structure: Structure, *, has_mass: bool) -> str:

@@ -28,7 +28,7 @@ class TimeBar(Component):
     moments = param.List([], doc="[name, label, picture's URI or empty] of what is remembered.")
     keyboard = param.Boolean(False, doc="Whether keys anywhere on the page play, step and reset.")
 
-    _esm = script("timebar")
+    _esm = script("draw", "timebar")
     _stylesheets: ClassVar[list[str]] = [style("timebar")]
 
     def __init__(self, on_action: Callable[[str, Any], None], **params: Any) -> None:

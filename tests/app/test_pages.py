@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,18 @@ import pytest
 import torch
 from bokeh.models import ColumnDataSource, HoverTool
 
+from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.pages import markup, structure_figures
 from ddg_explorer.app.pages.palette import MARKERS, model_colour, model_marker, model_title
 from ddg_explorer.app.pages.published_rows import Row, rows_of
-from ddg_explorer.app.pages.results import ResultsPage
+from ddg_explorer.app.pages.results import ResultsPage, _figure
 from ddg_explorer.app.pages.results_chart import metric_chart
-from ddg_explorer.app.pages.specimens import of_system, published_kernel
+from ddg_explorer.app.pages.specimens import of_structure, of_system, published_kernel
 from ddg_explorer.app.pages.structure import StructurePage
-from ddg_explorer.app.pages.structure_words import verdicts
+from ddg_explorer.app.pages.structure_words import verdict_table, verdicts
 from ddg_explorer.app.pages.theory import LANGUAGES, TheoryPage
 from ddg_explorer.app.pages.theory_secant import slopes
-from ddg_explorer.app.pages.theory_step import SCHEMES, contour, motion, walk
+from ddg_explorer.app.pages.theory_step import Q_LIMIT, SCHEMES, contour, motion, path_of, walk
 from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER
 from ddg_explorer.data import Dataset
 from ddg_explorer.discrete import ACTIVATIONS, secant
@@ -32,6 +34,8 @@ from ddg_explorer.models import MODELS, ModelRecipe
 from ddg_explorer.paper import COMMITTED, PUBLISHED, summarise
 from ddg_explorer.structure import KernelStructure, MatrixStructure, Symplectic
 from ddg_explorer.systems import SYSTEMS
+
+OF_SESSION = "Of this session: trained here"
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +171,26 @@ def test_runs_that_diverged_are_told_and_not_drawn_as_numbers(tmp_path: Path) ->
     assert "10 rollouts" in page._table.object
 
 
+def test_the_table_puts_errors_first_and_tells_what_stands_beside_them() -> None:
+    page = ResultsPage(False)
+    shown = page._table.object
+    head = re.findall(r"<th [^>]*>(.*?)</th>", shown)
+    assert head[:5] == ["Model", "Energy MSE", "Published", "State MSE", "Published"]
+    assert head[-3:] == ["Seeds", "Steps", "Training, s"]
+    assert "± its standard error" in shown
+    assert "from the smallest to the largest" in page._key.object
+    for row in page.rows:
+        cell = _figure(row, "state_mse")
+        assert ("median" in cell) == (len(row.seeds) > 2)
+        if len(row.seeds) > 1:
+            found = [x for x in row.figures["state_mse"].seeds if x is not None]
+            error = np.std(found, ddof=1) / math.sqrt(len(found))
+            assert f"± {markup.number(error, 2)}" in cell
+    page.models.value = []
+    assert "stand alone" not in page._notes.object
+    assert "standard error" not in page._table.object
+
+
 def test_the_page_of_no_results_shows_the_published_ones(tmp_path: Path) -> None:
     page = ResultsPage(True, tmp_path)
     assert all(row.budget is None for row in page.rows)
@@ -218,9 +242,33 @@ def test_an_image_is_the_symbol_on_the_whole_plane() -> None:
     torch.testing.assert_close(plane[:, :6], symbol, atol=1e-13, rtol=0)
     torch.testing.assert_close(plane[1, 7], symbol[7, 3].conj(), atol=1e-13, rtol=0)
     fig = structure_figures.image(symbol, grid, "real", 5.0, True)
-    drawn = next(c for c in columns(fig, "image"))["image"][0]
+    picture = next(c for c in columns(fig, "image"))
+    drawn, angle = picture["image"][0], 2 * math.pi / 10
+    assert drawn.shape == (9, 11)
+    np.testing.assert_allclose(picture["x"][0] + angle / 2, -math.pi)
     shifted = torch.fft.fftshift(plane).real.numpy()
-    np.testing.assert_allclose(drawn, shifted, atol=1e-13)
+    np.testing.assert_allclose(drawn[:-1, :-1], shifted, atol=1e-13)
+    np.testing.assert_allclose(drawn[-1], drawn[0], atol=1e-13)
+    np.testing.assert_allclose(drawn[:, -1], drawn[:, 0], atol=1e-13)
+    for axis, ticks in ((fig.x_range, fig.xaxis), (fig.y_range, fig.yaxis)):
+        assert sorted((axis.start, axis.end)) == [-math.pi, math.pi]
+        assert list(ticks[0].major_label_overrides.values()) == list(structure_figures.ANGLES)
+    borders = [getattr(fig, f"min_border_{side}") for side in ("left", "right", "top", "bottom")]
+    assert borders[0] + borders[1] == borders[2] + borders[3]
+
+
+def test_the_axes_of_a_kernel_and_of_its_symbol_have_one_direction() -> None:
+    grid = Grid((8, 8), (8.0, 8.0))
+    kernel = torch.zeros(3, 3, dtype=torch.float64)
+    kernel[2, 1] = 1.0  # the neighbour at x + Δx
+    table = structure_figures.heat_map(kernel, 1.0, False, kernel=True)
+    symbol = KernelStructure(grid, kernel).symbol()
+    fig = structure_figures.image(symbol, grid, "imag", 1.0, False)
+    for drawn in (table, fig):
+        assert drawn.y_range.start > drawn.y_range.end
+    values = next(c for c in columns(fig, "image"))["image"][0]
+    theta = np.linspace(-math.pi, math.pi, 9)
+    np.testing.assert_allclose(values, np.tile(np.sin(theta)[:, None], (1, 9)), atol=1e-12)
 
 
 def test_a_heat_map_prints_the_weights_in_their_places() -> None:
@@ -263,47 +311,76 @@ def learned_kernel(raw: list[list[float]]):
 
 
 def test_a_model_that_is_handed_in_is_shown_at_the_scale_of_the_truth() -> None:
-    page = StructurePage(False)
+    shelf = Shelf()
+    page = StructurePage(False, shelf)
     model = learned_kernel([[0.0, -3.0, 0.0], [-3.0, 12.0, -3.0], [0.0, -3.0, 0.0]])
     before = model.get_parameter("operator.raw").clone()
-    page.show_model("trained here", model)
+    shelf.put("trained here", model)
+    page.which.widget.value = OF_SESSION
     found = page.specimen
-    assert page.which.value == "trained here"
     assert found.gap == pytest.approx(0, abs=1e-12)
+    assert "relative to the largest weight" in page._verdicts.object
     torch.testing.assert_close(found.weights, found.beside_weights, atol=1e-9, rtol=1e-12)
     assert torch.equal(before, model.get_parameter("operator.raw"))
     page.restyle(True)
     page.which.widget.value = "system:kdv"
     assert page.operator.value == "d_dx"
-    page.which.widget.value = "trained here"
-    assert page.specimen is found
+    page.which.widget.value = OF_SESSION
+    assert page.specimen.report == found.report
 
 
-def test_bare_operators_can_be_handed_in() -> None:
-    page = StructurePage(True)
-    page.show_model("S", Symplectic(size=4))
-    assert page.specimen.weights is not None
-    assert page.specimen.weights.shape == (4, 4)
-    growing = MatrixStructure(torch.tensor([[0.1, 1.0], [-1.0, 0.1]], dtype=torch.float64))
-    page.show_model("S", growing)
-    assert page.specimen.structure is growing
-    assert [one.words for one in verdicts(page.specimen, 1e-12)] == ["can rise"]
-    assert list(page.which.widget.options).count("S") == 1
+@pytest.mark.parametrize("shape", [(3, 3), (2, 2)])
+def test_a_difference_is_told_relative_to_the_largest_weight(shape: tuple[int, int]) -> None:
+    found = published_kernel()
+    kind = "kernel" if shape == (3, 3) else "matrix"
+    true = torch.zeros(shape, dtype=torch.float64)
+    true[1, 1], true[0, 1] = -8.0, 2.0
+    weights = true.clone()
+    weights[0, 0] = 0.4
+    found = replace(found, weights=weights, beside_weights=true, kind=kind)
+    assert found.gap == pytest.approx(0.4 / 8, rel=1e-2)
+    told = verdict_table(found, 1e-3)
+    assert ("entr" in told) == (kind == "matrix")
+    assert told.count("relative to the largest " + ("weight" if kind == "kernel" else "entry")) == 2
 
 
-def test_a_model_without_an_operator_is_refused_and_nothing_changes() -> None:
+def test_a_tolerance_is_told_with_its_reason() -> None:
     page = StructurePage(False)
+    page.which.widget.value = next(name for name in page._makers if "published" in name)
+    assert page.tolerance.note.startswith("The bar in every gauge. 2e−3 at first")
+    page.which.widget.value = "system:kdv"
+    assert "1e−12 at first" in page.tolerance.note
+    page.offer("trained here", learned_kernel([[0, 1, 0], [1, -4, 1], [0, 1, 0]]))
+    page.which.widget.value = OF_SESSION
+    assert "1e−3 at first" in page.tolerance.note
+
+
+def test_a_bare_operator_is_measured_in_its_own_units() -> None:
+    found = of_structure("S", Symplectic(size=4))
+    assert found.weights is not None
+    assert found.weights.shape == (4, 4)
+    growing = MatrixStructure(torch.tensor([[0.1, 1.0], [-1.0, 0.1]], dtype=torch.float64))
+    found = of_structure("G", growing)
+    assert [one.words for one in verdicts(found, 1e-12)] == ["can rise"]
+
+
+def test_models_without_a_learned_operator_are_not_offered() -> None:
+    shelf = Shelf()
     data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1, None, {})
-    before = page.specimen
-    with pytest.raises(ValueError, match="no structure operator"):
-        page.show_model("field", ModelRecipe.fitting("node", data, hidden=2).build())
-    assert page.specimen is before
-    assert "field" not in page.which.widget.options
+    for model in ("node", "dgnet"):
+        structure = {} if model == "node" else {"structure": {"kind": "symplectic"}}
+        shelf.put(model, ModelRecipe.fitting(model, data, hidden=2, **structure).build())
+    learned = {"kind": "learned_matrix"}
+    shelf.put("mine", ModelRecipe.fitting("dgnet", data, hidden=2, structure=learned).build())
+    page = StructurePage(False, shelf)
+    own = [name for name in page.which.widget.options if name.startswith("Of this session")]
+    assert own == ["Of this session: mine"]
 
 
 def test_the_verdicts_follow_the_tolerance() -> None:
     page = StructurePage(False)
-    page.show_model("rough", learned_kernel([[0, 1, 0], [1, -4.02, 1], [0, 1, 0]]))
+    page.offer("trained here", learned_kernel([[0, 1, 0], [1, -4.02, 1], [0, 1, 0]]))
+    page.which.widget.value = OF_SESSION
     assert "not conserved" in page._verdicts.object
     page.tolerance._receive(type("Event", (), {"data": {"value": 0.05}})())
     assert "not conserved" not in page._verdicts.object
@@ -326,6 +403,22 @@ def test_a_discrete_gradient_step_ends_on_its_contour(dt: float, start) -> None:
 def test_the_exact_motion_is_that_of_an_accurate_scheme() -> None:
     reference = walk((-1.2, 1.2), 0.325, 12, "collocation8").states[-1]
     np.testing.assert_allclose(motion((-1.2, 1.2), 3.9), reference, atol=2e-8)
+
+
+def test_a_path_beyond_the_picture_comes_back_by_whole_turns() -> None:
+    states = walk((0.5, 2.8), 1.3, 12, "discrete_gradient").states
+    assert states[-1, 0] > 4 * math.pi
+    drawn = path_of(states)
+    assert abs(drawn["q"][-1]) <= Q_LIMIT
+    parts = np.split(
+        np.column_stack([drawn["q"], drawn["p"]]), np.flatnonzero(np.isnan(drawn["q"]))
+    )
+    assert len(parts) > 3
+    steps = {tuple(step.round(9)) for step in np.diff(states, axis=0)}
+    for part in parts:
+        assert {tuple(x.round(9)) for x in np.diff(part[np.isfinite(part[:, 0])], axis=0)} <= steps
+    inside = walk((-1.2, 1.2), 0.5, 4, "discrete_gradient").states
+    np.testing.assert_array_equal(path_of(inside)["q"], inside[:, 0])
 
 
 @pytest.mark.parametrize("energy", [0.1, 1.9, 2.0, 3.5])
@@ -352,6 +445,34 @@ def test_the_quotient_loses_what_the_closed_form_keeps() -> None:
     assert found.errors["quotient64"][-1] > 1e-6
     assert np.nanmax(found.errors["quotient32"][distance < 1e-6]) > 1e-2
     assert found.errors["closed32"].max() < 2e-6
+
+
+def given(slider, value: float) -> None:
+    """As if a person had moved it."""
+    slider._receive(type("Event", (), {"data": {"value": value}})())
+
+
+@pytest.mark.parametrize("u", [-4.0, 0.0, 4.0])
+@pytest.mark.parametrize("distance", [1e-16, 1e-3, 4.0])
+def test_the_ends_are_as_far_apart_as_the_slider_says_and_in_the_picture(u, distance) -> None:
+    picture = TheoryPage(False).secant
+    given(picture.u, u)
+    for v in (-4.0, 4.0):
+        given(picture.v, v)
+        given(picture.distance, distance)
+        assert picture.distance.value == distance
+        assert abs(picture.v.value - u) == pytest.approx(distance, abs=1e-15)
+        assert picture._lines.x_range.start < picture.v.value < picture._lines.x_range.end
+    assert picture.u.low == picture.v.low == -4
+    assert picture.u.high == picture.v.high == 4
+
+
+def test_a_slope_of_zero_has_no_sign() -> None:
+    picture = TheoryPage(False).secant
+    picture.activation.widget.value = "cos"
+    given(picture.u, 2.0)
+    given(picture.v, -2.0)
+    assert "−0<" not in picture._table.object
 
 
 def test_both_languages_say_the_same_with_the_same_formulas() -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from ddg_explorer.app import plots as plots_module
 from ddg_explorer.app.plots import RunningPlots
@@ -108,6 +109,15 @@ def test_zeros_stand_on_the_floor_of_log_axes_and_a_zero_residual_is_none():
     assert math.isnan(browser.column("error")[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_floor_of_log_axes_lies_below_the_last_bit_and_above_the_edge(dtype):
+    plots = RunningPlots(["truth"], dark=False)
+    plots.restyle(False, has_mass=True, dtype=dtype)
+    drift = shown(plots)["drift"]
+    assert 0.01 < drift["floor"] / torch.finfo(dtype).eps < 0.5
+    assert drift["decades"][0] < math.log10(drift["floor"])
+
+
 def test_a_lane_that_leaves_the_axis_far_behind_does_not_widen_it():
     plots = RunningPlots(["truth", "node"], dark=False)
     browser = Browser(plots)
@@ -133,8 +143,8 @@ def test_charts_and_lines_are_those_of_what_there_is(dark):
     assert lanes["error"] == [1, 2]
     looks = {(line["colour"], str(line["dash"])) for line in charts["energy"]["lines"]}
     assert len(looks) == 3
-    assert charts["drift"]["decades"] == [-17, 1]
-    race.restyle(dark, has_mass=False)
+    assert charts["drift"]["decades"] == [-17.5, 1]
+    race.restyle(dark, has_mass=False, dtype=torch.float64)
     assert "mass" not in shown(race)
     alone = shown(RunningPlots(["truth"], dark))
     columns = [COLUMNS[line["column"]] for line in alone["drift"]["lines"]]

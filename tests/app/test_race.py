@@ -1,17 +1,20 @@
 """Lanes beside each other: held to one clock, compared with the truth, honest where they fail."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
+from ddg_explorer.app import standings, texts
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.groups import Entry, Group, take_turn
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.turns import LIVE_TOL, LIVE_TRUE_TOL, Turn, build
+from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
 from ddg_explorer.rollout import Rollout
@@ -183,3 +186,20 @@ def test_lock_step_takes_what_the_slowest_lane_can_afford():
 
 def test_the_default_page_is_a_race():
     assert [lane.model for lane in AppState().lanes] == ["truth", "dgnet", "hnnpp", "node"]
+
+
+def test_the_table_tells_own_drifts_as_the_lanes_do():
+    _, (truth, node, absent) = race(KDV, ["node", "srnn"], steps=5)
+    cells = re.findall("<td[^>]*>(.*?)</td>", standings.row("Truth", "#000", truth))
+    assert cells[1] == cells[2] != "–"
+    assert "<td>no H</td>" in standings.row("Neural ODE", "#000", node)
+    assert "does not run" in standings.row("SRNN", "#000", absent)
+    head = standings.table([]).partition("<tbody>")[0]
+    assert '<th colspan="2">Drift of</th>' in head
+
+
+def test_every_integrator_has_a_short_name_and_its_order_once():
+    short = [texts.short_scheme(key) for key in INTEGRATORS]
+    assert len(set(short)) == len(short)
+    assert max(map(len, short)) <= len("Implicit midpoint")
+    assert all(texts.integrator_label(key).count("order") == 1 for key in INTEGRATORS)

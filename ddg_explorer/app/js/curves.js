@@ -1,12 +1,12 @@
 // Running curves of all lanes: several small charts over one table of samples a lane.
 // Python sends rows of float64 (ddg_explorer/app/traces.py) a few times a second.
 
-const LEFT = 58, RIGHT = 8, TOP = 6, BOTTOM = 24;
+const LEFT = 58, RIGHT = END, TOP = 6, BOTTOM = 24;
 const NEAR = 0.7; // pixels: points closer to the last one than this are left out
 
 class Samples {
-  constructor({columns, rollover}) {
-    Object.assign(this, {columns, rollover});
+  constructor({columns, rollover, zero}) {
+    Object.assign(this, {columns, rollover, zero});
     this.data = new Float64Array(rollover * columns);
     this.count = 0;
   }
@@ -57,7 +57,7 @@ class Chart {
     const [low, high] = spec.decades ?? limits[spec.name] ?? [-1, 1];
     area.setRange(...limits.t, low, high);
     area.axes(ctx, model.palette, spec.decades
-      ? {yticks: [-16, -12, -8, -4, 0], ytext: power} : {ytext: (y) => formatNumber(y, 4)});
+      ? {yticks: [-16, -12, -8, -4, 0], ytext: power} : {});
     area.clip(ctx, () => {
       ctx.lineJoin = "round";
       for (const line of spec.lines) this.trace(area, line, lanes[line.lane]);
@@ -66,9 +66,12 @@ class Chart {
     canvas.dataset.samples = lanes[0]?.count ?? 0;
   }
 
+  // On log axes zeros come as `zero` and stand on the chart's floor.
   trace(area, {column, colour, width, dash}, samples) {
     if (!samples) return;
-    const {ctx, spec} = this, {data, count, columns} = samples;
+    const {ctx, spec} = this, {data, count, columns, zero} = samples;
+    const place = spec.decades
+      ? (value) => area.y(Math.log10(value > zero ? value : spec.floor)) : (value) => area.y(value);
     ctx.strokeStyle = colour;
     ctx.lineWidth = width;
     ctx.setLineDash(dash);
@@ -80,7 +83,7 @@ class Chart {
         drawing = false;
         continue;
       }
-      const px = area.x(data[i * columns]), py = area.y(spec.decades ? Math.log10(value) : value);
+      const px = area.x(data[i * columns]), py = place(value);
       if (!drawing) ctx.moveTo(px, py);
       else if (i < count - 1 && Math.abs(px - x) < NEAR && Math.abs(py - y) < NEAR) continue;
       else ctx.lineTo(px, py);

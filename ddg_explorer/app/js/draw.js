@@ -27,6 +27,18 @@ function formatNumber(x, digits = 3) {
   return sign(String(Number(x.toPrecision(Math.max(digits, whole)))));
 }
 
+// A round tick without a digit left out.
+const formatTick = (x) => formatNumber(x, 10);
+
+// A time with the decimals in which `step` is seen; a small one as a power of ten.
+function formatTime(t, step) {
+  if (t === 0) return "0";
+  const size = Math.abs(t), digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
+  if (size < 1e-3 && digits > 5) return t.toExponential(2).replaceAll("-", "−");
+  const whole = Math.max(1, Math.floor(Math.log10(size)) + 1);
+  return t.toFixed(Math.min(digits, Math.max(0, 7 - whole))).replace("-", "−");
+}
+
 // Round tick positions inside [low, high], about `count` of them, a few more rather than too few.
 function niceTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1);
@@ -51,6 +63,8 @@ function fitCanvas(canvas, width, height) {
   }
   return ratio;
 }
+
+const END = 8; // pixels that labels may reach beyond the right end of an area
 
 // A plotting area: maps data to CSS pixels, draws its grid and labels.
 class Area {
@@ -81,7 +95,7 @@ class Area {
   }
 
   axes(ctx, palette, {xlabel = "", ylabel = "", xticks = true, yticks = true,
-    ytext = formatNumber} = {}) {
+    ytext = formatTick} = {}) {
     ctx.font = FONT;
     ctx.lineWidth = 1;
     ctx.strokeStyle = palette.grid;
@@ -103,17 +117,24 @@ class Area {
     ctx.stroke();
     ctx.textAlign = "center";
     ctx.textBaseline = "top";
+    const end = this.left + this.width + END;
     for (const v of xs) {
-      ctx.fillText(formatNumber(v), this.x(v), this.top + this.height + 6);
+      const text = formatTick(v), half = ctx.measureText(text).width / 2;
+      ctx.fillText(text, Math.min(this.x(v), end - half), this.top + this.height + 6);
     }
     if (xlabel) ctx.fillText(xlabel, this.left + this.width - 4, this.top + this.height + 6);
     ctx.textAlign = "right";
     ctx.textBaseline = "middle";
-    for (const v of ys) ctx.fillText(ytext(v), this.left - 8, this.y(v));
+    for (const v of ys) this.besideLeft(ctx, ytext(v), this.y(v));
     if (ylabel) {
       ctx.textAlign = "left";
       ctx.fillText(ylabel, this.left + 6, this.top + 10);
     }
+  }
+
+  // Left of the area; a text with less room than it needs is drawn narrower.
+  besideLeft(ctx, text, y) {
+    ctx.fillText(text, this.left - 8, y, this.left - 9);
   }
 }
 

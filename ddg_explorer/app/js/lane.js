@@ -84,11 +84,11 @@ class LaneView {
     this.train = element("button", "auto", this.absent, "Train for this");
     this.train.onclick = () => model.send_msg({train: true});
     this.bar = element("div", "bar", this.root);
-    this.low = this.limitInput("lowest colour");
+    this.low = this.limitInput("low", "lowest colour");
     this.gradient = element("canvas", "gradient", this.bar);
     this.gradient.width = 256;
     this.gradient.height = 1;
-    this.high = this.limitInput("highest colour");
+    this.high = this.limitInput("high", "highest colour");
     this.auto = element("button", "auto", this.bar, "Auto");
     this.auto.title = "Fit the limits to the present state";
     this.auto.onclick = () => model.send_msg({limits: "auto"});
@@ -119,13 +119,15 @@ class LaneView {
     this.train.hidden = !model.trainable;
   }
 
-  limitInput(label) {
+  // The other limit goes along as it is: what is shown of it is rounded.
+  limitInput(name, label) {
     const input = element("input", "", this.bar);
     input.setAttribute("aria-label", label);
     input.inputMode = "decimal";
     input.onchange = () => {
-      const [low, high] = [this.low, this.high].map((i) => Number(i.value.replace("−", "-")));
-      this.model.send_msg({limits: [low, high]});
+      const typed = Number(input.value.trim().replace(",", ".").replaceAll("−", "-") || NaN);
+      const {low, high} = {...this.last, [name]: typed};
+      if (this.last) this.model.send_msg({limits: [low, high]});
       input.blur();
     };
     return input;
@@ -235,7 +237,7 @@ class LaneView {
       return x ? x.toExponential(1).replaceAll("-", "−").replace("+", "") : "0";
     };
     const texts = {
-      t: header.t.toFixed(header.t >= 1000 ? 1 : 3),
+      t: formatTime(header.t, Math.min(header.t >= 1000 ? 0.1 : 1e-3, header.dt)),
       rate: formatNumber(Math.round(header.rate), 4),
       fps: this.times.length,
       ms: header.ms.toFixed(header.ms < 10 ? 2 : 1),

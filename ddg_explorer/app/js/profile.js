@@ -196,7 +196,7 @@ class ProfileView {
     for (const t of ticks) {
       while (i < filled - 1 && this.rows[i].t > t) i++;
       const y = area.top + ((i + 0.5) * area.height) / ROWS;
-      if (y > area.top + 20) ctx.fillText(formatNumber(t), area.left - 8, y);
+      if (y > area.top + 20) area.besideLeft(ctx, formatTick(t), y);
     }
     ctx.fillText("t", area.left - 8, area.top + 7);
   }

@@ -3,6 +3,7 @@
 
 const DIGITS = 4;
 const QUIET = 500; // milliseconds after a person's last move
+const NOTICE = 6000; // milliseconds for which a refusal stands below the track
 
 function show(x, integer) {
   if (integer) return String(Math.round(x));
@@ -26,11 +27,24 @@ export function render({model}) {
   const integer = () => model.scale === "integer";
   const forward = (x) => (model.scale === "log" ? Math.log10(x) : x);
   const inverse = (y) => (model.scale === "log" ? 10 ** y : y);
-  let touched = -QUIET, timer = 0;
+  let latest = model.value; // what runs, or was sent last
+  let touched = -QUIET, timer = 0, notice = 0;
 
   const fraction = (x) => {
     const [a, b] = [forward(model.start), forward(model.end)];
     return Math.min(Math.max((forward(x) - a) / (b - a), 0), 1);
+  };
+  const refuse = (line) => {
+    typed.classList.toggle("wrong", Boolean(line));
+    note.classList.toggle("wrong", Boolean(line));
+    note.textContent = line || model.note;
+    note.hidden = !note.textContent;
+    clearTimeout(notice);
+    if (line) notice = setTimeout(() => refuse(typed.matches(".wrong:focus") ? line : ""), NOTICE);
+  };
+  const write = () => {
+    typed.value = show(latest, integer());
+    typed.classList.remove("wrong");
   };
   // Echoes of earlier values must not pull a slider back that is being moved.
   const place = () => {
@@ -40,7 +54,8 @@ export function render({model}) {
       timer = setTimeout(place, wait);
       return;
     }
-    if (root.getRootNode().activeElement !== typed) typed.value = show(model.value, integer());
+    latest = model.value;
+    if (root.getRootNode().activeElement !== typed) write();
     range.value = forward(model.value);
     range.style.setProperty("--fill", `${100 * fraction(model.value)}%`);
     range.setAttribute("aria-valuetext", show(model.value, integer()));
@@ -72,12 +87,13 @@ export function render({model}) {
       further.title = title;
       mark.after(further);
     }
-    note.textContent = model.note;
-    note.hidden = !model.note;
+    if (!note.classList.contains("wrong")) refuse("");
     place();
   };
   const send = (value) => {
     touched = performance.now();
+    latest = value;
+    refuse("");
     range.style.setProperty("--fill", `${100 * fraction(value)}%`);
     range.setAttribute("aria-valuetext", show(value, integer()));
     model.send_msg({value});
@@ -85,28 +101,35 @@ export function render({model}) {
   range.addEventListener("input", () => {
     const raw = inverse(Number(range.value));
     const value = integer() ? Math.round(raw) : Number(raw.toPrecision(DIGITS));
-    typed.value = show(value, integer());
     send(value);
+    write();
   });
   const commit = () => {
-    const value = Number(typed.value.trim().replace(",", ".").replace("−", "-"));
-    const valid = typed.value.trim() !== "" && Number.isFinite(value)
-      && value >= model.low && value <= model.high;
-    typed.classList.toggle("wrong", !valid);
-    typed.title = valid ? "" : `from ${show(model.low)} to ${show(model.high)}`;
-    if (valid && value !== model.value) send(integer() ? Math.round(value) : value);
+    const text = typed.value.trim();
+    if (text !== show(latest, integer())) { // what is shown is rounded: only a changed text is a choice
+      const value = text ? Number(text.replace(",", ".").replaceAll("−", "-")) : NaN;
+      if (!(value >= model.low && value <= model.high)) {
+        const [low, high] = [model.low, model.high].map((x) => show(x, integer()));
+        refuse(`“${text}” is refused: a number from ${low} to ${high}`);
+        return;
+      }
+      send(integer() ? Math.round(value) : value);
+    }
+    refuse("");
+    write();
   };
   typed.addEventListener("keydown", (e) => {
     if (e.key === "Enter") commit();
     if (e.key === "Escape") {
-      typed.value = show(model.value, integer());
-      typed.classList.remove("wrong");
+      refuse("");
+      write();
     }
   });
   typed.addEventListener("change", commit);
+  typed.addEventListener("blur", write);
   typed.addEventListener("focus", () => typed.select());
   model.on("value", place);
-  model.on("remove", () => clearTimeout(timer));
+  model.on("remove", () => [timer, notice].forEach(clearTimeout));
   for (const name of ["label", "doc", "start", "end", "scale", "mark", "marks", "note", "disabled", "key"]) {
     model.on(name, update);
   }

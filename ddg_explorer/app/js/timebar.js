@@ -28,11 +28,14 @@ export function render({model}) {
       .map((s) => root.querySelector(s));
   let held = false;
 
-  const short = (t) => (t >= 1000 ? t.toFixed(0) : t >= 100 ? t.toFixed(1) : t.toFixed(2));
+  const text = (t) => {
+    const usual = t >= 1000 ? 1 : t >= 100 ? 0.1 : 0.01;
+    return formatTime(t, Math.min(usual, (range.max - range.min) / 100));
+  };
   const place = () => {
     const share = (range.value - range.min) / (range.max - range.min || 1);
     range.style.setProperty("--fill", `${100 * share}%`);
-    now.textContent = `t = ${short(Number(range.value))}`;
+    now.textContent = `t = ${text(Number(range.value))}`;
   };
   const update = () => {
     tool.hidden = !model.tool;
@@ -40,17 +43,17 @@ export function render({model}) {
     tool.title = model.hint;
     tool.setAttribute("aria-pressed", String(model.touching));
     undo.disabled = !model.undoable;
-    moments.replaceChildren(...model.moments.map(([name, text, picture]) => {
+    moments.replaceChildren(...model.moments.map(([name, title, picture]) => {
       const chip = document.createElement("span");
       chip.className = "chip";
       const back = document.createElement("button");
-      back.textContent = `${name}  ${text.split(" · ")[0]}`;
+      back.textContent = `${name}  ${title.split(" · ")[0]}`;
       if (picture) {
         const image = Object.assign(document.createElement("img"), {src: picture, alt: ""});
         back.prepend(image);
         chip.classList.add("pictured");
       }
-      back.title = `Back to ${text}`;
+      back.title = `Back to ${title}`;
       back.onclick = () => model.send_msg({recall: name});
       const drop = document.createElement("button");
       drop.className = "drop";
@@ -90,7 +93,7 @@ export function render({model}) {
     range.min = first;
     range.max = Math.max(last, t, first + 1e-9);
     range.value = t;
-    from.textContent = short(first);
+    from.textContent = text(first);
     place();
   });
   for (const name of ["tool", "hint", "touching", "undoable", "moments"]) model.on(name, update);

@@ -90,7 +90,7 @@ class Touch {
     const kind = this.tool === "paint" ? "disk" : "curve";
     this.model.send_msg({edit: {kind, points: this.points, joined: this.joined}});
     this.joined = true;
-    this.points = kind === "curve" ? [] : this.points.slice(0, 0);
+    this.points = [];
     if (kind === "curve") this.from = this.last; // the next part begins where this one ends
   }
 

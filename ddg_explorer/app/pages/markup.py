@@ -23,7 +23,13 @@ a { color: var(--ddg-accent, inherit); }
   color: var(--ddg-muted, inherit); }
 .key span { display: inline-flex; gap: 6px; align-items: center; }
 .key svg { flex: none; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; --surface: var(--ddg-surface, Canvas);
+  background:
+    linear-gradient(to left, var(--surface) 60%, transparent) right / 36px 100% local,
+    linear-gradient(to left, rgba(128,128,128,.35), transparent) right / 18px 100% scroll;
+  background-repeat: no-repeat; }
+.scroll th:first-child, .scroll td:first-child { position: sticky; left: 0;
+  background: var(--surface); }
 table { border-collapse: collapse; font-size: 13px; line-height: 1.4;
   font-variant-numeric: tabular-nums; }
 table.wide { width: 100%; }
@@ -34,7 +40,7 @@ th, td { padding: 7px 14px 7px 0;
 tr:last-child td { border-bottom: none; }
 td { vertical-align: top; white-space: nowrap; }
 td.text { white-space: normal; min-width: 6.5em; }
-td.number, th.number { text-align: right; }
+td.number, th.number { text-align: right; white-space: nowrap; }
 td .gauge { display: block; width: 100%; max-width: 180px; }
 td small { display: block; color: var(--ddg-muted, inherit); font-size: 11.5px; }
 .dot { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 8px; }
@@ -43,6 +49,10 @@ td small { display: block; color: var(--ddg-muted, inherit); font-size: 11.5px; 
   white-space: nowrap; }
 .good { color: var(--ddg-good, green); } .warn { color: var(--ddg-warn, #9a5b00); }
 .bad { color: var(--ddg-bad, #b3261e); }
+.down, .across { color: var(--ddg-muted, inherit); font-size: 12px; line-height: 1.5;
+  white-space: nowrap; }
+.down { writing-mode: vertical-rl; transform: rotate(180deg); }
+.across { text-align: center; padding-left: 52px; }
 .tiles { display: flex; flex-wrap: wrap; gap: 14px 40px; }
 .tile b { display: block; font-size: 24px; font-weight: 600; line-height: 1.25;
   font-variant-numeric: tabular-nums; }

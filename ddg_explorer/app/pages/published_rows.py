@@ -15,9 +15,9 @@ from ddg_explorer.paper import PUBLISHED
 from ddg_explorer.paper.tables import MEANINGLESS
 
 METRIC_TITLES = {
-    "one_step": "One-step du/dt error",
     "energy_mse": "Energy MSE",
     "state_mse": "State MSE",
+    "one_step": "One-step du/dt error",
     "true_energy_mse": "True energy MSE",
 }
 EXPERIMENTS = {

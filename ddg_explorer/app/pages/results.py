@@ -180,6 +180,7 @@ def _key(rows: Sequence[Row], dark: bool) -> str:
     ]
     if drawn:
         drawn.append((markup.mark("tick", ink), "mean of the seeds"))
+        drawn.append((markup.mark("line", ink), "from the smallest to the largest"))
     if any(row.published for row in rows):
         drawn.append((markup.mark("diamond", ink, filled=False), "published mean of 15 trials"))
     return markup.key(*drawn)
@@ -190,46 +191,57 @@ def _table(rows: Sequence[Row], experiment: str, test: str, dark: bool) -> str:
     if not rows or not metrics:
         return markup.caption("No rows for this choice.")
     published = [m for m in metrics if any(m in row.published for row in rows)]
-    head = ["Model", "Budget", "Steps", "Seeds", "Training, s"]
+    head = ["Model"]
     for metric in metrics:
         head.append(METRIC_TITLES[metric])
         head += ["Published"] if metric in published else []
+    head += ["Seeds", "Steps", "Training, s"]
     body = [_cells(row, metrics, published, dark) for row in rows]
     title = f"{EXPERIMENTS[experiment]}: {TEST_SETS[test]}"
-    drawn = markup.table(head, body, numbers=range(2, len(head)), label=title)
+    drawn = markup.table(head, body, numbers=range(1, len(head)), label=title)
     link = quote(_csv(rows, metrics))
     save = (
         f'<a download="{experiment}-{test}.csv" href="data:text/csv;charset=utf-8,{link}">'
         "Download as CSV</a>"
     )
-    return f'<h3>{html.escape(title)}</h3>{drawn}<p class="caption">{save}</p>'
+    note = markup.caption(_error_line(rows))
+    return f'<h3>{html.escape(title)}</h3>{note}{drawn}<p class="caption">{save}</p>'
 
 
 def _cells(row: Row, metrics: Sequence[str], published: Sequence[str], dark: bool) -> list[str]:
     dot = f'<span class="dot" style="background:{model_colour(row.model, dark)}"></span>'
     seeds = ", ".join(map(str, row.seeds))
-    cells = [
-        f"{dot}{html.escape(model_title(row.model))}<small>{row.schemes}</small>",
-        html.escape(row.budget_title),
-        "–" if row.steps is None else f"{row.steps:,}",
-        f'<span title="seeds {seeds}">{len(row.seeds)}</span>' if row.seeds else "–",
-        number(row.wall_s),
-    ]
+    cells = [f"{dot}{html.escape(row.title)}<small>{html.escape(row.budget_title)}</small>"]
     for metric in metrics:
         cells.append(_figure(row, metric))
         cells += [number(row.published.get(metric))] if metric in published else []
-    return cells
+    return [
+        *cells,
+        f'<span title="seeds {seeds}">{len(row.seeds)}</span>' if row.seeds else "–",
+        "–" if row.steps is None else f"{row.steps:,}",
+        number(row.wall_s),
+    ]
+
+
+def _error_line(rows: Sequence[Row]) -> str:
+    """What ± and the lines below the figures are, where there are some."""
+    most = max((len(row.seeds) for row in rows), default=0)
+    if most < 2:
+        return ""
+    median = "; below it their median, from three seeds on" if most > 2 else ""
+    return f"Mean of the seeds ± its standard error{median}."
 
 
 def _figure(row: Row, metric: str) -> str:
-    """Mean and standard error, the median below."""
+    """Mean and standard error, below them the median, or how few seeds there are."""
     if row.lost(metric):
         return f'<span class="bad">diverged</span><small>{row.diverged} rollouts</small>'
     found = row.figures.get(metric)
     if found is None or found.mean is None:
         return "–"
     error = "" if found.stderr is None else f" ± {number(found.stderr, 2)}"
-    below = f"median {number(found.median)}" if len(row.seeds) > 1 else "one seed"
+    few = {1: "one seed", 2: "two seeds"}
+    below = few.get(len(row.seeds), f"median {number(found.median)}")
     return f"{number(found.mean)}{error}<small>{below}</small>"
 
 

@@ -83,11 +83,11 @@ def _test_line(experiment: str, test: str) -> str:
 def _seed_line(rows: Sequence[Row]) -> str:
     counts = sorted({len(row.seeds) for row in rows if row.seeds})
     if not counts:
-        return "None of these rows was run here yet; the published figures stand alone."
+        none = "None of these rows was run here yet; the published figures stand alone."
+        return none if rows else ""
     some = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    one = " A single seed has no error bar." if counts[0] == 1 else ""
     return (
-        f"Seeds a row: {some}; a seed draws weights, validation split and batches.{one} "
+        f"Seeds a row: {some}; a seed draws weights, validation split and batches. "
         "DG: discrete gradient; RK2: explicit midpoint; DP: Dormand–Prince; "
         "“DG → RK2”: trained with one, predicted with the other."
     )

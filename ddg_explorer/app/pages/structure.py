@@ -8,22 +8,21 @@ from typing import Any
 
 import panel as pn
 
+from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.learned_entries import LEARNED
 from ddg_explorer.app.pages import markup, structure_figures
-from ddg_explorer.app.pages.figures import pane
+from ddg_explorer.app.pages.figures import pane, square_pane
 from ddg_explorer.app.pages.specimens import (
     Specimen,
     of_model,
-    of_structure,
     of_system,
     published_kernel,
 )
-from ddg_explorer.app.pages.structure_words import verdict_table
+from ddg_explorer.app.pages.structure_words import tolerance_note, verdict_table
 from ddg_explorer.app.theme import LANE_COLOURS, mode
 from ddg_explorer.app.widgets import Choice, NumberSlider
-from ddg_explorer.models import MODELS, Model, load_model
-from ddg_explorer.structure import Structure
+from ddg_explorer.models import MODELS, EnergyModel, Model, load_model
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.weights import SHIPPED
 
@@ -45,6 +44,8 @@ class StructurePage:
     ----------
     dark
         Theme.
+    shelf
+        Models of the session, whose operators are offered as they come.
 
     Attributes
     ----------
@@ -54,7 +55,7 @@ class StructurePage:
         What is shown.
     """
 
-    def __init__(self, dark: bool) -> None:
+    def __init__(self, dark: bool, shelf: Shelf | None = None) -> None:
         self._dark = dark
         self._makers: dict[str, Callable[[], Specimen]] = {}
         self._titles: dict[str, str] = {}
@@ -68,7 +69,7 @@ class StructurePage:
             self._judge,
             key="verdict-tolerance",
             label="Tolerance of the verdicts",
-            doc="Defect that a verdict allows, relative to the largest weight of G.",
+            doc="Defect that a verdict allows, relative to the largest weight or entry of G.",
             start=1e-14,
             end=0.1,
             low=1e-16,
@@ -80,21 +81,19 @@ class StructurePage:
         self._pictures = pn.FlexBox(sizing_mode="stretch_width", gap="16px")
         self.view = self._layout()
         self._enter()
+        shelf = Shelf() if shelf is None else shelf
+        for name, model in shelf.items().items():
+            self.offer(name, model)
+        shelf.subscribe(self.offer)
 
-    def show_model(self, name: str, model: Model | Structure) -> None:
-        """Add an operator to the list and show it; an earlier one of this name is replaced.
-
-        Raises
-        ------
-        ValueError
-            For a model without a structure operator.
-        """
-        own = isinstance(model, Structure)
-        made = of_structure(name, model) if own else of_model(name, model)
-        self._makers[name] = lambda: made
-        self._titles = {name: name, **self._titles}
-        self.which.show(name, options=self._titles)
-        self._enter()
+    def offer(self, name: str, model: Model) -> None:
+        """Add the operator of a model of this session to the list, where it was learned."""
+        if not isinstance(model, EnergyModel) or model.structure.module is None:
+            return
+        title = f"Of this session: {name}"
+        self._makers[title] = lambda: of_model(name, model)
+        self._titles = {title: title, **self._titles}
+        self.which.show(self.which.value, options=self._titles)
 
     def restyle(self, dark: bool) -> None:
         """Redraw in the other theme."""
@@ -142,7 +141,7 @@ class StructurePage:
 
     def _show(self, specimen: Specimen) -> None:
         self.specimen = specimen
-        self.tolerance.value = specimen.tolerance
+        self.tolerance.param.update(value=specimen.tolerance, note=tolerance_note(specimen))
         self._draw()
 
     def _judge(self, tolerance: float) -> None:
@@ -217,7 +216,7 @@ class StructurePage:
                 if part not in structure_figures.parts_of([each]):
                     continue
                 fig = structure_figures.image(each, found.grid, part, limit, dark)
-                cards.append(_symbol_card(f"{title}, {name}" if name else title, words, fig, ""))
+                cards.append(_image_card(f"{title}, {name}" if name else title, words, fig))
         return cards
 
     def _layout(self) -> pn.Column:
@@ -265,6 +264,18 @@ def _line_card(words: str) -> pn.Column:
 def _symbol_card(title: str, words: str, fig: Any, key: str) -> pn.Column:
     head = markup.text(f"<h3>{html.escape(title)}</h3>{markup.caption(words)}{key}")
     return card(head, pane(fig), styles={"flex": "1 1 400px", "gap": "8px"})
+
+
+def _image_card(title: str, words: str, fig: Any) -> pn.Column:
+    """A picture over both wavenumbers, whose names are set beside it: Bokeh has no subscripts."""
+    head = markup.text(f"<h3>{html.escape(title)}</h3>{markup.caption(words)}")
+    down = markup.text('<div class="down">k<sub>x</sub> Δx</div>')
+    down.param.update(width=20, sizing_mode="fixed", align="center")
+    across = markup.text('<div class="across">k<sub>y</sub> Δy</div>')
+    picture = pn.Row(down, square_pane(fig), sizing_mode="stretch_width")
+    return card(
+        head, picture, across, styles={"flex": "1 1 300px", "max-width": "560px", "gap": "8px"}
+    )
 
 
 def _curve_key(shown: list[tuple[str, Any]], dark: bool) -> str:

@@ -23,6 +23,9 @@ from ddg_explorer.grids import Grid
 
 ANNOTATED = 64
 """Cells up to which every weight is printed."""
+BORDERS = {"left": 48, "right": 16, "top": 38, "bottom": 26}
+"""Pixels around the square picture of a symbol: as many across as down."""
+ANGLES = ("−π", "−π/2", "0", "π/2", "π")
 NEGLIGIBLE = 1e-12
 """A part of a symbol below this fraction of the whole is rounding and not drawn."""
 
@@ -166,46 +169,48 @@ def whole_plane(symbol: Tensor, grid: Grid) -> Tensor:
 
 
 def image(symbol: Tensor, grid: Grid, part: str, limit: float, dark: bool) -> Any:
-    """A Bokeh figure of one part of a 2-D symbol over (k_yΔy, k_xΔx), colours −limit to limit."""
+    """A square Bokeh figure of one part of a 2-D symbol, colours −limit to limit.
+
+    k_xΔx runs downwards and k_yΔy across, from −π to π, as the axes of a kernel's heat map do.
+    """
     hv = figures.holoviews()
     values = _part(whole_plane(symbol, grid), part).double().numpy()
-    ends = []
-    for n in grid.shape:
-        theta = np.fft.fftshift(np.fft.fftfreq(n)) * 2 * math.pi
-        step = 2 * math.pi / n
-        ends.append((theta[0] - step / 2, theta[-1] + step / 2))
-    (bottom, top), (left, right) = ends
+    values = np.pad(values, [(0, 1 - n % 2) for n in grid.shape], mode="wrap")
+    top, right = (math.pi * (1 + (1 - n % 2) / n) for n in grid.shape)
     table = np.frombuffer(colour_table("diverging", dark), np.uint8).reshape(256, 4)
-    ticks = [(-math.pi, "−π"), (-math.pi / 2, "−π/2"), (0, "0"), (math.pi / 2, "π/2")]
-    # The first axis runs upwards, as the coordinates of the grid do.
-    picture = hv.Image(values[::-1], bounds=(left, bottom, right, top), kdims=["ky", "kx"])
+    ticks = list(zip(np.linspace(-math.pi, math.pi, 5), ANGLES, strict=True))
+    picture = hv.Image(values[::-1], bounds=(-right, -top, right, top), kdims=["ky", "kx"])
     fig = figures.render(
         picture.opts(
             cmap=[f"#{r:02x}{g:02x}{b:02x}" for r, g, b, _ in table],
             clim=(-limit, limit),
             colorbar=True,
+            colorbar_position="top",
             responsive=True,
-            height=340,
-            xlabel="k Δy",
-            ylabel="k Δx",
+            xlim=(-math.pi, math.pi),
+            ylim=(-math.pi, math.pi),
+            invert_yaxis=True,
+            xlabel="",
+            ylabel="",
             xticks=ticks,
             yticks=ticks,
             backend="bokeh",
         ),
         dark,
     )
+    fig.update(**{f"min_border_{side}": width for side, width in BORDERS.items()})
     _quiet_bar(fig, dark)
     return fig
 
 
 def _quiet_bar(fig: Any, dark: bool) -> None:
-    from bokeh.models import PrintfTickFormatter
+    from bokeh.models import BasicTicker
 
     p = PALETTES[mode(dark)]
-    for bar in fig.right:
-        bar.formatter = PrintfTickFormatter(format="%.3g")
+    for bar in fig.above:
+        bar.ticker = BasicTicker(desired_num_ticks=3)
         bar.background_fill_alpha = 0
         bar.bar_line_color = bar.major_tick_line_color = None
         bar.major_label_text_color = p["muted"]
         bar.major_label_text_font_size = "11px"
-        bar.title, bar.width, bar.padding = None, 10, 4
+        bar.title, bar.height, bar.padding = None, 10, 4

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.markup import number
-from ddg_explorer.app.pages.specimens import Specimen
+from ddg_explorer.app.pages.specimens import PUBLISHED_TOLERANCE, Specimen
+from ddg_explorer.learned_structure import TOLERANCE as LEARNED_TOLERANCE
+from ddg_explorer.structure.base import TOLERANCE as ROUNDING
 
 GAUGE = (-17.0, 0.5)
 """Decades that the gauge spans."""
+REASONS = {
+    ROUNDING: "a computed operator obeys a law to rounding",
+    LEARNED_TOLERANCE: "a learned operator obeys a law to what training leaves over",
+    PUBLISHED_TOLERANCE: "twice that of the other learned operators, since three decimals in print "
+    "leave its sum of weights open by 3e−4",
+}
+"""Why verdicts allow at first what they do."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +70,23 @@ def verdict_table(specimen: Specimen, tolerance: float) -> str:
         ]
         for one in verdicts(specimen, tolerance)
     ]
-    head = ["Law", "Verdict", "Measured defect, relative to the largest weight"]
+    unit = "weight" if specimen.kind == "kernel" else "entry"
+    head = ["Law", "Verdict", f"Measured defect, relative to the largest {unit}"]
     drawn = markup.table(head, rows, label="Verdicts")
     if specimen.gap is None:
         return drawn
     other = specimen.beside_title[:1].lower() + specimen.beside_title[1:]
-    line = f"Differs from the {other} by {number(specimen.gap, 2)}: "
-    what = "largest difference of weights, over the largest weight beside the centre."
-    return drawn + markup.caption(line + what)
+    several = "weights" if specimen.kind == "kernel" else "entries"
+    return drawn + markup.caption(
+        f"Differs from the {other} by {number(specimen.gap, 2)}: largest difference of {several}, "
+        f"with the scale fitted, relative to the largest {unit}."
+    )
+
+
+def tolerance_note(specimen: Specimen) -> str:
+    """What the verdicts of an operator allow before the slider is moved, and why."""
+    allowed = number(specimen.tolerance, 1)
+    return f"The bar in every gauge. {allowed} at first: {REASONS[specimen.tolerance]}."
 
 
 def gauge(defect: float, tolerance: float, kind: str) -> str:

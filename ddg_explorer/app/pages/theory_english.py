@@ -67,7 +67,8 @@ depends on the state is taken at the midpoint.</p>
 <h3>One step on the contours of the energy</h3>
 <p class="caption">The pendulum, $H = \\frac{1}{2}p^2 + 1 - \\cos q$, nondimensional. A
 discrete-gradient step ends on the contour where it began: what error it makes lies along the
-contour. The explicit schemes leave it. Click into the picture to start elsewhere.</p>
+contour. The explicit schemes leave it. An angle beyond the picture comes back by whole turns. Click
+into the picture to start elsewhere.</p>
 """,
     "automatic": f"""
 <h3>Differentiate networks discretely</h3>
@@ -124,7 +125,7 @@ $\\Delta t = 8\\gamma$. A solve that does not converge says so.</li>
     "activation": "Activation σ",
     "u": "End u",
     "v": "End v",
-    "distance": "Distance v − u",
+    "distance": "Distance |v − u|",
     "contour": "energy contours",
     "start": "start",
     "exact": "exact motion",

@@ -88,7 +88,6 @@ class SecantPicture:
             key="theory-distance",
             start=NEAREST,
             end=FARTHEST,
-            high=2 * REACH,
             value=2.4,
             scale="log",
         )
@@ -163,7 +162,7 @@ class SecantPicture:
 
     def _errors_figure(self) -> figure:
         axes = {"x_axis_type": "log", "y_axis_type": "log"}
-        fig = plain(300, (2 * FARTHEST, NEAREST / 2), (FLOOR / 2, 1e2), **axes)
+        fig = plain(300, (4 * FARTHEST, NEAREST / 2), (FLOOR / 2, 1e2), **axes)
         for way, marker in zip(WAYS, MARKS, strict=True):
             self._glyphs[way] = fig.line("x", "y", source=self._sources[way], line_width=2).glyph
             self._glyphs[f"{way} here"] = fig.scatter(
@@ -186,8 +185,15 @@ class SecantPicture:
         self._draw()
 
     def _approached(self, distance: float) -> None:
-        self.v.value = min(self.u.value + distance, REACH + FARTHEST)
+        """Move v along its side of u, or on the other one where that leaves the axis."""
+        u, side = self.u.value, self._side
+        self.v.value = u + (side if abs(u + side * distance) <= REACH else -side) * distance
         self._draw()
+
+    @property
+    def _side(self) -> int:
+        """1 where v lies at or above u, else −1."""
+        return 1 if self.v.value >= self.u.value else -1
 
     def _draw(self) -> None:
         name, u, v = self.activation.value, float(self.u.value), float(self.v.value)
@@ -204,7 +210,7 @@ class SecantPicture:
         margin = 0.25 * max(float(np.ptp(y)), 0.1)
         self._lines.y_range.update(start=float(y.min()) - margin, end=float(y.max()) + margin)
         distances = np.logspace(math.log10(FARTHEST), math.log10(NEAREST), 161)
-        far = slopes(name, u + distances, np.full_like(distances, u))
+        far = slopes(name, u + self._side * distances, np.full_like(distances, u))
         for way in WAYS:
             self._sources[way].data = {"x": distances, "y": far.errors[way].clip(FLOOR)}
             at = {"x": [max(abs(v - u), NEAREST)], "y": [max(here.errors[way][0], FLOOR)]}
@@ -226,13 +232,13 @@ class SecantPicture:
                 for way, shape, place in zip(WAYS, MARKS, PLACES, strict=True)
             )
         )
-        closed = f"{float(self._here.closed64[0]):.15g}".replace("-", "−")
+        closed = markup.number(float(self._here.closed64[0]), 15)
         rows = [[words["closed64"], closed, words["reference"]]]
         for way in WAYS:
             value, error = self._here.values[way][0], self._here.errors[way][0]
-            shown = f"{value:.15g}" if way.endswith("64") else f"{value:.8g}"
+            shown = markup.number(float(value), 15 if way.endswith("64") else 8)
             known = markup.number(float(error), 2) if math.isfinite(error) else "–"
-            rows.append([words[way], shown.replace("-", "−") if value == value else "0/0", known])
+            rows.append([words[way], shown if value == value else "0/0", known])
         head = [words["slope"], words["value"], words["error"]]
         self._table.object = markup.table(head, rows, numbers=(1, 2), label=words["slope"])
 
@@ -243,7 +249,5 @@ def _end(name: str, value: float, moved: Any) -> NumberSlider:
         key=f"theory-{name}",
         start=-REACH,
         end=REACH,
-        low=-2 * REACH,
-        high=2 * REACH,
         value=value,
     )

@@ -110,6 +110,23 @@ def contour(energy: float) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def path_of(states: np.ndarray) -> dict[str, Any]:
+    """Columns of a path, (frames, 2): whole turns are taken off an angle beyond `Q_LIMIT`.
+
+    A step from one turn to another is drawn in both, with a gap between.
+    """
+    q, p = states[:, 0], states[:, 1]
+    turns = np.where(np.abs(q) > Q_LIMIT, 2 * math.pi * np.round(q / (2 * math.pi)), 0.0)
+    shown, heights = list(q[:1] - turns[:1]), list(p[:1])
+    for n in range(1, len(q)):
+        if turns[n] != turns[n - 1]:
+            shown += [q[n] - turns[n - 1], math.nan, q[n - 1] - turns[n]]
+            heights += [p[n], math.nan, p[n - 1]]
+        shown.append(q[n] - turns[n])
+        heights.append(p[n])
+    return {"q": np.array(shown), "p": np.array(heights)}
+
+
 class StepPicture:
     """The picture, its two sliders and its table of energies."""
 
@@ -212,11 +229,11 @@ class StepPicture:
         q, p = contour(p0**2 / 2 + 1 - math.cos(q0))
         self._own.data = {"q": q, "p": p}
         self._here.data = {"q": [q0], "p": [p0]}
-        self._exact.data = _columns(np.array([motion(self.start, dt * steps)]))
+        self._exact.data = path_of(np.array([motion(self.start, dt * steps)]))
         for scheme, path, end in zip(SCHEMES, self._paths, self._ends, strict=True):
             found = self.walks[scheme]
-            path.data = _columns(found.states)
-            end.data = _columns(found.states[-1:] if not found.reason else found.states[:0])
+            path.data = path_of(found.states)
+            end.data = path_of(found.states[-1:] if not found.reason else found.states[:0])
         self._show_words()
 
     def _show_words(self) -> None:
@@ -241,7 +258,3 @@ class StepPicture:
         self._key.object = markup.key(*drawn)
         head = [words["scheme"], words["change"], words["residual"]]
         self._table.object = markup.table(head, rows, numbers=(1, 2), label=words["change"])
-
-
-def _columns(states: np.ndarray) -> dict[str, Any]:
-    return {"q": states[:, 0], "p": states[:, 1]}

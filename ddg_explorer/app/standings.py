@@ -1,0 +1,61 @@
+"""The table that sums up the lanes of a race: drifts, distance, residual and cost, as HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+
+from ddg_explorer.app.turns import Outcome
+
+
+def table(rows: list[str]) -> str:
+    """The whole table."""
+    return _TABLE.format(rows="".join(rows))
+
+
+def row(title: str, colour: str, outcome: Outcome | None) -> str:
+    """A lane's row; of a lane where nobody runs, that it does not."""
+    name = f'<td><i style="background:{colour}"></i>{html.escape(title)}</td>'
+    if outcome is None or outcome.header is None or outcome.sample is None:
+        return f'<tr>{name}<td colspan="5" class="note">does not run in this scene</td></tr>'
+    header, sample = outcome.header, outcome.sample
+    state = (
+        "diverged"
+        if outcome.stopped.startswith("diverged")
+        else f"{header.ms:.{1 if header.ms >= 10 else 2}f}"
+    )
+    cells = (
+        _small(sample.drift),
+        "no H" if math.isnan(sample.own_drift) else _small(sample.own_drift),
+        _small(sample.error),
+        _small(sample.residual),
+        state,
+    )
+    return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+
+
+def _small(x: float) -> str:
+    if math.isnan(x):
+        return "–"
+    if x == 0:
+        return "0"
+    digits, _, power = f"{x:.1e}".partition("e")
+    return f"{digits}e{int(power)}".replace("-", "−")
+
+
+_TABLE = """<style>
+table.lanes {{ width: 100%; border-collapse: collapse; font-size: 11.5px;
+  font-variant-numeric: tabular-nums; }}
+table.lanes th {{ font-size: 11px; font-weight: 400; color: var(--ddg-muted, inherit);
+  text-align: right; vertical-align: bottom; padding: 0 0 4px 8px; }}
+table.lanes th[colspan] {{ text-align: center; padding-bottom: 0; }}
+table.lanes td {{ text-align: right; padding: 4px 0 4px 8px; white-space: nowrap;
+  border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
+table.lanes th[rowspan]:first-child, table.lanes td:first-child {{ text-align: left;
+  padding-left: 0; width: 100%; max-width: 0; overflow: hidden; text-overflow: ellipsis; }}
+table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
+table.lanes i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px;
+  margin-right: 5px; vertical-align: middle; }}
+</style><table class="lanes"><thead><tr><th rowspan="2">Lane</th><th colspan="2">Drift of</th>
+<th rowspan="2">distance</th><th rowspan="2">residual</th><th rowspan="2">ms</th></tr>
+<tr><th>true H</th><th>own H</th></tr></thead><tbody>{rows}</tbody></table>"""

@@ -1,0 +1,160 @@
+"""Numbers as they are seen and typed, and room for them: labels, times, limits, refusals."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+from test_live import field, number, pause, typed, wait
+
+from ddg_explorer.app.component import script
+
+LABELS = """([x1, low, high]) => {{ {draw}
+  const ctx = document.createElement("canvas").getContext("2d"), drawn = [];
+  ctx.fillText = (text, x, y, room) => {{
+    const width = Math.min(ctx.measureText(text).width, room ?? Infinity);
+    const left = ctx.textAlign === "right" ? x - width : x - width / 2;
+    drawn.push([text, left, left + width]);
+  }};
+  const area = new Area(48, 0, 300, 150);
+  area.setRange(0, x1, low, high);
+  area.axes(ctx, {{}});
+  const ticks = [...niceTicks(0, x1, 300 / 90), ...niceTicks(low, high, 150 / 38)];
+  return drawn.map((label, i) => [...label, ticks[i]]);
+}}"""
+CURVE = """([decades, floor, values]) => {{ {curves}
+  const chart = Object.create(Chart.prototype), ys = [];
+  chart.spec = {{decades, floor}};
+  chart.ctx = {{setLineDash() {{}}, beginPath() {{}}, stroke() {{}},
+    moveTo: (x, y) => ys.push(y), lineTo: (x, y) => ys.push(y)}};
+  const samples = new Samples({{columns: 2, rollover: 9, zero: 1e-17}});
+  samples.append(0, Float64Array.from(values.flatMap((v, i) => [i, v])));
+  const area = new Area(0, 0, 900, 100);
+  area.setRange(0, values.length, ...decades);
+  chart.trace(area, {{column: 1, colour: "", width: 1, dash: []}}, samples);
+  return ys;
+}}"""
+
+
+@pytest.mark.parametrize(
+    ("x1", "low", "high"), [(0.075, 0, 1), (1e-3, -2.5e-11, 2.75e-11), (8e-6, 999.75, 1000.25)]
+)
+def test_labels_of_axes_are_whole_and_exact(browser, x1, low, high):
+    page = browser.new_page()
+    labels = page.evaluate(LABELS.format(draw=script("draw")), [x1, low, high])
+    page.close()
+    assert len(labels) > 6
+    for text, left, right, tick in labels:
+        assert 0 <= left < right <= 48 + 300 + 8
+        assert float(text.replace("−", "-")) == pytest.approx(tick, rel=1e-9)
+
+
+def test_zeros_on_log_axes_stand_on_a_floor_that_is_seen_whole(browser):
+    page = browser.new_page()
+    code = script("draw", "curves").replace("export ", "")
+    values = [1e-17, 1e-7, 1e-17]
+    ys = page.evaluate(CURVE.format(curves=code), [[-17.5, 1], 1e-8, values])
+    deep = page.evaluate(CURVE.format(curves=code), [[-17.5, 1], 1e-17, values])
+    page.close()
+    assert ys[0] - ys[1] == pytest.approx(100 / 18.5)
+    assert deep[0] == pytest.approx(100 - 0.5 * 100 / 18.5)
+
+
+def test_times_have_the_digits_of_a_step(browser):
+    cases = [
+        (0, 1),
+        (8e-6, 2e-6),
+        (4e-4, 2e-4),
+        (0.02, 2e-4),
+        (1.5, 0.01),
+        (1234.5, 1),
+        (0.053, 1e-3),
+    ]
+    page = browser.new_page()
+    code = script("draw")
+    texts = page.evaluate(
+        f"(cases) => {{ {code}\n return cases.map((c) => formatTime(...c)); }}", cases
+    )
+    page.close()
+    assert texts == ["0", "8.00e−6", "0.0004", "0.0200", "1.50", "1235", "0.053"]
+
+
+def test_a_limit_of_the_difference_is_typed_and_the_other_stays_exact(open_page):
+    page = open_page("system=kdv&lanes=truth,dgnet&show=difference")
+    dgnet = page.get_by_test_id("field").nth(1)
+    wait(lambda: number(dgnet, "t") > 0.01, "the model runs", 20)
+    pause(page, dgnet)
+    high = number(dgnet, "high")
+    low = page.get_by_label("lowest colour").nth(1)
+    low.fill("−1e−4")
+    low.press("Enter")
+    wait(lambda: number(dgnet, "low") == -1e-4, "the typed limit")
+    assert number(dgnet, "high") == high
+
+
+def test_what_a_slider_shows_is_what_runs(open_page):
+    page = open_page("system=kdv&preset=two_solitons&lanes=truth")
+    canvas = field(page)
+    typed(page, "n").fill("64.4")
+    typed(page, "n").press("Enter")
+    expect(typed(page, "n")).to_have_value("64")
+    wait(lambda: "n=64" in page.evaluate("location.search"), "the link follows")
+    dt = number(canvas, "dt")
+    typed(page, "dt").fill("-1")
+    typed(page, "dt").press("Enter")
+    expect(typed(page, "dt")).to_have_class("typed wrong")
+    expect(page.get_by_text("“-1” is refused: a number from")).to_be_visible()
+    typed(page, "dt").blur()
+    expect(typed(page, "dt")).to_have_class("typed")
+    expect(typed(page, "dt")).to_have_value(f"{dt:g}")
+    typed(page, "seed").fill("-1")
+    typed(page, "seed").blur()
+    expect(typed(page, "seed")).to_have_value("0")
+    expect(page.get_by_text("a number from 0 to 4294967295")).to_be_visible()
+    typed(page, "dt").fill("-1")
+    typed(page, "dt").press("Enter")
+    page.locator("[data-control='dt'] .range").press("ArrowRight")
+    expect(typed(page, "dt")).to_have_class("typed")
+    wait(lambda: number(canvas, "dt") > dt, "the moved Δt")
+
+
+def test_a_typed_number_keeps_all_its_digits(open_page):
+    page = open_page("system=kdv&lanes=truth")
+    canvas = field(page)
+    typed(page, "dt").fill("0.00123456789")
+    typed(page, "dt").press("Enter")
+    typed(page, "dt").blur()
+    expect(typed(page, "dt")).to_have_value("0.001235")
+    wait(lambda: number(canvas, "dt") == 0.00123456789, "the typed Δt")
+
+
+def test_five_lanes_are_equally_wide(open_page):
+    page = open_page("system=kdv&lanes=truth,dgnet,hnnpp,node,dgnet:rk4", width=1440)
+    field(page)
+    boxes = [box for lane in page.locator(".lane").all() if (box := lane.bounding_box())]
+    assert len(boxes) == 5
+    assert len({round(box["width"]) for box in boxes}) == 1
+    assert len({box["y"] for box in boxes[:3]}) == len({box["y"] for box in boxes[3:]}) == 1
+
+
+def test_a_phone_has_room_for_time_and_a_window_made_narrow_closes_its_drawer(open_page):
+    page = open_page("system=kdv")
+    field(page)
+    page.set_viewport_size({"width": 400, "height": 860})
+    wait(lambda: page.locator(".MuiBackdrop-root").count() == 0, "the drawer out of the way", 20)
+    slider = page.get_by_label("Time", exact=True).bounding_box()
+    assert slider is not None
+    assert slider["width"] > 180
+    rows = [
+        page.get_by_role("button", name=name).bounding_box() for name in ("Add a lane", "Lock step")
+    ]
+    assert abs(rows[0]["y"] - rows[1]["y"]) < 10
+
+
+def test_labels_of_a_form_look_alike(open_page):
+    page = open_page("page=train&lanes=truth")
+    activation, width = (page.get_by_label(name, exact=True) for name in ("Activation", "Width"))
+    expect(width).to_be_visible()
+    look = """e => { const root = e.closest(".MuiFormControl-root"), [label, gap] =
+      ["label", "legend"].map((s) => root.querySelector(s).getBoundingClientRect());
+      return [label.height, gap.width - label.width, root.clientHeight]; }"""
+    assert activation.evaluate(look) == pytest.approx(width.evaluate(look), abs=0.6)
