@@ -8,7 +8,7 @@ else is a `Misfit`, with the reason in one line.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,11 @@ class Shelf:
 
     def __init__(self) -> None:
         self._models: dict[str, Model] = {}
+        self._listeners: list[Callable[[str, Model], None]] = []
+
+    def subscribe(self, listener: Callable[[str, Model], None]) -> None:
+        """Let it hear the name and model of every one that is put here."""
+        self._listeners.append(listener)
 
     def put(self, name: str, model: Model) -> str:
         """Keep a model under this name, or under name (2), …; returns the name."""
@@ -43,6 +48,8 @@ class Shelf:
             count += 1
             taken = f"{name} ({count})"
         self._models[taken] = model
+        for listener in self._listeners:
+            listener(taken, model)
         return taken
 
     def get(self, name: str) -> Model:

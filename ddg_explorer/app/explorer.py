@@ -9,6 +9,7 @@ between sessions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ from ddg_explorer.app import makers, session, theme
 from ddg_explorer.app.arrival import Arrival
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.desk import Desk
-from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.explore_page import ExplorePage
 from ddg_explorer.app.layout import TALL, frame
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import first_setup
-from ddg_explorer.app.state import AppState, Lane
+from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.touch import Touch
@@ -34,8 +35,6 @@ from ddg_explorer.app.turns import Outcome
 from ddg_explorer.models.files import load_model
 
 TITLE = "Energy explorer"
-NARROW = 600
-"""Pixels below which the page's drawer lies over its content."""
 MOVING = 2
 """Painted frames after which the rest of the page may come."""
 
@@ -75,7 +74,9 @@ class Explorer(Viewer):
         self._dark = bool(self.store.state.view.dark)
         self._notice = notice
         self._page: pmui.Page | None = None
+        self._roomy = True
         self._setup = setup
+        self._held = self.store.state
         self._desk: Desk | None = None
         self.shelf = Shelf()
         self.race = Race(self.store, self.shelf, self._train_for, session.notify)
@@ -162,7 +163,7 @@ class Explorer(Viewer):
             "explore": lambda: self._explore,
             "train": lambda: makers.make_train(self._dark, self._on_model),
             "results": lambda: makers.make_results(self._dark),
-            "structure": lambda: makers.make_structure(self._dark),
+            "structure": lambda: makers.make_structure(self._dark, self.shelf),
             "theory": lambda: makers.make_theory(self._dark),
         }
 
@@ -178,14 +179,14 @@ class Explorer(Viewer):
             self._notice = ""
 
     def _on_width(self, width: int) -> None:
-        """On a phone the drawer would cover the picture: open with it closed."""
+        """On a phone the drawer covers the picture: it is closed, until there is room again."""
         pn.state.onload(self._on_loaded)
-        if width < NARROW:
-            pn.state.onload(self._close_drawer)
+        pn.state.onload(lambda: self._show_drawer(width >= session.NARROW))
 
-    def _close_drawer(self) -> None:
-        if self._page is not None:
-            self._page.sidebar_open = False
+    def _show_drawer(self, roomy: bool) -> None:
+        if self._page is not None and roomy != self._roomy:
+            self._roomy = roomy
+            self._page.sidebar_open = roomy
 
     def _on_playing(self, playing: bool) -> None:
         if self._desk is not None:
@@ -218,15 +219,31 @@ class Explorer(Viewer):
             first = canvas.lane == theme.MODEL_ORDER[0]
             if setup is not None and first:
                 self._setup = setup
+                if setup.scene == self.store.state.scene:
+                    self._held = self.store.state
                 self.touch.show(setup)
                 self._show_setup()
             if outcome.error and first:
                 session.notify(outcome.error)
-                self.store.put_scene(self._setup.scene)
-                self._show_setup()
+            if outcome.refused is not None and first:
+                self._take_back(outcome.refused)
         self.touch.follow(outcomes)
         if self._desk is not None and any(outcome.setup for _, outcome in outcomes):
             self._desk.controls.show_limits(self.race.limits())
+
+    def _take_back(self, refused: Scene) -> None:
+        """Want again what goes on running, unless another scene is wanted by now."""
+        state, held = self.store.state, self._held
+        if state.scene == refused:
+            if (refused.system, refused.chosen_preset) == (
+                held.scene.system,
+                held.scene.chosen_preset,
+            ):
+                self.store.put(replace(state, scene=held.scene))
+            else:
+                view = replace(state.view, speed=held.view.speed, show=held.view.show)
+                self.store.put(replace(held, view=view))
+        self._show_setup()
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""
@@ -235,11 +252,14 @@ class Explorer(Viewer):
         self.store.change_view(page="train")
 
     def _on_model(self, name: str, path: Path, card: Mapping[str, Any]) -> None:
-        """A model has been trained here: keep it, and let it run."""
+        """A model has been trained here: keep it, and let it run where it can."""
         model = load_model(path)
         lane = Lane(model.key, source=self.shelf.put(name, model))
         try:
+            entrant(lane, self._setup.scene, self._setup.system, self.shelf)
             self.store.put_lanes([*self.store.state.lanes, lane])
+        except Misfit as why:
+            session.tell(f"{lane.source} is trained. In this scene it cannot run: {why}.")
         except ValueError:
             session.tell(f"{lane.source} is trained: add it as a lane when there is room.")
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ddg_explorer.app import session
+from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.tabs import Page
 from ddg_explorer.app.turns import Setup
 from ddg_explorer.data import specification_of
@@ -43,11 +44,11 @@ def make_results(dark: bool) -> Page:
     return ResultsPage(dark)
 
 
-def make_structure(dark: bool) -> Page:
-    """Structure operators, fixed and learned."""
+def make_structure(dark: bool, shelf: Shelf) -> Page:
+    """Structure operators, fixed and learned, those of the session's models among them."""
     from ddg_explorer.app.pages.structure import StructurePage
 
-    return StructurePage(dark)
+    return StructurePage(dark, shelf)
 
 
 def make_theory(dark: bool) -> Page:

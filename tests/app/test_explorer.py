@@ -2,15 +2,18 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import panel as pn
 import pytest
 
-from ddg_explorer.app import Explorer, explore
+from ddg_explorer.app import Explorer, explore, session
 from ddg_explorer.app.races import first_preset
-from ddg_explorer.app.state import AppState, Scene, View
+from ddg_explorer.app.state import AppState, Lane, Scene, View
 from ddg_explorer.app.theme import PALETTES, colour_table
 from ddg_explorer.app.turns import Turn
+from ddg_explorer.models import ModelRecipe
+from ddg_explorer.recipes import make_dataset
 from ddg_explorer.systems import SYSTEMS
 
 
@@ -76,6 +79,67 @@ def test_a_refused_change_returns_to_what_runs():
     explorer._on_outcomes([first_outcome(explorer)])
     assert explorer.store.state.scene.chosen_integrator == "discrete_gradient"
     assert explorer.desk.controls.integrator.value == "discrete_gradient"
+    explorer.close()
+
+
+def test_a_refused_system_gives_back_the_lanes_as_they_were():
+    lanes = (Lane(), Lane("node"))
+    explorer = Explorer(AppState(Scene("kdv"), lanes), play=False)
+    explorer._on_outcomes([first_outcome(explorer)])
+    explorer.store.put(AppState(Scene("pendulum", n=64)))
+    explorer._on_outcomes([first_outcome(explorer)])
+    assert explorer.store.state.scene == Scene("kdv")
+    assert explorer.store.state.lanes == lanes
+    explorer.close()
+
+
+def test_a_later_wish_outlives_the_refusal_of_an_earlier_one():
+    explorer = Explorer(AppState(Scene("kdv", "two_solitons")), play=False)
+    explorer._on_outcomes([first_outcome(explorer)])
+    explorer.store.change_scene(integrator="leapfrog")
+    refused = first_outcome(explorer)
+    explorer.store.change_scene(integrator=None, dt=0.02)
+    explorer._on_outcomes([refused])
+    assert explorer.store.state.scene == Scene("kdv", "two_solitons", dt=0.02)
+    explorer.close()
+
+
+def test_a_refused_gesture_leaves_the_wanted_scene():
+    explorer = Explorer(AppState(Scene("kdv", "two_solitons")), play=False)
+    explorer._on_outcomes([first_outcome(explorer)])
+    canvas, outcome = first_outcome(explorer)
+    explorer.store.change_scene(dt=0.02)
+    explorer._on_outcomes([(canvas, replace(outcome, error="edit: cannot be"))])
+    assert explorer.store.state.scene.dt == 0.02
+    explorer.close()
+
+
+@pytest.mark.parametrize(("system", "runs"), [("pendulum", True), ("kdv", False)])
+def test_a_trained_model_runs_where_it_fits(system, runs, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(session, "tell", said.append)
+    data = make_dataset("pendulum", trajectories=2, steps=3, cache=False)
+    path = ModelRecipe.fitting("node", data, hidden=2).build().save(tmp_path / "m.safetensors")
+    explorer = Explorer(AppState(Scene(system)), play=False)
+    before = explorer.store.state.lanes
+    explorer._on_model("mine", path, {})
+    added = explorer.store.state.lanes[len(before) :]
+    assert added == ((Lane("node", source="mine"),) if runs else ())
+    assert "mine" in explorer.shelf.items()
+    assert ("runs as a lane" in said[0]) == runs
+    explorer.close()
+
+
+def test_the_drawer_follows_the_room_there_is():
+    explorer = Explorer(play=False)
+    page = explorer.page()
+    explorer._show_drawer(roomy=False)
+    assert not page.sidebar_open
+    page.sidebar_open = True
+    explorer._show_drawer(roomy=False)
+    assert page.sidebar_open, "opened by the person"
+    explorer._show_drawer(roomy=True)
+    assert page.sidebar_open
     explorer.close()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -411,6 +412,17 @@ def test_previews_are_drawn(stage, name, kind):
         assert view._images["truth"].data["image"][0].shape == (64, 64)
     else:
         assert len(view._truth.data["x"]) == len(view._curves.data["x"])
+
+
+def test_a_preview_begins_where_nothing_was_learned():
+    recipe = DATA_RECIPES["spring"]
+    for seed in (0, 1):
+        data = make_dataset(recipe, seed=seed, trajectories=2, steps=3, cache=False)
+        fit = Fit("dgnet", data, quick(recipe.system, "dgnet"), hidden=2)
+        first = Preview.of(replace(recipe, noise=0.0), fit).truth[0]
+        clean = replace(recipe, noise=0.0)
+        learned = make_dataset(clean, seed=seed, trajectories=2, steps=3, cache=False).u[:, 0]
+        assert (learned - first).abs().amax(1).min() > 1e-3
 
 
 def figures_in(page):

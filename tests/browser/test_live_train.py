@@ -56,6 +56,20 @@ def workers(server: Server) -> list[psutil.Process]:
     return psutil.Process(server.pid).children(recursive=True)
 
 
+def test_a_number_can_be_typed_again_after_enter(open_page):
+    page = open_page()
+    tiny(page, steps=300)
+    field = page.get_by_label("Steps", exact=True)
+    for typed in ("7", "4"):
+        field.click()
+        page.keyboard.press("Control+A")
+        page.keyboard.type(typed)
+        page.keyboard.press("Enter")
+    press(page, "Start")
+    expect(state(page)).to_contain_text("Finished", timeout=1000 * PATIENCE)
+    expect(page.get_by_test_id("train-numbers")).to_contain_text("4 / 4")
+
+
 def test_from_start_to_a_model(open_page, server):
     page = open_page()
     tiny(page, 200)

@@ -7,6 +7,8 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from ddg_explorer.app.component import Component
+
 _STYLE: dict[str, Any] = {
     "size": "small",
     "variant": "outlined",
@@ -33,6 +35,28 @@ def pair(*widgets: Any) -> pn.FlexBox:
     for widget in widgets:
         widget.styles = {"flex": "1 1 130px", "min-width": "0"}
     return pn.FlexBox(*widgets, sizing_mode="stretch_width", gap="0 12px")
+
+
+class EnterLeaves(Component):
+    """Enter leaves a number field of the page, which then takes what is typed next.
+
+    Material UI's own takes a number at Enter, and nothing more while it keeps the focus.
+    """
+
+    _esm = """
+    export function render({model}) {
+      const enter = (event) => {
+        const field = event.composedPath()[0];
+        if (event.key === "Enter" && field.matches("input.MuiInputBase-input")) field.blur();
+      };
+      document.addEventListener("keydown", enter);
+      model.on("remove", () => document.removeEventListener("keydown", enter));
+      return document.createElement("span");
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(width=0, height=0, margin=0)
 
 
 class Implied:

@@ -12,7 +12,7 @@ import panel as pn
 from ddg_explorer.app.grid_controls import devices
 from ddg_explorer.app.layout import section
 from ddg_explorer.app.training import choices
-from ddg_explorer.app.training.fields import Implied, number, pair, whole
+from ddg_explorer.app.training.fields import EnterLeaves, Implied, number, pair, whole
 from ddg_explorer.app.training.source import DataSource
 from ddg_explorer.app.training.specification import STEPS, DataSpec, JobSpec
 from ddg_explorer.app.widgets import Choice
@@ -62,6 +62,7 @@ class TrainForm:
                 self._adam,
                 pair(self.steps.widget, self.seed),
             ),
+            EnterLeaves(),
             sizing_mode="stretch_width",
         )
         self._renew()
