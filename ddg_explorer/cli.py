@@ -11,61 +11,90 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from types import ModuleType
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ddg_explorer.commands import compare, inspect, listing, reproduce, serve, simulate, train
-from ddg_explorer.commands.report import Report
 from ddg_explorer.version import __version__
 
-COMMANDS: dict[str, ModuleType] = {
-    "list": listing,
-    "simulate": simulate,
-    "train": train,
-    "compare": compare,
-    "reproduce": reproduce,
-    "inspect": inspect,
-    "serve": serve,
+if TYPE_CHECKING:
+    from ddg_explorer.commands.report import Report
+
+COMMANDS = {
+    "list": ("listing", "List the names that the other commands take"),
+    "simulate": ("simulate", "Integrate a system, or a trained model; report drifts and residuals"),
+    "train": ("train", "Train a model on the data of a system or on a file; save it with a card"),
+    "compare": ("compare", "Compare models with the truth from one held-out initial state"),
+    "reproduce": ("reproduce", "Reproduce the published tables, with their recipe or ours"),
+    "inspect": ("inspect", "Inspect a checkpoint: its card, and what its G turned out to be"),
+    "serve": ("serve", "Serve the live app to a browser"),
 }
+"""Name → module in `commands`, imported when the command is asked for, and a line of help."""
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
+"""What torch's RuntimeError says where an allocation fails, on the CPU and on other devices."""
 
 
 class Parser(argparse.ArgumentParser):
     """argparse with one-line errors."""
 
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            option = message.removeprefix("argument ").partition(":")[0]
+            message += f"; a value that begins with - is written {option}=-1,2"
         self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
+class CommandParser(Parser):
+    """The parser of one command, whose module fills it when it is needed."""
+
+    module = ""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        command = import_module(f"ddg_explorer.commands.{self.module}")
+        command.configure(self)
+        self.add_argument("--json", action="store_true", help="print one JSON object, last")
+        self.set_defaults(run=command.run)
+        return super().parse_known_args(args, namespace)
+
+
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; each command module fills its own part."""
+    """The parser of all commands; each fills its own part when it is asked for."""
     parser = Parser(
         prog="ddg-explorer",
         description="Energy-based, discrete-time physics with an exact discrete energy law.",
     )
     parser.add_argument("--version", action="version", version=f"ddg-explorer {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, module in COMMANDS.items():
-        help_line = str(module.__doc__).partition("\n")[0].rstrip(".")
-        command = commands.add_parser(name, help=help_line, description=help_line + ".")
-        module.configure(command)
-        command.add_argument("--json", action="store_true", help="print one JSON object, last")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="command", parser_class=CommandParser
+    )
+    for name, (module, line) in COMMANDS.items():
+        commands.add_parser(name, help=line, description=line + ".").module = module
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = build_parser().parse_args(arguments)
+    who = "ddg-explorer"
     try:
-        report: Report = COMMANDS[args.command].run(args)
+        args = build_parser().parse_args(arguments)
+        who += f" {args.command}"
+        report: Report = args.run(args)
     except (ValueError, OSError) as error:
-        line = " ".join(str(error).split())
-        sys.stderr.write(f"ddg-explorer {args.command}: error: {line}\n")
+        sys.stderr.write(f"{who}: error: {' '.join(str(error).split())}\n")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        sys.stderr.write(f"{who}: error: out of memory: use fewer points, frames or states\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f"ddg-explorer {args.command}: interrupted\n")
+        sys.stderr.write(f"{who}: interrupted\n")
         return 130
     _print(report, as_json=args.json)
     return report.code
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
 def _print(report: Report, *, as_json: bool) -> None:

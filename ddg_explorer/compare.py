@@ -8,6 +8,7 @@ model's own. States `(frames, *state_shape)`, everything nondimensional.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.diagnostics import drift
-from ddg_explorer.evaluation import Forecast, errors, forecast, own_drift, true_drift
+from ddg_explorer.evaluation import Forecast, advance_forecast, errors, own_drift, true_drift
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.recipes import TEST_SEED, DataRecipe, make_test
@@ -39,7 +40,8 @@ class Lane:
         Why it was not run, one line; "" where it was.
     figures
         integrator, energy_mse, state_mse, max_energy_drift, max_own_energy_drift, diverged_at,
-        ms_per_step, max_residual, reason; None in each of a lane that was not run.
+        ms_per_step, max_residual, reason; None in each of a lane that was not run. ms_per_step is
+        of the steps after the first, which warms up; None where there are none.
     found
         The rollout.
     """
@@ -151,7 +153,7 @@ class Contest:
         if grid is not None and grid != model.grid:
             model = model.on_grid(grid)
         dt, steps = self.truth.dt, self.truth.frames - 1
-        found = forecast(model, self.truth.u[:, 0], dt, steps)
+        found, ms_per_step = _timed(advance_forecast(model, self.truth.u[:, 0], dt, steps))
         energy, scale = (system.energy, system.energy_scale) if system else (None, 0.0)
         compared = errors(found, self.truth.u, energy)
         last = int(found.frames[0]) - 1
@@ -162,7 +164,7 @@ class Contest:
             "max_energy_drift": None if energy is None else true_drift(found, energy, scale),
             "max_own_energy_drift": own_drift(found, scale),
             "diverged_at": last * dt if last < steps else None,
-            "ms_per_step": found.ms_per_step(),
+            "ms_per_step": ms_per_step,
             "max_residual": found.residual,
             "reason": found.reasons[0] if found.reasons else "",
         }
@@ -204,6 +206,17 @@ class Contest:
         names = ["truth", *(lane.model for lane in ran)]
         coordinates = {**{str(k): c for k, c in base.coords.items()}, "lane": names}
         return xr.Dataset(variables, coordinates, base.attrs)
+
+
+def _timed(forecast: Iterator[Forecast | None]) -> tuple[Forecast, float | None]:
+    """The forecast, and the mean milliseconds of its steps after the first."""
+    ends: list[float] = []
+    for found in forecast:
+        if found is not None:
+            steps = len(ends) - 1
+            return found, 1e3 * (ends[-1] - ends[0]) / steps if steps > 0 else None
+        ends.append(time.perf_counter())
+    raise AssertionError("a forecast ends with its result")
 
 
 def _states(lane: Lane) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -106,6 +107,6 @@ def checked_state(dynamics: Dynamics, u: Tensor) -> Tensor:
 
 def checked_dt(dt: float) -> float:
     """`dt` as a float; ValueError unless it is finite and positive."""
-    if not (math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt={dt}: must be finite and positive")
+    if not (isinstance(dt, Real) and math.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt={dt!r}: must be finite and positive")
     return float(dt)

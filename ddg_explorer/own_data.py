@@ -3,15 +3,15 @@
     netCDF, Zarr     dimensions by name: time; trajectory (or batch); component for an ODE, channel
                      and x[, y[, z]] for a field. Coordinates time and x, y, z are read.
     .npz             array u (trajectory, time, component) or (trajectory, time, channel, x[, y]);
-                     optional t (time,) and axis_x, axis_y (points,), which make it a field as
-                     `length` does.
+                     optional t (time,) or the number dt; axis_x, axis_y (points,) or length, the
+                     side lengths, which make it a field as the argument `length` does.
     .csv .tsv .txt   one row per time; columns time (or t) and trajectory (or trial), all others the
                      components of an ODE in this order, or with `length` the points of one channel.
 
 The trajectory dimension may be left out where there is one only. Files of `Trajectory.save` and
 `Dataset.save` are read as they are. Periodic grids: the left end is a node, the right end is not.
-Times must be even to `EVEN` of a step, values real and finite. A file that says how long its box is
-must agree to that much with the system it is read for.
+Times must be even to `EVEN` of a step, values real and finite. A file that notes its dt or how long
+its box is must agree to that much with the arguments and the system it is read for.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import torch
 
 from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import existing, one_line, open_netcdf, open_npz, real_numbers
+from ddg_explorer.io import Archive, existing, one_line, open_netcdf, open_npz, real_numbers
 from ddg_explorer.systems import System
-from ddg_explorer.tables import EVEN, read_table
+from ddg_explorer.tables import EVEN, even_step, read_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,14 +37,17 @@ if TYPE_CHECKING:
 TABLES = (".csv", ".tsv", ".txt")
 READERS = (".npz", *TABLES, ".nc", ".zarr")
 AXES = ("x", "y", "z")
+Length = float | Sequence[float] | None
+Variable = str | Sequence[str | int] | None
 
 
 @dataclass
 class Raw:
-    """What a file holds: u with trajectory and time in front, times, node coordinates, notes."""
+    """What a file holds: u, trajectory and time in front; times or Δt; node coordinates; notes."""
 
     u: np.ndarray
     t: np.ndarray | None = None
+    dt: float | None = None
     axes: dict[str, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -53,8 +56,8 @@ def read_dataset(
     path: str | Path,
     *,
     dt: float | None = None,
-    length: float | Sequence[float] | None = None,
-    variable: str | Sequence[str | int] | None = None,
+    length: Length = None,
+    variable: Variable = None,
     time: str | int | None = None,
     trajectory: str | int | None = None,
     system: System | None = None,
@@ -66,8 +69,8 @@ def read_dataset(
     path
         A `.npz`, `.csv`, `.tsv`, `.txt`, `.nc` file or a `.zarr` folder.
     dt
-        Δt between frames; None: from the file's times, which must be even. Given, the file's times
-        are not looked at.
+        Δt between frames; None: from the file's dt or times, which must be even. Given, the file's
+        times are not looked at.
     length
         Side lengths of a field's periodic box; None: from the file, or an ODE. Given, the file's
         coordinates are not looked at.
@@ -91,40 +94,37 @@ def read_dataset(
             if length is not None or (system is not None and system.grid is not None):
                 raw.u = raw.u[:, :, None]
         elif suffix == ".npz":
-            raw = _read_npz(source, _one_name(variable), length, system)
+            raw = _read_npz(source, variable, length, system)
         elif suffix == ".zarr":
-            raw = _read_zarr(source, _one_name(variable))
+            raw = _read_zarr(source, variable)
         else:
             with open_netcdf(source) as dataset:
-                raw = _of_xarray(dataset, _one_name(variable))
+                raw = _of_xarray(dataset, variable)
         return _assemble(source, raw, dt, length, system)
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"path={str(path)!r}: {one_line(error)}") from None
 
 
-def _one_name(variable: str | Sequence[str | int] | None) -> str | None:
-    if variable is None or isinstance(variable, str):
-        return variable
-    raise ValueError(f"variable={variable!r}: must be one name for this kind of file")
-
-
-def _pick(names: Sequence[str], variable: str | None) -> str:
+def _pick(names: Sequence[str], variable: Variable) -> str:
     wanted = "u" if variable is None else variable
+    if not isinstance(wanted, str):
+        raise ValueError(f"variable={variable!r}: must be one name for this kind of file")
     if wanted in names:
         return wanted
     raise ValueError(f"has no variable {wanted!r}, only {', '.join(sorted(names)) or 'none'}")
 
 
-def _read_npz(
-    path: Path, variable: str | None, length: float | Sequence[float] | None, system: System | None
-) -> Raw:
+def _read_npz(path: Path, variable: Variable, length: Length, system: System | None) -> Raw:
     with open_npz(path) as file:
         u = file[_pick(list(file), variable)]
         t = next((file[name] for name in ("t", "time") if name in file), None)
         axes = {k: file[f"axis_{k}"] for k in AXES if f"axis_{k}" in file}
         attributes = _mapping("attributes", file) if "attributes" in file else {}
+        box, dt = _noted(file, "length", 3), _noted(file, "dt", 1)
         recorded = "converged" in file
-    count = len(axes)
+    if box is not None:
+        attributes["length"] = box
+    count = len(axes) if box is None else box.size
     if system is not None:
         count = 0 if system.grid is None else system.grid.ndim
     elif length is not None:
@@ -134,9 +134,24 @@ def _read_npz(
     elif u.ndim == 2 + count:
         u = u[None]
     if u.ndim != 3 + count:
-        wanted = "trajectory, time, component" if count == 0 else "trajectory, time, channel, *grid"
-        raise ValueError(f"array has shape {u.shape}: needs ({wanted}), the first may be left out")
-    return Raw(u, t, axes, attributes)
+        wanted = "component), and of a field length" if count == 0 else "channel, *grid)"
+        raise ValueError(
+            f"array has shape {u.shape}: needs (trajectory, time, {wanted}; one trajectory needs "
+            "no dimension"
+        )
+    return Raw(u, t, None if dt is None else dt.item(), axes, attributes)
+
+
+def _noted(file: Archive, name: str, most: int) -> np.ndarray | None:
+    """At most so many positive numbers under that name, None where there are none."""
+    if name not in file:
+        return None
+    array = file[name]
+    if array.dtype.kind not in "fiu" or not (1 <= array.size <= most and np.all(array > 0)):
+        raise ValueError(
+            f"array {name}={array}: must be a positive number{', one an axis' * (most > 1)}"
+        )
+    return array
 
 
 def _batch_first(u: np.ndarray, batch: int) -> np.ndarray:
@@ -144,7 +159,7 @@ def _batch_first(u: np.ndarray, batch: int) -> np.ndarray:
     return np.moveaxis(u.reshape(u.shape[0], -1, *u.shape[1 + batch :]), 1, 0)
 
 
-def _read_zarr(path: Path, variable: str | None) -> Raw:
+def _read_zarr(path: Path, variable: Variable) -> Raw:
     import xarray as xr
 
     try:
@@ -155,7 +170,7 @@ def _read_zarr(path: Path, variable: str | None) -> Raw:
         return _of_xarray(dataset, variable)
 
 
-def _of_xarray(dataset: xr.Dataset, variable: str | None) -> Raw:
+def _of_xarray(dataset: xr.Dataset, variable: Variable) -> Raw:
     array = dataset[_pick([str(name) for name in dataset.data_vars], variable)]
     dims = [str(name) for name in array.dims]
     batch = [name for name in dims if name == "trajectory" or name.startswith("batch")]
@@ -173,22 +188,19 @@ def _of_xarray(dataset: xr.Dataset, variable: str | None) -> Raw:
     known = [name for name in state if name in AXES and name in dataset.coords]
     axes = {name: np.asarray(dataset[name].values) for name in known}
     t = np.asarray(dataset["time"].values) if "time" in dataset.coords else None
-    return Raw(u, t, axes, dict(dataset.attrs))
+    return Raw(u, t, None, axes, dict(dataset.attrs))
 
 
 def _assemble(
     path: Path,
     raw: Raw,
     dt: float | None,
-    length: float | Sequence[float] | None,
+    length: Length,
     system: System | None,
 ) -> Dataset:
     u = real_numbers(raw.u, "u")
     grid = _grid(raw, length, system)
-    if dt is None:
-        if raw.t is None:
-            raise ValueError("has no times: give dt")
-        dt = even_step(raw.t, "time", u.shape[1])
+    dt = _step(raw, dt, u.shape[1])
     states = torch.from_numpy(u.astype(np.float32 if u.dtype == np.float32 else np.float64))
     recipe = _mapping("recipe", raw.attributes) or {"file": path.name}
     data = Dataset(states, float(dt), grid, _context(raw.attributes, system), recipe)
@@ -199,36 +211,28 @@ def _assemble(
     return data
 
 
-def even_step(points: np.ndarray, name: str, count: int) -> float:
-    """The step of `count` evenly spaced increasing points; ValueError where they are not."""
-    points = np.asarray(points)
-    if points.ndim != 1 or points.dtype.kind not in "fiu":
-        raise ValueError(f"{name}: must be one column of numbers, not {points.dtype}{points.shape}")
-    if len(points) != count:
-        raise ValueError(f"{name}: has {len(points)} points, the states have {count}")
-    steps = np.diff(points.astype(np.float64))
-    if len(steps) < 1:
-        raise ValueError(f"{name}: needs at least two points")
-    mean = steps.mean()
-    if not (np.isfinite(steps).all() and mean > 0):
-        raise ValueError(f"{name}: must be finite and increasing")
-    worst = int(np.abs(steps - mean).argmax())
-    if abs(steps[worst] - mean) > EVEN * mean:
-        raise ValueError(
-            f"{name}: steps are uneven, {steps[worst]:.6g} after point {worst}, mean {mean:.6g}"
-        )
-    # nΔt gives Δt back to the last bit as its first step, a mean of differences does not
-    return float(steps[0] if abs(steps[0] - mean) < 1e-12 * mean else mean)
+def _step(raw: Raw, dt: float | None, frames: int) -> float:
+    """Δt as given, noted or of the times; a given one or times must agree with a noted one."""
+    if dt is None and raw.t is not None:
+        dt = even_step(raw.t, "time", frames)
+    dt = raw.dt if dt is None else dt
+    if dt is None:
+        raise ValueError("has no times: give dt")
+    if raw.dt is not None and abs(dt - raw.dt) > EVEN * raw.dt:
+        raise ValueError(f"dt={dt:g}: the file has dt={raw.dt:g}")
+    return dt
 
 
-def _grid(raw: Raw, length: float | Sequence[float] | None, system: System | None) -> Grid | None:
+def _grid(raw: Raw, length: Length, system: System | None) -> Grid | None:
     """The system's, if what caller and file say agrees with it; without a system what they say."""
     shape = raw.u.shape[3:]
     if length is None:
         length = _noted_length(raw, shape)
+    elif "length" in raw.attributes:
+        _check_length(length, "the file", _noted_length(raw, shape))
     if system is not None:
         if length is not None:
-            _check_length(length, system)
+            _check_length(length, system.name, system.grid and system.grid.length)
         return system.grid
     if length is None and not shape:
         return None
@@ -252,16 +256,13 @@ def _noted_length(raw: Raw, shape: tuple[int, ...]) -> list[float] | None:
     return [n * even_step(points, name, n) for (name, points), n in named]
 
 
-def _check_length(length: float | Sequence[float], system: System) -> None:
-    if system.grid is None:
-        raise ValueError(f"length={length}: {system.name} has no grid")
-    own = np.asarray(system.grid.length)
-    given = np.asarray(length, dtype=np.float64)
-    fits = given.shape in ((), own.shape) and np.all(np.abs(given - own) <= EVEN * own)
-    if not fits:
-        values = ", ".join(f"{x:.6g}" for x in np.atleast_1d(given))
-        expected = ", ".join(f"{x:.6g}" for x in own)
-        raise ValueError(f"length={values}: {system.name} has {expected}")
+def _check_length(length: Length, whose: str, known: Sequence[float] | None) -> None:
+    if known is None:
+        raise ValueError(f"length={length}: {whose} has no grid")
+    own, given = np.asarray(known), np.asarray(length, dtype=np.float64)
+    if given.shape not in ((), own.shape) or not np.all(np.abs(given - own) <= EVEN * own):
+        values, expected = (", ".join(f"{x:.6g}" for x in np.atleast_1d(v)) for v in (given, own))
+        raise ValueError(f"length={values}: {whose} has {expected}")
 
 
 def _context(attributes: Mapping[str, Any], system: System | None) -> dict[str, Any]:

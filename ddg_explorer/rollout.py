@@ -5,7 +5,7 @@
 States are `(*batch, d)` or `(*batch, C, *grid)`; every number in a `Frame` has the batch's shape.
 Time is counted, not summed, so it carries no drift while Δt is constant. A step that does not
 converge, or whose state is not finite or has grown beyond `GROWTH_LIMIT`, is not taken: the rollout
-stops, keeps the last good state and says why.
+stops, keeps the last good state and says why: the energy of that state, where it is not finite.
 
 A `Rollout` holds the caches of one stepper and is used by one thread at a time. States are never
 written in place, so frames and snapshots share them instead of copying.
@@ -13,6 +13,7 @@ written in place, so frames and snapshots share them instead of copying.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -244,9 +245,19 @@ class Rollout:
             self._frame = self._measure(u, start.step + taken, residual, iterations)
         if failure:
             self._stepper.reset()
-            reason = f"stopped at t = {self.t:.6g}: {failure}; reduce dt (now {self._dt:g})"
+            cause = self._singular(good) or f"{failure}; reduce dt (now {self._dt:g})"
+            reason = f"stopped at t = {self.t:.6g}: {cause}"
             self._frame = replace(self._frame, converged=good, reason=reason)
         return self._frame
+
+    def _singular(self, good: Tensor) -> str:
+        """Which trajectories that are not `good` had no finite energy to step from, "" for none."""
+        energy = self._frame.own_energy
+        singular = ~good & ~torch.isfinite(energy)
+        if not self._dynamics.has_energy or not bool(singular.any()):
+            return ""
+        reason = f"the energy of the state is not finite ({float(energy[singular][0])})"
+        return describe_failure(_size(self.u, energy.ndim), math.inf, ~singular, reason)
 
     def _measure(
         self, u: Tensor, step: int, residual: Tensor | None = None, iterations: Tensor | None = None

@@ -87,7 +87,10 @@ def initial_state(system: Dynamics, u0: Any = None, seed: int = 0) -> Tensor:
         raise ValueError(f"u0={u0!r}: a model needs a tensor as its initial state")
     if u0 is None:
         return system.initial(seed)
-    return torch.as_tensor(u0, dtype=system.dtype, device=system.device)
+    try:
+        return torch.as_tensor(u0, dtype=system.dtype, device=system.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"u0={u0!r}: must be a tensor, an array or a list of numbers") from None
 
 
 def _default_dt(system: Dynamics, dt: float | None) -> float:

@@ -1,8 +1,14 @@
 """Text tables of trajectories: one row per time, one column per number.
 
-Columns are separated by commas, semicolons, tabs or spaces. A first row that is not numbers names
-them; a leading % or # there is ignored. A first row so marked may name fewer columns than there are
-(Schmidt and Lipson, 2009): then it is a comment, and `variable` says which the state's are.
+Columns are separated by semicolons, tabs, commas or spaces, decimals have a point. Leading lines
+marked by % or # are comments, and a first row after them that is not numbers names the columns.
+Where there is none, the last marked line does if it has as many words as there are columns. One
+that names a time or trajectory among fewer or more (Schmidt and Lipson, 2009) is a comment where
+`variable` says which columns are the state's, and refused elsewhere.
+
+Without names no column is known as time or trajectory: all that `time`, `trajectory` or `variable`
+do not claim are components of the state. One of the first two that rises evenly, as times do, is
+refused there unless `variable` names it.
 """
 
 from __future__ import annotations
@@ -17,6 +23,12 @@ EVEN = 1e-3
 """Largest deviation of a time or node from the even ones, in units of a step."""
 TIME = ("time", "t")
 TRAJECTORY = ("trajectory", "trial", "batch")
+MARKS = ("%", "#")
+SHOWN = 40
+"""Characters of a word that an error repeats."""
+
+Line = tuple[int, str]
+"""The number of a line in its file, from 1, and its text."""
 
 
 @dataclass
@@ -45,10 +57,11 @@ def read_table(
     Raises
     ------
     ValueError
-        One line for a row that cannot be read, names that are more or fewer than the columns, an
-        unknown column, trajectories of unequal length or with other times than the first.
+        One line for text that is not UTF-8, a row that cannot be read, names that are more or fewer
+        than the columns, an unknown column, what looks like times among unnamed ones, trajectories
+        of unequal length or with other times than the first.
     """
-    names, values = _numbers(path, variable is not None)
+    names, values, sure = _numbers(path, variable is not None)
     when = _column(names, values, time, TIME)
     which = _column(names, values, trajectory, TRAJECTORY)
     if variable is None:
@@ -59,6 +72,8 @@ def read_table(
     if not columns:
         raise ValueError("has no column for the state")
     rows = _by_trajectory(values, which)
+    if variable is None and when is None and not sure:
+        _refuse_times(values, columns)
     states = np.stack([part[:, columns] for part in rows])
     if when is None:
         return Table(states, None)
@@ -70,29 +85,113 @@ def read_table(
     return Table(states, t[0])
 
 
-def _numbers(path: Path, chosen: bool) -> tuple[list[str], np.ndarray]:
-    """Column names (none without a first row of names) and all numbers, (rows, columns).
+def even_step(points: np.ndarray, name: str, count: int) -> float:
+    """The step of `count` evenly spaced increasing points; ValueError where they are not."""
+    points = np.asarray(points)
+    if points.ndim != 1 or points.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: must be one column of numbers, not {points.dtype}{points.shape}")
+    if len(points) != count:
+        raise ValueError(f"{name}: has {len(points)} points, the states have {count}")
+    steps = np.diff(points.astype(np.float64))
+    if len(steps) < 1:
+        raise ValueError(f"{name}: needs at least two points")
+    mean = steps.mean()
+    if not (np.isfinite(steps).all() and mean > 0):
+        raise ValueError(f"{name}: must be finite and increasing")
+    worst = int(np.abs(steps - mean).argmax())
+    if abs(steps[worst] - mean) > EVEN * mean:
+        raise ValueError(
+            f"{name}: steps are uneven, {steps[worst]:.6g} after point {worst}, mean {mean:.6g}"
+        )
+    # nΔt gives Δt back to the last bit as its first step, a mean of differences does not
+    return float(steps[0] if abs(steps[0] - mean) < 1e-12 * mean else mean)
 
-    Where columns are `chosen`, a marked first row need not name all of them.
+
+def _numbers(path: Path, chosen: bool) -> tuple[list[str], np.ndarray, bool]:
+    """Column names (none where no line names all), all numbers (rows, columns), and whether a row
+    of its own names the columns, rather than a marked line or none.
+
+    Where columns are `chosen`, a marked line need not name all of them.
     """
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    while lines and not lines[0].strip():
-        lines.pop(0)
+    lines = _lines(path)
+    first = next((k for k, (_, line) in enumerate(lines) if not line.startswith(MARKS)), len(lines))
+    marked, rows = lines[:first], lines[first:]
+    sure = bool(rows) and not all(_is_number(word) for word in _names(rows[0]))
+    heading, rows = (rows[:1], rows[1:]) if sure else (marked[-1:], rows)
+    if not rows:
+        raise ValueError("has no rows of numbers")
+    names = [word for line in heading for word in _names(line) if word]
+    values = _values(rows, names)
+    if len(names) == values.shape[1]:
+        return names, values, sure
+    usual = {name.lower() for name in names} & {*TIME, *TRAJECTORY}
+    if sure or (usual and not chosen):
+        count = values.shape[1]
+        raise ValueError(
+            f"line {heading[0][0]} names {len(names)} columns, the others have {count}"
+        )
+    return [], values, False
+
+
+def _lines(path: Path) -> list[Line]:
+    """All lines but blank ones."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("is no text in UTF-8: save it in that encoding") from None
+    stripped = enumerate((line.strip(" ") for line in text.splitlines()), 1)
+    lines = [(number, line) for number, line in stripped if line.strip()]
     if not lines:
         raise ValueError("is empty")
-    delimiter = next((mark for mark in ",;\t" if mark in lines[0]), None)
-    first = [word.strip(" \"'") for word in lines[0].strip().lstrip("%#").split(delimiter)]
-    has_names = not all(_is_number(word) for word in first)
-    body = lines[1:] if has_names else lines
-    if not any(row.strip() for row in body):
-        raise ValueError("has no rows of numbers")
-    values = np.loadtxt(body, delimiter=delimiter, comments=None, ndmin=2)
-    names = [word for word in first if word] if has_names else []
-    if not names or len(names) == values.shape[1]:
-        return names, values
-    if chosen and lines[0].lstrip().startswith(("%", "#")):
-        return [], values
-    raise ValueError(f"the first row names {len(names)} columns, the others have {values.shape[1]}")
+    return lines
+
+
+def _delimiter(line: str) -> str | None:
+    """What separates columns; None for spaces. A comma beside another mark is a decimal one."""
+    return next((mark for mark in ";\t," if mark in line), None)
+
+
+def _names(line: Line) -> list[str]:
+    text = line[1].lstrip("%#")
+    return [word.strip(" \"'") for word in text.split(_delimiter(text))]
+
+
+def _values(rows: list[Line], names: list[str]) -> np.ndarray:
+    delimiter = _delimiter(rows[0][1])
+    try:
+        return np.loadtxt([row for _, row in rows], delimiter=delimiter, comments=None, ndmin=2)
+    except ValueError as error:
+        raise ValueError(_fault(rows, delimiter, names) or str(error)) from None
+
+
+def _fault(rows: list[Line], delimiter: str | None, names: list[str]) -> str:
+    """The first row that cannot be read and why, "" where there is none."""
+    count = len(rows[0][1].split(delimiter))
+    for number, row in rows:
+        words = [word.strip() for word in row.split(delimiter)]
+        for k, word in enumerate(words):
+            if not _is_number(word):
+                column = repr(names[k]) if len(names) == count > k else f"{k} (from 0)"
+                hint = ", decimals need a point" if _is_number(word.replace(",", ".")) else ""
+                return f"line {number}, column {column}: {word[:SHOWN]!r} is not a number{hint}"
+        if len(words) != count:
+            return f"line {number}: has {len(words)} columns, line {rows[0][0]} has {count}"
+    return ""
+
+
+def _refuse_times(values: np.ndarray, columns: Sequence[int]) -> None:
+    """ValueError where one of the first two columns, taken for the state's, rises evenly."""
+    for k in (k for k in columns if k < 2):
+        steps = np.diff(values[:, k])
+        up = steps[steps > 0]
+        restarts = len(steps) - len(up)
+        if len(up) < 2 or 2 * restarts > len(up) or not np.isfinite(steps).all():
+            continue
+        if np.abs(up - up.mean()).max() <= EVEN * up.mean():
+            raise ValueError(
+                f"column {k} (from 0) rises evenly as times do, and no row names it: name the "
+                "columns in a first row (t, q, p), or give time or variable"
+            )
 
 
 def _is_number(word: str) -> bool:
@@ -100,7 +199,7 @@ def _is_number(word: str) -> bool:
         float(word)
     except ValueError:
         return False
-    return True
+    return "_" not in word
 
 
 def _column(

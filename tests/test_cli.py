@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -114,11 +115,20 @@ BAD = {
     "integrator='rk5'": ["--system", "kdv", "--integrator", "rk5"],
     "dt=-1": ["--system", "kdv", "--dt", "-1"],
     "steps=-1": ["--system", "kdv", "--steps", "-1"],
-    "every=0": ["--system", "kdv", "--save-every", "0"],
+    "save_every=0: must be at least 1": ["--system", "kdv", "--save-every", "0"],
     "tol=2": ["--system", "kdv", "--tol", "2"],
-    "missing.nc": ["--system", "kdv", "--initial", "missing.nc"],
-    "run.csv": ["--system", "kdv", "--save", "run.csv"],
-    "device='warp'": ["--system", "kdv", "--device", "warp"],
+    "initial='missing.nc': no such file": ["--system", "kdv", "--initial", "missing.nc"],
+    "save='run.csv': must end in .nc or .npz": ["--system", "kdv", "--save", "run.csv"],
+    "device='warp': not available here, use one of cpu": ["--system", "kdv", "--device", "warp"],
+    "device='meta': not available here": ["--system", "kdv", "--device", "meta"],
+    "n=1000000000000: must make at most": ["--system", "kdv", "--n", "1000000000000"],
+    "n=(5000, 4000): must make at most": ["--system", "cahn_hilliard_2d", "--n", "5000,4000"],
+    "initial='1': must be 2 finite numbers": ["--system", "pendulum", "--initial", "1"],
+    "initial='1,,2': must be 2 finite": ["--system", "pendulum", "--initial", "1,,2"],
+    "initial='nan,2': must be 2 finite": ["--system", "pendulum", "--initial", "nan,2"],
+    "initial='1,2': a field starts from": ["--system", "kdv", "--initial", "1,2"],
+    "is written --initial=-1,2": ["--system", "pendulum", "--initial", "-1,2"],
+    "checkpoint='no.safetensors': no such file": ["--checkpoint", "no.safetensors"],
     "invalid choice: 'float16'": ["--system", "kdv", "--dtype", "float16"],
     "--system": [],
 }
@@ -138,6 +148,98 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert message in output.err
     assert output.err.count("\n") == 1
     assert "error:" in output.err
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB"),
+    ],
+)
+def test_a_failed_allocation_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(args: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(simulate_command, "run", fail)
+    assert cli.main(["simulate", "--system", "kdv"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("ddg-explorer simulate: error: out of memory")
+    assert line.count("\n") == 1
+
+
+def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(args: object) -> None:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(simulate_command, "run", fail)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        cli.main(["simulate", "--system", "kdv"])
+
+
+def test_an_interrupt_while_a_command_is_imported_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "import_module", interrupted)
+    assert cli.main(["simulate", "--system", "kdv"]) == 130
+    assert capsys.readouterr().err == "ddg-explorer: interrupted\n"
+
+
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("nosuch", 2)])
+def test_help_and_unknown_commands_import_no_command(argument: str, code: int) -> None:
+    program = (
+        "import sys\nfrom ddg_explorer import cli\n"
+        f"try:\n    cli.main([{argument!r}])\nexcept SystemExit as stop:\n"
+        f"    assert stop.code == {code}\n"
+        "loaded = [name for name in sys.modules if name.startswith('ddg_explorer.commands')]\n"
+        "assert loaded == [], loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+
+def test_the_initial_state_of_a_file_must_have_the_systems_shape(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "run.npz")
+    simulate(capsys, "--system", "kdv", "--n", "16", "--steps", "1", "--save", path)
+    arguments = ["simulate", "--system", "kdv", "--n", "32", "--initial", path]
+    assert cli.main(arguments) == 2
+    line = capsys.readouterr().err
+    assert f"initial={path!r}: has shape (1, 16), needs (..., *(1, 32))" in line
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("nowhere.invalid", "must be a name or number of this machine"),
+        ("192.0.2.1", "is not of this machine"),
+    ],
+)
+def test_serve_refuses_an_address_before_it_loads_the_app(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    reason: str,
+) -> None:
+    monkeypatch.setattr(serve.importlib, "import_module", pytest.fail)
+    assert cli.main(["serve", "--address", address]) == 2
+    line = capsys.readouterr().err
+    assert line == f"ddg-explorer serve: error: address={address!r}: {reason}\n"
+
+
+def test_serve_names_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["serve", "--address", "127.0.0.1", "--port", str(port)]) == 2
+    line = capsys.readouterr().err
+    assert f"port={port}: " in line
+    assert line.count("\n") == 1
 
 
 def test_device_without_float64_gets_one_line_and_float32(
@@ -190,7 +292,9 @@ def test_serve_without_the_extra_says_what_to_install(
         raise ModuleNotFoundError("No module named 'panel'", name="panel")
 
     monkeypatch.setattr(serve.importlib, "import_module", missing)
-    assert cli.main(["serve"]) == 2
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    assert cli.main(["serve", "--port", port]) == 2
     assert "needs panel" in (line := capsys.readouterr().err)
     assert "pip install 'ddg-explorer[app]'" in line
 

@@ -118,10 +118,35 @@ BAD = {
     "system='x'": ["--system", "x", "--model", "node"],
     "data='x'": ["--data", "x", "--model", "node"],
     "data='ch'": ["--data", "ch", "--system", "kdv", "--model", "node"],
-    "must end in .safetensors": ["--system", "kdv", "--model", "node", "--save", "x.pt"],
+    "noise=-0.1: must be finite": ["--system", "kdv", "--model", "node", "--noise", "-0.1"],
+    "noise=nan: must be finite": ["--system", "kdv", "--model", "node", "--noise", "nan"],
+    "trajectories=0: must be at least 1": [
+        *("--system", "kdv", "--model", "node", "--trajectories", "0")
+    ],
+    "frames=-1: must be at least 1": ["--system", "kdv", "--model", "node", "--frames", "-1"],
+    "frames=0: must be at least 1": ["--system", "kdv", "--model", "node", "--frames", "0"],
+    "frames=1: must be at least 5, or --denoise none": [
+        *("--system", "kdv", "--model", "dgnet", "--frames", "1", "--noise", "0.1")
+    ],
+    "denoise='weak': needs a field": [
+        *("--system", "pendulum", "--model", "dgnet", "--denoise", "weak", "--frames", "8")
+    ],
+    "device='meta': not available here": [
+        *("--system", "kdv", "--model", "node", "--device", "meta")
+    ],
+    "save='x.pt': must end in .safetensors": [
+        "--system",
+        "kdv",
+        "--model",
+        "node",
+        "--save",
+        "x.pt",
+    ],
     "separable": ["--system", "kdv", "--model", "srnn"],
     "activation='x'": ["--system", "kdv", "--model", "node", "--activation", "x"],
-    "structure kind='x'": ["--system", "kdv", "--model", "dgnet", "--structure", "x"],
+    "structure='x': use one of symplectic, d_dx": [
+        *("--system", "kdv", "--model", "dgnet", "--structure", "x")
+    ],
     "steps=0": ["--system", "kdv", "--model", "dgnet", "--steps", "0"],
     "scheme='dg'": ["--system", "kdv", "--model", "node", "--scheme", "dg"],
     "set=['alpha=1']: data='kdv' has its own": [
@@ -134,7 +159,7 @@ BAD = {
 
 @pytest.mark.parametrize("message", BAD)
 def test_bad_input_of_train_is_one_line(capsys: pytest.CaptureFixture[str], message: str) -> None:
-    code = cli.main(["train", *BAD[message], "--trajectories", "2", "--frames", "3"])
+    code = cli.main(["train", "--trajectories", "2", "--frames", "3", *BAD[message]])
     output = capsys.readouterr()
     assert code == 2
     assert message in output.err
@@ -289,6 +314,48 @@ def test_bad_input_of_reproduce_is_one_line(capsys: pytest.CaptureFixture[str]) 
         assert capsys.readouterr().err.count("\n") == 1
     assert cli.main(["reproduce", "kdv", "--tests", "x"]) == 2
     assert "test, fresh, long" in capsys.readouterr().err
+
+
+REFUSED = {
+    "models='dgnet/rk2': no such row; use some of node/rk2": ["--models", "dgnet/rk2"],
+    "models='srnn': no such row": ["--models", "dgnet,srnn"],
+    "results='/dev/null/x': must be a folder": ["--results", "/dev/null/x"],
+    "save='x.txt': must end in .md or .json": ["--save", "x.txt"],
+    "steps=0: must be at least 1": ["--steps", "0"],
+    "device='meta': not available here": ["--device", "meta"],
+}
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_options_of_reproduce_are_checked_before_it_runs(
+    capsys: pytest.CaptureFixture[str], message: str
+) -> None:
+    assert cli.main(["reproduce", "kdv", *REFUSED[message]]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert message in output.err
+    assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("inspect", "no.safetensors"), "checkpoint='no.safetensors': no such file"),
+        (
+            ("compare", "--system", "kdv", "--checkpoint", "no.safetensors"),
+            "checkpoint='no.safetensors': no such file",
+        ),
+        (("compare", "--system", "kdv", "--save", "a.txt"), "save='a.txt': must end in"),
+        (("compare", "--data", "no.csv", "--checkpoint", "m"), "data='no.csv': no such file"),
+    ],
+)
+def test_files_are_named_by_their_option(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert cli.main(list(arguments)) == 2
+    line = capsys.readouterr().err
+    assert message in line
+    assert line.count("\n") == 1
 
 
 def test_the_list_of_models_and_the_table_of_weights(

@@ -13,6 +13,7 @@ import ddg_explorer as ddg
 from ddg_explorer import cli
 from ddg_explorer.compare import unseen
 from ddg_explorer.models import read_card
+from ddg_explorer.models.operators import make_operator
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.structure import DampedSymplectic
 
@@ -50,6 +51,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save = ("--save", str(home / f"{name}.safetensors"))
         assert cli.main(["train", *data, *options, *save]) == 0
     return home
+
+
+NAMED = (
+    *("symplectic", "minus_identity", "learned_friction", "learned_matrix"),
+    *("learned_skew_matrix", "learned_dissipative_matrix"),
+)
+"""Kinds of G of an ODE that need no numbers, in the order of the list."""
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict:
@@ -167,8 +175,8 @@ def test_a_model_runs_on_its_own(
     ("options", "message"),
     [
         ((), "initial=None"),
-        (("--initial", "1,2,3"), "needs (..., *(2,))"),
-        (("--initial", "1,x"), "must end in .nc or .npz"),
+        (("--initial", "1,2,3"), "initial='1,2,3': must be 2 finite numbers"),
+        (("--initial", "1,x"), "initial='1,x': must be 2 finite numbers, or a .nc or .npz file"),
         (("--initial", "1,0", "--n", "8"), "n=8: needs a --system"),
         (("--initial", "1,0", "--length", "0"), "length=0.0: needs a --system"),
         (("--initial", "1,0", "--dt", "0"), "dt=0.0"),
@@ -188,5 +196,20 @@ def test_bad_comparisons_are_refused_in_one_line(
     assert "checkpoint=None" in refused(capsys, *own)
     assert "data='wells.xyz': use one of kdv" in refused(capsys, "compare", "--data", "wells.xyz")
     structure = refused(capsys, "train", *own[1:], "--model", "dgnet")
-    assert "learned_friction" in structure
-    assert "laplacian" not in structure
+    offered = structure.partition("needs one of ")[2].strip().split(", ")
+    assert offered == [*NAMED, "learned_state_matrix"]
+
+
+@pytest.mark.parametrize("kind", ["matrix", "damped_symplectic", "laplacian", "x"])
+def test_a_structure_that_a_name_does_not_settle_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    options = ("--data", str(folder / "wells.csv"), "--model", "dgnet", "--structure", kind)
+    line = refused(capsys, "train", *options)
+    assert f"structure={kind!r}: use one of {', '.join(NAMED)}" in line
+
+
+def test_an_operator_says_which_numbers_it_needs() -> None:
+    for kind, needed in (("matrix", "entries"), ("damped_symplectic", "friction")):
+        with pytest.raises(ValueError, match=f"^structure kind='{kind}': needs {needed}$"):
+            make_operator({"kind": kind}, (2,), None, torch.Generator())

@@ -29,6 +29,28 @@ def test_npz_of_an_ode(tmp_path: Path) -> None:
     assert same(read_dataset(path, variable="angles"), u)
 
 
+def test_npz_that_notes_its_dt(tmp_path: Path) -> None:
+    path, u = tmp_path / "motion.npz", motion()
+    np.savez(path, u=u, dt=DT)
+    assert same(read_dataset(path), u)
+    assert same(read_dataset(path, dt=DT), u)
+    np.savez(path, u=u, dt=[DT], t=DT * np.arange(6))
+    assert same(read_dataset(path), u)
+
+
+@pytest.mark.parametrize("shape", [(8,), (4, 6)])
+def test_npz_that_notes_its_length(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path, u = tmp_path / "field.npz", wave(shape=shape)
+    length = (2.0, 3.0)[: len(shape)]
+    np.savez(path, u=u, dt=DT, length=length[0] if len(shape) == 1 else length)
+    for data in (read_dataset(path), read_dataset(path, length=length)):
+        assert same(data, u)
+        assert data.grid is not None
+        assert (data.grid.shape, data.grid.length) == (shape, length)
+    with pytest.raises(ValueError, match=r"length=4.*: the file has 2"):
+        read_dataset(path, length=tuple(2 * x for x in length))
+
+
 @pytest.mark.parametrize("shape", [(8,), (4, 6)])
 def test_npz_of_a_field(shape: tuple[int, ...], tmp_path: Path) -> None:
     """`length` or node coordinates make it a field."""
@@ -215,6 +237,21 @@ NAN = spoil(lambda u: u.__setitem__((1, 2, 0), np.nan))
         ({"u": motion(), "t": T[:4]}, {}, "time: has 4 points, the states have 6"),
         ({"u": motion()}, {}, "has no times: give dt"),
         ({"u": motion()}, {"dt": -1.0}, "dt=-1.0"),
+        ({"u": motion(), "dt": DT}, {"dt": 0.1}, "dt=0.1: the file has dt=0.05"),
+        ({"u": motion(), "dt": 0.1, "t": T}, {}, "dt=0.05: the file has dt=0.1"),
+        ({"u": motion(), "dt": -1.0}, {}, "array dt=-1.0: must be a positive number"),
+        ({"u": motion(), "dt": 1 + T}, {}, "array dt=.*: must be a positive number"),
+        ({"u": motion(), "dt": "a"}, {}, "array dt=a: must be a positive number"),
+        (
+            {"u": wave(), "dt": DT, "length": "a"},
+            {},
+            "array length=a: must be a positive number, one an axis",
+        ),
+        (
+            {"u": wave(), "dt": DT},
+            {},
+            r"needs \(trajectory, time, component\).* and of a field length",
+        ),
         ({"u": NAN, "t": T}, {}, "not finite .* in trajectory 1, frame 2"),
         ({"u": motion().astype(complex), "t": T}, {}, "u: must be real numbers .* complex128"),
         ({"u": motion() > 0, "t": T}, {}, "u: must be real numbers .* bool"),

@@ -8,6 +8,7 @@ from oscillator import Exact, ExactStepper, Failing, Oscillator
 
 from ddg_explorer.integrators.base import Stepper
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
+from ddg_explorer.systems import SYSTEMS
 
 U0 = torch.tensor([1.0, 0.5], dtype=torch.float64)
 BATCH = torch.tensor([[1.0, 0.5], [0.3, -2.0], [0.0, 1.0]], dtype=torch.float64)
@@ -94,6 +95,25 @@ def test_failed_step_stops_with_the_last_good_state(how: str | float, what: str)
         assert part in frame.reason
     assert rollout.step(3) is frame
     assert list(rollout.frames(3)) == []
+
+
+@pytest.mark.parametrize("integrator", ["discrete_gradient", "implicit_midpoint", "rk4"])
+def test_a_state_without_finite_energy_is_the_reason(integrator: str) -> None:
+    """Two bodies at one point; the others of the batch are fine and not named."""
+    system = SYSTEMS["two_body"]()
+    collided = torch.zeros(8, dtype=torch.float64)
+    frame = Rollout(system, collided, 0.01, integrator).step()
+    assert frame.reason == "stopped at t = 0: the energy of the state is not finite (-inf)"
+    batch = torch.stack([system.initial(), collided])
+    frame = Rollout(system, batch, 0.01, integrator).step()
+    assert frame.converged.tolist()[1] is False
+    assert "t = 0: trajectory 1: the energy of the state is not finite (-inf)" in frame.reason
+
+
+def test_an_energy_that_is_not_finite_stops_no_step_that_works() -> None:
+    rollout = Rollout(Oscillator(offset=math.inf), U0, 0.1, Exact())
+    torch.testing.assert_close(rollout.step(5).u, exact(U0, 0.5), rtol=0, atol=1e-15)
+    assert rollout.stopped == ""
 
 
 def test_growth_is_measured_against_the_initial_state() -> None:

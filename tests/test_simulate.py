@@ -17,6 +17,7 @@ from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.simulation import simulate
 from ddg_explorer.structure import Structure
+from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.base import System
 from ddg_explorer.trajectory import LONG_NAMES, Trajectory, load_trajectory
 
@@ -228,3 +229,15 @@ def test_other_arrays_take_the_dtype_of_the_system_and_tensors_keep_theirs(syste
 def test_bad_arguments_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dt": "a"}, "dt='a': must be finite and positive"),
+        ({"u0": ["x", 1.0]}, "u0=.*: must be a tensor, an array or a list of numbers"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_one_line(options, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(SYSTEMS["pendulum"](), steps=1, **options)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from layouts import DT, motion, same, wave
 
 from ddg_explorer.own_data import read_dataset
@@ -67,6 +68,38 @@ def test_table_of_a_field(tmp_path: Path) -> None:
     assert data.grid.spacing == (0.5,)
 
 
+@pytest.mark.parametrize("comment", ["# my data", "% run 7, damped", "# a, b\n\n# more of it"])
+def test_comments_stand_above_a_table(comment: str, tmp_path: Path) -> None:
+    u = motion(2, 9)
+    path = table(tmp_path / "a.csv", f"{comment}\ntrajectory,time,q,p", rows_of(u))
+    assert same(read_dataset(path), u)
+    path = table(tmp_path / "b.csv", f"{comment}\n# trajectory,time,q,p", rows_of(u))
+    assert same(read_dataset(path), u)
+    path = table(tmp_path / "c.csv", comment, rows_of(u))
+    assert same(read_dataset(path, trajectory=0, time=1), u)
+
+
+@pytest.mark.parametrize("comment", ["", "# my data"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_unnamed_times_are_not_taken_for_a_state(comment: str, first: int, tmp_path: Path) -> None:
+    """Neither behind the numbers of trajectories nor in front of all."""
+    u = motion(2, 9)
+    path = table(tmp_path / "a.csv", comment, rows_of(u)[:, first:])
+    with pytest.raises(ValueError, match=f"column {1 - first} .from 0. rises evenly") as error:
+        read_dataset(path, dt=DT)
+    assert "\n" not in str(error.value)
+    chosen = read_dataset(path, dt=DT, variable=[1 - first])
+    assert torch.equal(chosen.u.flatten(), torch.from_numpy(rows_of(u)[:, 1]))
+
+
+@pytest.mark.parametrize("content", ["t,θ\n0,1\n1,2\n".encode("utf-16"), b"t,\xb0\n0,1\n1,2\n"])
+def test_a_table_that_is_not_in_utf_8(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.csv': is no text in UTF-8"):
+        read_dataset(path)
+
+
 @pytest.mark.parametrize(("part", "alike"), [(0.5, True), (2.0, False)])
 def test_trajectories_have_the_same_times_to_a_thousandth_of_a_step(
     part: float, alike: bool, tmp_path: Path
@@ -92,18 +125,24 @@ def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
     [
         ("", {}, "is empty"),
         ("t,q,p\n", {}, "has no rows"),
-        ("t,q,p\n0,1,2\n0.1,1,x\n", {}, "could not convert string 'x'"),
-        ("t,q,p\n0,1,2\n0.1,1\n", {}, "columns"),
-        ("t,q,p\n0,1,2\n0.1,,2\n", {}, "could not convert string ''"),
+        ("t,q,p\n0,1,2\n0.1,1,x\n", {}, "line 3, column 'p': 'x' is not a number$"),
+        ("\n0,1\n\n0.1,x\n", {}, r"line 4, column 1 \(from 0\): 'x' is not a number$"),
+        ("t,q,p\n0,1,2\n0.1,1\n", {}, "line 3: has 2 columns, line 2 has 3$"),
+        ("t,q,p\n0,1,2\n0.1,,2\n", {}, "line 3, column 'q': '' is not a number$"),
+        ("t;q\n0,0;1,0\n", {}, "line 2, column 't': '0,0' is not a number, decimals need a point"),
+        ("0,5;1,0\n0,6;1,1\n", {}, "line 2, .*: '0,6' is not a number, decimals need a point"),
+        ("0,5 1,0\n0,6 1,1\n", {}, "line 2, .* is not a number"),
+        ("trial,t,q\na,0,1\nb,0,1\n", {}, "line 2, column 'trial': 'a' is not a number$"),
+        ("# only a comment\n", {}, "has no rows"),
         ("t,q,p\n0,1,2\n0.1,nan,2\n", {}, "not finite"),
         ("t,q,p\n0,1,2\n0.1,1,2\n0.3,1,2\n", {}, "time: steps are uneven"),
         ("t,q,p\n0,1,2\n0.1,1,2\n", {"variable": ["angle"]}, "has no column 'angle', only t, q, p"),
         ("0,1,2\n0.1,1,2\n", {"time": 7}, r"column 7: must lie in \[0, 2\]"),
         ("0,1,2\n0.1,1,2\n", {"time": "t"}, "has no column 't', only unnamed ones"),
         ("t\n0\n1\n", {}, "has no column for the state"),
-        ("time,q,p,note\n0,1,2\n1,1,2\n", {"dt": 1.0}, "first row names 4 columns, .* have 3"),
-        (",q,p\n0,1,2\n1,1,2\n", {"dt": 1.0}, "first row names 2 columns, the others have 3"),
-        ("% q p\n0 1 2\n1 1 2\n", {"dt": 1.0}, "first row names 2 columns, the others have 3"),
+        ("time,q,p,note\n0,1,2\n1,1,2\n", {"dt": 1.0}, "line 1 names 4 columns, the others have 3"),
+        (",q,p\n0,1,2\n1,1,2\n", {"dt": 1.0}, "line 1 names 2 columns, the others have 3"),
+        ("% t p\n0 1 2\n1 1 2\n", {"dt": 1.0}, "line 1 names 2 columns, the others have 3"),
         ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n", {}, "trajectories have 1 to 2 rows"),
         ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n1,2,1\n", {}, "trajectories have different times"),
     ],

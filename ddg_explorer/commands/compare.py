@@ -18,6 +18,7 @@ from ddg_explorer.commands.data_options import (
     names_file,
     own_data,
 )
+from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report, columns
 from ddg_explorer.compare import Contest, Lane, learned_seeds, unseen
 from ddg_explorer.io import atomic, checked_path
@@ -47,7 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """One lane per model; exit code 1 where none of them could be run."""
-    target = None if args.save is None else checked_path(args.save, (".nc", ".json"))
+    at_least(args, 1, "steps")
+    with naming(path="save"):
+        target = None if args.save is None else checked_path(args.save, (".nc", ".json"))
     field = _on_file(args) if names_file(args.data) else _on_recipe(args)
     contest, notes = field.contest, list(field.notes)
     lanes = [*_progress(field), *(_absent(args, contest, name) for name in field.missing)]
@@ -116,7 +119,8 @@ def _models(
     args: argparse.Namespace, system: str, data: str | None = None
 ) -> tuple[Models, list[str]]:
     """The models with their files, checkpoints before shipped ones, and names without either."""
-    models = [(path, load_model(path)) for path in args.checkpoint]
+    with naming(path="checkpoint"):
+        models = [(path, load_model(path)) for path in args.checkpoint]
     given = {model.key for _, model in models}
     names = args.models.split(",") if args.models else [] if models else list(MODELS)
     missing = []

@@ -10,6 +10,7 @@ from typing import Any
 from ddg_explorer.commands.options import (
     OF_SYSTEM,
     add_preset_options,
+    naming,
     refuse_given,
     system_options,
 )
@@ -71,8 +72,10 @@ def own_data(args: argparse.Namespace) -> tuple[Dataset, System | None]:
     if args.system is None:
         others = [name for name in OF_SYSTEM if name != "length"]
         refuse_given(args, others, "needs a --system")
-        return read_dataset(args.data, dt=args.dt, length=args.length), None
+        with naming(path="data"):
+            return read_dataset(args.data, dt=args.dt, length=args.length), None
     options = system_options(args)
     options.pop("dt", None)
     system = SYSTEMS[args.system](args.preset, **options)
-    return read_dataset(args.data, dt=args.dt, system=system), system
+    with naming(path="data"):
+        return read_dataset(args.data, dt=args.dt, system=system), system

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ddg_explorer.commands.options import naming
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.learned_structure import TOLERANCE, StructureFindings, inspect_structure
 from ddg_explorer.models import EnergyModel, load_model, read_card
@@ -28,8 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """The operator's weights, its margins and the verdicts."""
-    content = read_card(args.checkpoint)
-    model = load_model(args.checkpoint)
+    with naming(path="checkpoint"):
+        content = read_card(args.checkpoint)
+        model = load_model(args.checkpoint)
     recipe = content["recipe"]
     figures: dict[str, Any] = {
         "model": recipe["model"],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from ddg_explorer.systems.base import System
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 OF_SYSTEM = ("preset", "n", "length", "operator", "structure", "set")
 """Options that describe a system."""
+MOST_POINTS = 2**24
+"""Points of a grid: 4096² are 134 MB per field in float64."""
 
 
 def add_system_options(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +55,37 @@ def refuse_given(args: argparse.Namespace, names: Sequence[str], why: str) -> No
             raise ValueError(f"{name}={value!r}: {why}")
 
 
+def at_least(args: argparse.Namespace, least: int, *names: str) -> None:
+    """ValueError for the first of these options that was given a smaller number."""
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise ValueError(f"{name}={value}: must be at least {least}")
+
+
+@contextmanager
+def naming(**options: str) -> Iterator[None]:
+    """Let an error about an inner parameter name the option that was typed: inner=option."""
+    try:
+        yield
+    except ValueError as error:
+        inner, _, rest = str(error).partition("=")
+        if inner not in options:
+            raise
+        raise ValueError(f"{options[inner]}={rest}") from None
+
+
+def check_usable(device: str) -> None:
+    """ValueError for a device that torch does not report as usable here."""
+    here = ["cpu"]
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is not None and torch.accelerator.is_available():
+        kind = accelerator.type
+        here += [kind, *(f"{kind}:{k}" for k in range(torch.accelerator.device_count()))]
+    if device not in here:
+        raise ValueError(f"device={device!r}: not available here, use one of {', '.join(here)}")
+
+
 def build_system(args: argparse.Namespace) -> System:
     """The system that the options describe; ValueError with one line for bad ones."""
     options = system_options(args)
@@ -65,6 +100,7 @@ def system_options(args: argparse.Namespace) -> dict[str, Any]:
     if args.system not in SYSTEMS:
         raise ValueError(f"system={args.system!r}: use one of {', '.join(SYSTEMS)}")
     family = SYSTEMS[args.system]
+    _check_points(args.n, family.ndim)
     names = ("n", "length", "operator", "structure", "dt")
     given = {name: getattr(args, name, None) for name in names}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -90,6 +126,12 @@ def choose_dtype(device: str, name: str | None) -> torch.dtype:
         sys.stderr.write(f"device {device} has no float64: using float32 (--dtype float32)\n")
         return torch.float32
     return torch.float64
+
+
+def _check_points(n: int | tuple[int, ...] | None, ndim: int) -> None:
+    shape = n if isinstance(n, tuple) else (n or 1,) * ndim
+    if math.prod(shape) > MOST_POINTS:
+        raise ValueError(f"n={n}: must make at most {MOST_POINTS} points")
 
 
 def _real(name: str, value: str) -> float:

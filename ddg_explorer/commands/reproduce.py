@@ -17,6 +17,7 @@ import torch
 
 from ddg_explorer.budgets import BUDGETS
 from ddg_explorer.commands.interruption import interruptible
+from ddg_explorer.commands.options import at_least, check_usable, naming
 from ddg_explorer.commands.report import Report
 from ddg_explorer.dynamics import check_device
 from ddg_explorer.io import atomic, checked_path
@@ -51,8 +52,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Run what is missing, and show the tables; exit code 130 where it was interrupted."""
-    target = None if args.save is None else checked_path(args.save, (".md", ".json"))
+    with naming(path="save"):
+        target = None if args.save is None else checked_path(args.save, (".md", ".json"))
+    at_least(args, 1, "seeds", "steps")
     names = [check_experiment(name) for name in args.experiments] or list(PUBLISHED)
+    _check_rows(args.models.split(",") if args.models else [], names)
     folder = _folder(args)
     interrupted = not args.show and _run(args, names, folder)
     tables = summarise(folder, names)
@@ -82,7 +86,11 @@ def _document(args: argparse.Namespace, tables: Mapping[str, Any]) -> str:
 def _folder(args: argparse.Namespace) -> Path:
     """The results: those of the package to show, a folder of one's own to add to."""
     if args.results is not None:
-        return Path(args.results)
+        folder = Path(args.results)
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        if not nearest.is_dir():
+            raise ValueError(f"results={args.results!r}: must be a folder, {nearest} is none")
+        return folder
     return COMMITTED if args.show else _cache() / "results"
 
 
@@ -94,6 +102,7 @@ def _cache() -> Path:
 
 def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     """Run all cells with a bar each; True where that was interrupted."""
+    check_usable(args.device)
     check_device(args.device, torch.float64)
     tests = args.tests.split(",")
     for test in tests:
@@ -106,6 +115,14 @@ def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     study = Study(folder, _cache() / "training", command, device=args.device)
     with interruptible() as interrupt:
         return any(_follow(study, cell, tests, interrupt.is_set) for cell in wanted)
+
+
+def _check_rows(models: list[str], names: list[str]) -> None:
+    """ValueError for a model, or model/train, that no row of these tables has."""
+    rows = dict.fromkeys(row.rpartition("/")[0] for name in names for row in PUBLISHED[name])
+    for model in models:
+        if not any(model in (row, row.partition("/")[0]) for row in rows):
+            raise ValueError(f"models={model!r}: no such row; use some of {', '.join(rows)}")
 
 
 def _follow(study: Study, cell: Cell, tests: list[str], stop) -> bool:

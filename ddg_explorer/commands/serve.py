@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
+import socket
 
 from ddg_explorer.commands.report import Report
+
+ELSEWHERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""What binding says to an address that this machine does not have."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +25,7 @@ def run(args: argparse.Namespace) -> Report:
     """Serve until interrupted."""
     if not 1 <= args.port <= 65535:
         raise ValueError(f"port={args.port}: must lie in [1, 65535]")
+    _check_listening(args.address, args.port)
     try:
         app = importlib.import_module("ddg_explorer.app.serve")
     except ModuleNotFoundError as error:
@@ -27,3 +34,21 @@ def run(args: argparse.Namespace) -> Report:
         ) from None
     app.serve(port=args.port, address=args.address, show=args.open)
     return Report({"address": args.address, "port": args.port}, "stopped")
+
+
+def _check_listening(address: str, port: int) -> None:
+    """ValueError for an address that is none of this machine's, or a port that is taken."""
+    try:
+        places = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError):
+        raise ValueError(f"address={address!r}: must be a name or number of this machine") from None
+    free = 0
+    for family, _, _, _, place in places:
+        try:
+            with socket.create_server(place, family=family):
+                free += 1
+        except OSError as error:
+            if error.errno not in ELSEWHERE:
+                raise ValueError(f"port={port}: {os.strerror(error.errno or 0)}") from None
+    if not free:
+        raise ValueError(f"address={address!r}: is not of this machine")

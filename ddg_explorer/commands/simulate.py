@@ -6,10 +6,12 @@ A model runs in a system's place, or on its own from a state that is given.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +21,10 @@ from ddg_explorer.commands.options import (
     OF_SYSTEM,
     add_device_options,
     add_system_options,
+    at_least,
     build_system,
+    check_usable,
+    naming,
     refuse_given,
 )
 from ddg_explorer.commands.report import Report, table
@@ -51,11 +56,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Run, save and summarise; a run that ended early has exit code 1, an interrupted one 130."""
+    at_least(args, 0, "steps")
+    at_least(args, 1, "save_every")
+    check_usable(args.device)
+    with naming(path="save"):
+        path = None if args.save is None else checked_path(args.save, TRAJECTORY_SUFFIXES)
     rollout = _rollout(args)
     summary = Summary(rollout)
     with ExitStack() as stack:
         frames: Iterable[Frame] = rollout.frames(args.steps, args.save_every)
-        recording = _recording(rollout, args)
+        recording = None if path is None else _recording(rollout, path, args)
         if recording is not None:
             frames = stack.enter_context(recording)
         interrupt = stack.enter_context(interruptible())
@@ -66,10 +76,10 @@ def run(args: argparse.Namespace) -> Report:
                 break
         wall = time.perf_counter() - start
         interrupted = f"interrupted at t = {rollout.t:.6g}" if interrupt.is_set() else ""
-        if recording is not None:
+        if recording is not None and path is not None:
             trajectory = recording.finish(interrupted)
             if recording.path is None:
-                trajectory.save(args.save)
+                trajectory.save(path)
     return _report(args, rollout, summary, wall, interrupted)
 
 
@@ -81,7 +91,8 @@ def _rollout(args: argparse.Namespace) -> Rollout:
         args.integrator = args.integrator or "discrete_gradient"
         u0 = _initial(system, args)
         return Rollout(system, u0, system.dt, args.integrator, tol=args.tol)
-    model = load_model(args.checkpoint)
+    with naming(path="checkpoint"):
+        model = load_model(args.checkpoint)
     dtype = str(model.dtype).removeprefix("torch.")
     if args.dtype not in (None, dtype):
         raise ValueError(f"dtype={args.dtype!r}: the model's weights are {dtype}")
@@ -105,7 +116,7 @@ def _alone(model: Model, args: argparse.Namespace) -> Rollout:
     refuse_given(args, OF_SYSTEM, "needs a --system")
     if args.initial is None:
         raise ValueError("initial=None: give a state to start from, or a --system")
-    u0 = _state(args.initial).to(model.dtype).to(model.device)
+    u0 = _state(args.initial, model.state_shape).to(model.dtype).to(model.device)
     if model.grid is not None and u0.ndim >= len(model.state_shape):
         points = tuple(u0.shape[-model.grid.ndim :])
         if points != model.grid.shape:
@@ -117,27 +128,43 @@ def _alone(model: Model, args: argparse.Namespace) -> Rollout:
     if dt is None:
         raise ValueError("dt=None: the model's card does not tell that of its data: give --dt")
     args.integrator = args.integrator or model.integrators[0]
+    _check_shape(args.initial, u0, model.state_shape)
     return Rollout(model, u0, dt, args.integrator, tol=args.tol)
 
 
 def _initial(system: System, args: argparse.Namespace) -> Tensor:
     if args.initial is None:
         return system.initial(args.seed)
-    return _state(args.initial).to(system.dtype).to(system.device)
+    u0 = _state(args.initial, system.state_shape).to(system.dtype).to(system.device)
+    _check_shape(args.initial, u0, system.state_shape)
+    return u0
 
 
-def _state(text: str) -> Tensor:
-    """Of a file, or numbers separated by commas."""
+def _state(text: str, shape: tuple[int, ...]) -> Tensor:
+    """Of a file, or the numbers of an ODE's state, separated by commas."""
+    if Path(text).suffix.lower() in TRAJECTORY_SUFFIXES:
+        with naming(path="initial"):
+            return read_state(text)
+    files = " or ".join(TRAJECTORY_SUFFIXES)
+    if len(shape) > 1:
+        raise ValueError(f"initial={text!r}: a field starts from a {files} file")
     try:
-        return torch.tensor([float(word) for word in text.split(",")], dtype=torch.float64)
+        numbers = [float(word) for word in text.split(",")]
     except ValueError:
-        return read_state(text)
+        numbers = []
+    if (len(numbers),) != shape or not all(map(math.isfinite, numbers)):
+        size = math.prod(shape)
+        raise ValueError(f"initial={text!r}: must be {size} finite numbers, or a {files} file")
+    return torch.tensor(numbers, dtype=torch.float64)
 
 
-def _recording(rollout: Rollout, args: argparse.Namespace) -> Recording | None:
-    if args.save is None:
-        return None
-    path = checked_path(args.save, TRAJECTORY_SUFFIXES)
+def _check_shape(text: str, u0: Tensor, shape: tuple[int, ...]) -> None:
+    if u0.shape[-len(shape) :] != shape:
+        has = tuple(u0.shape)
+        raise ValueError(f"initial={text!r}: has shape {has}, needs (..., *{shape})")
+
+
+def _recording(rollout: Rollout, path: Path, args: argparse.Namespace) -> Recording:
     return Recording(
         rollout,
         args.steps,

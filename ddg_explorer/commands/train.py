@@ -7,6 +7,7 @@ parameters make data of their own.
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -15,16 +16,18 @@ from typing import Any
 from ddg_explorer.budgets import BUDGETS, Budget, budget
 from ddg_explorer.commands.data_options import add_data_options, training_data
 from ddg_explorer.commands.interruption import interruptible
-from ddg_explorer.commands.options import DTYPES, choose_dtype
+from ddg_explorer.commands.options import DTYPES, at_least, check_usable, choose_dtype, naming
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.compare import held_out_seed
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
 from ddg_explorer.models import MODELS
+from ddg_explorer.models.operators import operators_of
 from ddg_explorer.models.recipe import PRIORS
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
-from ddg_explorer.training.loop import NOISE, OPTIMISERS
+from ddg_explorer.training.defaults import NOISE, OPTIMISERS, default_noise
+from ddg_explorer.training.smoothing import ORDER
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -68,32 +71,56 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Train, save and report; exit code 1 for a run that diverged, 130 for an interrupted one."""
-    for path in (args.save, args.resume):
-        if path is not None:
-            checked_path(path, (".safetensors",))
-    if args.model not in MODELS:
-        raise ValueError(f"model={args.model!r}: use one of {', '.join(MODELS)}")
+    _check(args)
     data, recipe = training_data(args)
     if args.test and recipe is None and data.trajectories < 2:
         raise ValueError("test=True: the file has one trajectory, and none is held out")
+    kinds = operators_of(data.grid)
+    if args.operator_kind not in (None, *kinds):
+        raise ValueError(f"structure={args.operator_kind!r}: use one of {', '.join(kinds)}")
     if args.noise:
         data = data.with_noise(args.noise, args.data_seed)
     chosen = _budget(args, str(data.context.get("system", "")))
-    fit = Fit(
-        args.model,
-        data,
-        chosen,
-        seed=args.seed,
-        device=args.device,
-        checkpoint=args.resume,
-        **_network(args),
-    )
-    interrupted = _follow(fit)
+    with naming(noise="denoise"):
+        fit = Fit(
+            args.model,
+            data,
+            chosen,
+            seed=args.seed,
+            device=args.device,
+            checkpoint=args.resume,
+            **_network(args),
+        )
+        _check_frames(args, fit)
+        interrupted = _follow(fit)
     tested = _tested(fit, recipe, args.data_seed) if args.test else {}
     card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
     if args.save is not None and fit.last is not None:
         fit.model.save(args.save, card)
     return _report(args, fit, data.context, card, tested, interrupted)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """ValueError for an option that no data would suit."""
+    for option in ("save", "resume"):
+        path = getattr(args, option)
+        if path is not None:
+            with naming(path=option):
+                checked_path(path, (".safetensors",))
+    if args.model not in MODELS:
+        raise ValueError(f"model={args.model!r}: use one of {', '.join(MODELS)}")
+    at_least(args, 1, "trajectories", "frames", "steps", "hidden", "depth")
+    if not 0 <= args.noise < math.inf:
+        raise ValueError(f"noise={args.noise}: must be finite and not negative")
+    check_usable(args.device)
+
+
+def _check_frames(args: argparse.Namespace, fit: Fit) -> None:
+    """ValueError for fewer frames than smoothing needs, which every treatment starts with."""
+    treatment = args.denoise or default_noise(fit.options["optimizer"], fit.training)
+    least = 2 * ORDER - 1
+    if treatment != "none" and args.frames is not None and args.frames < least:
+        raise ValueError(f"frames={args.frames}: must be at least {least}, or --denoise none")
 
 
 def _budget(args: argparse.Namespace, system: str) -> Budget:

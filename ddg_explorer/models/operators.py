@@ -9,6 +9,7 @@ G → G/c (`models.gauge`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -39,9 +40,15 @@ FIRST_FRICTION = 0.1
 
 
 def operators_of(grid: Grid | None) -> list[str]:
-    """The kinds that an ODE has, or a field on a grid."""
-    home = "ode" if grid is None else "field"
-    return [kind for kind, (where, _) in OPERATORS.items() if where in ("any", home)]
+    """The kinds that an ODE has, or a field on a grid, and that are complete by their name."""
+    homes = ("any", "ode" if grid is None else "field")
+    return [k for k, (home, make) in OPERATORS.items() if home in homes and not _needed(make)]
+
+
+def _needed(make: Callable[..., Structure]) -> list[str]:
+    """The options of a kind that have no default."""
+    options = signature(make).parameters.values()
+    return [o.name for o in options if o.kind is o.KEYWORD_ONLY and o.default is o.empty]
 
 
 def make_operator(
@@ -67,6 +74,9 @@ def make_operator(
         raise ValueError(
             f"structure kind={kind!r}: needs {'a grid' if home == 'field' else 'an ODE'}"
         )
+    missing = [name for name in _needed(make) if name not in options]
+    if missing:
+        raise ValueError(f"structure kind={kind!r}: needs {' and '.join(missing)}")
     try:
         return make(Draws(state_shape, grid, generator, dtype), **options)
     except TypeError as error:

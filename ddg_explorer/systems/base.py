@@ -10,7 +10,8 @@ ODE and `(..., C, *grid)` for a field; all quantities are nondimensional.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -40,7 +41,8 @@ class System(Dynamics):
     grid
         The periodic grid of a field; taken from the structure where that has one, None for an ODE.
     initial
-        One state, or `generator → state`; drawn in float64 on the CPU, then moved.
+        One state, a tensor or a list of its numbers, or `generator → state`; drawn in float64 on
+        the CPU, then moved.
     dt
         The time step rollouts use by default (nondimensional).
     name, title, equation
@@ -49,8 +51,8 @@ class System(Dynamics):
     Raises
     ------
     ValueError
-        If the shape cannot be inferred, the energy does not map a batch to one number per
-        trajectory, or the device lacks the dtype.
+        If an argument is of another kind, the shape cannot be inferred, the energy does not map a
+        batch to one number per trajectory, or the device lacks the dtype.
     """
 
     name: str = "custom"
@@ -72,7 +74,7 @@ class System(Dynamics):
         *,
         state_shape: tuple[int, ...] | None = None,
         grid: Grid | None = None,
-        initial: Callable[[torch.Generator], Tensor] | Tensor | None = None,
+        initial: Callable[[torch.Generator], Tensor] | Tensor | Sequence[Any] | None = None,
         dt: float = 0.01,
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
@@ -91,6 +93,13 @@ class System(Dynamics):
             "equation": equation,
         }
         self.name, self.title, self._equation = name, title, equation
+        if not callable(energy):
+            raise ValueError(f"energy={_short(energy)}: must be a function of a batch of states")
+        if not isinstance(structure, Structure):
+            raise ValueError(
+                f"structure={_short(structure)}: must be a structure operator, as Symplectic() or "
+                "MatrixStructure(matrix)"
+            )
         self._energy = energy
         self.structure = structure
         if None not in (grid, structure.grid) and grid != structure.grid:
@@ -100,13 +109,18 @@ class System(Dynamics):
         self.dtype = dtype
         self.dt = check_dt(dt)
         self.values: dict[str, float] = {}
-        self._initial = initial
+        self._initial = _checked_initial(initial)
         self.state_shape = self._infer_shape(state_shape)
         self._probe_energy()
 
     def _infer_shape(self, given: tuple[int, ...] | None) -> tuple[int, ...]:
         if given is not None:
-            shape = tuple(int(n) for n in given)
+            try:
+                shape = tuple(operator.index(n) for n in given)
+            except TypeError:
+                raise ValueError(
+                    f"state_shape={given!r}: must be integers, (d,) or (C, *grid)"
+                ) from None
         elif self._initial is not None:
             shape = tuple(self._draw_state(draws(0, None)[0].generator).shape)
         elif self.structure.state_shape is not None:
@@ -124,7 +138,12 @@ class System(Dynamics):
     def _probe_energy(self) -> None:
         probe = torch.ones((2, *self.state_shape), dtype=self.dtype, device=self.device)
         with torch.no_grad():
-            shape = tuple(self._energy(probe).shape)
+            value: Any = self._energy(probe)
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"energy: gives {_short(value)}, must give a tensor, one number a state"
+            )
+        shape = tuple(value.shape)
         if shape != (2,):
             raise ValueError(
                 f"energy: gives shape {shape} for states of shape {tuple(probe.shape)}; "
@@ -172,7 +191,10 @@ class System(Dynamics):
             raise ValueError("initial=None: this system has no initial state; pass a state instead")
         if isinstance(self._initial, Tensor):
             return self._initial
-        return self._initial(generator)
+        state: Any = self._initial(generator)
+        if not isinstance(state, Tensor):
+            raise ValueError(f"initial: gives {_short(state)}, must give one state, a tensor")
+        return state
 
     @property
     def has_exact(self) -> bool:
@@ -218,3 +240,30 @@ def check_dt(dt: float) -> float:
     if not (isinstance(dt, int | float) and math.isfinite(dt) and dt > 0):
         raise ValueError(f"dt={dt!r}: must be finite and positive")
     return float(dt)
+
+
+def _checked_initial(
+    initial: Callable[[torch.Generator], Tensor] | Tensor | Sequence[Any] | None,
+) -> Callable[[torch.Generator], Tensor] | Tensor | None:
+    """A list as a tensor, all else as it is."""
+    if initial is None or isinstance(initial, Tensor) or callable(initial):
+        return initial
+    try:
+        state = torch.as_tensor(initial, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        state = None
+    if state is None or state.ndim == 0:
+        raise ValueError(
+            f"initial={_short(initial)}: must be one state, its numbers, or a function of a "
+            "torch.Generator"
+        )
+    return state
+
+
+def _short(value: object) -> str:
+    """What `value` is, in one line."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    return f"a {type(value).__name__}"

@@ -126,10 +126,10 @@ def test_a_second_run_waits_visibly_and_a_closed_page_ends_both(open_page, serve
 def test_what_cannot_be_is_one_line(open_page):
     page = open_page()
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
-    choose(page, "Model", "SRNN")
+    fill(page, "Trajectories", 2000)
+    fill(page, "Steps of each", 5000)
     press(page, "Start")
-    expect(page.get_by_text("separable")).to_be_visible()
-    choose(page, "Model", "DGNet")
+    expect(page.get_by_text("GiB are allowed")).to_be_visible()
     choose(page, "Data", "Own file")
     press(page, "Start")
     expect(page.get_by_text("file: choose one first")).to_be_visible()

@@ -39,6 +39,7 @@ def test_custom_field_equals_the_built_in_one():
     [
         {"state_shape": (4,)},
         {"initial": torch.tensor([0.1, 0.2, 0.3, 0.0])},
+        {"initial": [0.1, 0.2, 0.3, 0]},
         {"initial": lambda generator: torch.rand(4, generator=generator)},
     ],
 )
@@ -75,6 +76,13 @@ def test_custom_initial_states_are_seeded_and_batched():
     assert torch.equal(*fixed.initial(batch=2))
     assert not fixed.has_exact
     assert fixed.explicit_limit() > 1
+
+
+def test_custom_initial_state_may_be_a_list():
+    system = System(henon_heiles, Symplectic(), initial=[0.1, 0.2, 0.3, 0])
+    expected = torch.tensor([0.1, 0.2, 0.3, 0.0], dtype=torch.float64)
+    assert torch.equal(system.initial(), expected)
+    assert torch.equal(system.with_(dtype=torch.float32).initial(), expected.float())
 
 
 def test_custom_energy_may_be_a_module():
@@ -171,6 +179,19 @@ def test_bad_input_is_refused_in_one_line(name, options, message):
         ({}, "state_shape=None: give it"),
         ({"state_shape": (4,), "energy": lambda u: u.sum()}, "sum over the state only"),
         ({"state_shape": (4,), "dt": -1.0}, "dt=-1.0"),
+        ({"state_shape": (4,), "dt": "a"}, "dt='a': must be finite and positive"),
+        ({"state_shape": 4}, r"state_shape=4: must be integers"),
+        ({"state_shape": (4.5,)}, r"state_shape=\(4.5,\): must be integers"),
+        ({"state_shape": (4,), "structure": None}, "structure=None: must be a structure operator"),
+        ({"state_shape": (4,), "structure": "symplectic"}, "structure='symplectic': must be a"),
+        ({"state_shape": (4,), "structure": torch.eye(4)}, "structure=a Tensor: must be a"),
+        ({"state_shape": (4,), "structure": Symplectic}, "structure=the class Symplectic: must"),
+        ({"state_shape": (4,), "energy": 3.0}, "energy=3.0: must be a function"),
+        ({"state_shape": (4,), "energy": lambda u: None}, "energy: gives None, must give a tensor"),
+        ({"initial": "rest"}, "initial='rest': must be one state"),
+        ({"initial": 1.0}, "initial=1.0: must be one state"),
+        ({"initial": [[1.0], [1.0, 2.0]]}, "initial=a list: must be one state"),
+        ({"initial": lambda generator: [1.0, 2.0]}, "initial: gives a list, must give one state"),
         ({"state_shape": (2, 9), "grid": GRID}, r"a field on this grid has \(C, \*\(50,\)\)"),
         (
             {"structure": Laplacian(GRID), "grid": Grid((10,), (1.0,))},
@@ -179,8 +200,9 @@ def test_bad_input_is_refused_in_one_line(name, options, message):
     ],
 )
 def test_bad_custom_systems_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refusal:
         System(**{"energy": henon_heiles, "structure": Symplectic(), **options})
+    assert "\n" not in str(refusal.value)
 
 
 def test_bad_seeds_and_batches_are_refused():
