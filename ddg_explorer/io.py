@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TRAJECTORY_SUFFIXES = (".nc", ".npz")
 ARRAY_BYTES = 4 << 30
 """Bytes that one array of a file may take in memory unless the caller says otherwise."""
+NO_NETCDF = "is no netCDF-4 file, or damaged"
 TRUE_LANE = "truth"
 """Group of a history that the page has saved, one group a lane, whose states are the true ones."""
 
@@ -124,11 +125,8 @@ class Archive(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         member = self._members[name]
         check_size(f"array {name!r}", member.file_size, self._limit)
-        try:
+        with _refusing(f"array {name!r} is damaged, or holds no plain numbers"):
             return _array(self._file.read(member))
-        except Exception:
-            # zipfile, its decompressors and NumPy's parser of headers each have errors of their own
-            raise ValueError(f"array {name!r} is damaged, or holds no plain numbers") from None
 
 
 @contextmanager
@@ -178,13 +176,22 @@ def open_netcdf(path: Path, group: str | None = None) -> Iterator[xr.Dataset]:
     """
     import xarray as xr
 
-    try:
+    with _refusing(NO_NETCDF):
         dataset = xr.open_dataset(path, engine="h5netcdf", group=group)
-    except Exception:
-        # HDF5, h5netcdf and xarray's decoding of attributes each have errors of their own
-        raise ValueError("is no netCDF-4 file, or damaged") from None
     with dataset:
         yield dataset
+
+
+@contextmanager
+def _refusing(line: str) -> Iterator[None]:
+    """ValueError with this line for whatever goes wrong in a library that takes a file apart.
+
+    zipfile, its decompressors, NumPy, HDF5, h5netcdf and xarray each have errors of their own.
+    """
+    try:
+        yield
+    except Exception:
+        raise ValueError(line) from None
 
 
 def check_size(name: str, size: int, limit: int) -> None:
@@ -239,6 +246,11 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).strip("'\"").split())
 
 
+def named(error: ValueError, path: str | Path, name: str) -> ValueError:
+    """The same line about a file, under the name that its owner gave it."""
+    return ValueError(str(error).replace(f"path={str(path)!r}", name))
+
+
 def _npz_frame(path: Path, frame: int, limit: int) -> np.ndarray:
     with open_npz(path, limit) as file:
         return file["u"][frame] if "t" in file else file["u"]
@@ -255,11 +267,8 @@ def _group_of_states(path: Path) -> str | None:
     """The group that holds `u`, the true lane's before others; None where the file itself does."""
     import h5netcdf
 
-    try:
-        with h5netcdf.File(path) as file:
-            groups = [name for name, group in file.groups.items() if "u" in group.variables]
-            if "u" in file.variables or not groups:
-                return None
-    except Exception:
-        raise ValueError("is no netCDF-4 file, or damaged") from None
+    with _refusing(NO_NETCDF), h5netcdf.File(path) as file:
+        groups = [name for name, group in file.groups.items() if "u" in group.variables]
+        if "u" in file.variables or not groups:
+            return None
     return TRUE_LANE if TRUE_LANE in groups else groups[0]

@@ -9,7 +9,6 @@ between sessions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from ddg_explorer.app.layout import TALL, frame
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.simulation import first_setup
-from ddg_explorer.app.state import AppState, Lane, Scene
+from ddg_explorer.app.state import AppState, Lane
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.touch import Touch
@@ -226,24 +225,11 @@ class Explorer(Viewer):
             if outcome.error and first:
                 session.notify(outcome.error)
             if outcome.refused is not None and first:
-                self._take_back(outcome.refused)
+                self.store.take_back(outcome.refused, self._held)
+                self._show_setup()
         self.touch.follow(outcomes)
         if self._desk is not None and any(outcome.setup for _, outcome in outcomes):
             self._desk.controls.show_limits(self.race.limits())
-
-    def _take_back(self, refused: Scene) -> None:
-        """Want again what goes on running, unless another scene is wanted by now."""
-        state, held = self.store.state, self._held
-        if state.scene == refused:
-            if (refused.system, refused.chosen_preset) == (
-                held.scene.system,
-                held.scene.chosen_preset,
-            ):
-                self.store.put(replace(state, scene=held.scene))
-            else:
-                view = replace(state.view, speed=held.view.speed, show=held.view.show)
-                self.store.put(replace(held, view=view))
-        self._show_setup()
 
     def _train_for(self, model: str) -> None:
         """Open the training page on the scene that runs."""

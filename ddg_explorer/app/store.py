@@ -31,11 +31,21 @@ class Store:
     def put_scene(self, scene: Scene) -> None:
         """Replace the scene as a whole; another system or preset brings its own lanes and speed."""
         old = self.state.scene
-        if (scene.system, scene.chosen_preset) == (old.system, old.chosen_preset):
+        if _same_preset(scene, old):
             self.put(replace(self.state, scene=scene))
         else:
             view = replace(self.state.view, speed=None, show="state")
             self.put(AppState(scene, view=view))
+
+    def take_back(self, refused: Scene, held: AppState) -> None:
+        """Return from a refused scene to the state that holds, unless another is wanted by now."""
+        view = self.state.view
+        if self.state.scene != refused:
+            return
+        if _same_preset(refused, held.scene):
+            self.put(replace(self.state, scene=held.scene))
+        else:
+            self.put(replace(held, view=replace(view, speed=held.view.speed, show=held.view.show)))
 
     def put_lanes(self, lanes: Sequence[Lane]) -> None:
         """Replace the lanes; ValueError (state unchanged) where there are too many."""
@@ -57,3 +67,7 @@ class Store:
     def close(self) -> None:
         """Drop the subscribers, so that the session's objects can be freed."""
         self._subscribers.clear()
+
+
+def _same_preset(one: Scene, two: Scene) -> bool:
+    return (one.system, one.chosen_preset) == (two.system, two.chosen_preset)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.app.share.record import Record
-from ddg_explorer.io import read_state
+from ddg_explorer.io import named, read_state
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.files import load_model
 
@@ -61,7 +61,7 @@ def opened_state(name: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
         try:
             u = read_state(path, limit=STATE_BYTES).double()
         except ValueError as error:
-            raise _named(error, path, name) from None
+            raise named(error, path, name) from None
     if u.ndim == len(shape) + 1 and u.shape[0] == 1:
         u = u[0]
     if tuple(u.shape) != shape:
@@ -99,9 +99,4 @@ def opened_model(name: str, data: bytes) -> Model:
         try:
             return load_model(path)
         except ValueError as error:
-            raise _named(error, path, name) from None
-
-
-def _named(error: ValueError, path: Path, name: str) -> ValueError:
-    """The same line about the file as the person knows it."""
-    return ValueError(str(error).replace(f"path={str(path)!r}", name))
+            raise named(error, path, name) from None

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddg_explorer.compare import Contest, learned_seeds
+from ddg_explorer.compare import Contest
 from ddg_explorer.data import Dataset
 from ddg_explorer.fitting import Fit
 from ddg_explorer.models.base import Model
@@ -59,9 +59,8 @@ class Preview:
     def of(cls, recipe: DataRecipe | None, fit: Fit) -> Preview:
         """From a held-out initial state of the recipe, or from the trajectories of a file."""
         if recipe is not None:
-            learned = learned_seeds([{"data": {"recipe": fit.data.recipe}}])
             steps = min(recipe.for_test().steps, STEPS)
-            data = Contest.of(recipe, steps=steps, learned=learned).truth
+            data = Contest.of(recipe, steps=steps, learned=[fit.data.recipe["seed"]]).truth
             source = "held-out initial state"
         else:
             held_out = fit.validation is not None

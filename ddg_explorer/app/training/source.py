@@ -15,9 +15,10 @@ import panel_material_ui as pmui
 from ddg_explorer.app import texts
 from ddg_explorer.app.training import choices
 from ddg_explorer.app.training.fields import Implied, number, pair, whole
-from ddg_explorer.app.training.specification import SIZES, DataSpec, named
+from ddg_explorer.app.training.specification import SIZES, DataSpec
 from ddg_explorer.app.widgets import Choice
 from ddg_explorer.data import specification_of
+from ddg_explorer.io import named
 from ddg_explorer.own_data import TABLES, read_dataset
 from ddg_explorer.recipes import DataRecipe
 
@@ -223,7 +224,7 @@ class DataSource:
         try:
             data = await asyncio.to_thread(read_dataset, path, dt=dt, length=length)
         except ValueError as problem:
-            data, line = None, named(problem, path)
+            data, line = None, str(named(problem, path, path.name))
         else:
             shape = " × ".join(map(str, data.state_shape))
             line = (

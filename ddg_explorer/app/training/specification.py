@@ -26,11 +26,6 @@ MEMORY = 2**30
 """Bytes that the trajectories of one job may take."""
 
 
-def named(problem: ValueError, path: str | Path) -> str:
-    """What is wrong with a file, under the name that its owner gave it."""
-    return str(problem).replace(f"path={str(path)!r}", Path(path).name)
-
-
 @dataclass(frozen=True)
 class DataSpec:
     """Where the trajectories come from: one of `recipe`, `system`, `file`.

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ddg_explorer.app.training.preview import LAST_SECONDS, SECONDS, Preview
-from ddg_explorer.app.training.specification import JobSpec, named
+from ddg_explorer.app.training.specification import JobSpec
 from ddg_explorer.data import Dataset
 from ddg_explorer.fitting import Fit
+from ddg_explorer.io import named
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recipes import advance_dataset
 
@@ -81,7 +82,7 @@ def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
         try:
             data = read_dataset(source.file, dt=source.file_dt, length=source.file_length)
         except ValueError as problem:
-            raise ValueError(named(problem, source.file)) from problem
+            raise named(problem, source.file, Path(source.file).name) from problem
     else:
         cache = True if source.recipe is not None else folder
         made, told = None, time.process_time()
