@@ -144,6 +144,9 @@ def while_training(chromium: Browser, server: Server, seconds: float) -> dict[st
     page, trainer = (chromium.new_page(viewport=VIEWPORT) for _ in range(2))
     alone = painted(page, server, ALONE, seconds)["fps"]
     trainer.goto(f"{server.url}?page=train")
+    steps = trainer.get_by_label("Steps", exact=True)
+    steps.fill("20000")  # more than it can take while this looks
+    steps.press("Enter")
     trainer.get_by_role("button", name="Start", exact=True).click()
     trainer.wait_for_timeout(12_000)  # the worker imports and makes its data first
     cancel = trainer.get_by_role("button", name="Cancel", exact=True)
