@@ -17,7 +17,6 @@ from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.training.compiled import compiler
-from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.scaling import perceptrons
 
@@ -42,7 +41,7 @@ def true_trajectories(
 def plain_energy(model: EnergyModel) -> nn.Module:
     """The textbook network with the weights of a model on raw inputs."""
     ((part, _),) = perceptrons(model)
-    layers = [(layer.weight, layer.bias) for layer in dense_layers(part)]
+    layers = [(layer.weight, layer.bias) for layer in part.dense]
     dtype, hidden = part.whiten.dtype, len(layers[0][0])
     if model.grid is None:
         plain: nn.Module = networks.StateEnergy(model.state_shape[0], hidden, dtype)

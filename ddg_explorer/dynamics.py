@@ -180,12 +180,16 @@ def check_device(device: torch.device | str, dtype: torch.dtype) -> torch.device
     """
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype={dtype}: use torch.float64 or torch.float32")
-    try:
-        found = torch.device(device)
-        torch.zeros(1, dtype=torch.float32, device=found)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device={str(device)!r}: not available here ({reason})") from None
+    here = ["cpu"]
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is not None:
+        kind = accelerator.type
+        here += [kind, *(f"{kind}:{k}" for k in range(torch.accelerator.device_count()))]
+    if str(device) not in here:
+        raise ValueError(
+            f"device={str(device)!r}: not available here, use one of {', '.join(here)}"
+        )
+    found = torch.device(device)
     try:
         torch.zeros(1, dtype=dtype, device=found)
     except (RuntimeError, TypeError):

@@ -18,7 +18,6 @@ from benchmarks.textbook.networks import second_difference
 from benchmarks.textbook.training import dgnet_loss
 from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.training import train
-from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.fused import FusedLoss
 from ddg_explorer.training.scaling import perceptrons
 
@@ -61,7 +60,7 @@ def _errors(
     rounded = copy.deepcopy(model).to(dtype)
     assert rounded.grid is not None
     ((part, _),) = perceptrons(rounded)
-    layers = dense_layers(part)
+    layers = part.dense
     h = rounded.grid.spacing[0]
     weights = exact_gradient.of_model(layers)
     reference = exact_gradient.gradient(weights, exact_gradient.laplacian(h), v, u, dt)

@@ -75,17 +75,6 @@ def naming(**options: str) -> Iterator[None]:
         raise ValueError(f"{options[inner]}={rest}") from None
 
 
-def check_usable(device: str) -> None:
-    """ValueError for a device that torch does not report as usable here."""
-    here = ["cpu"]
-    accelerator = torch.accelerator.current_accelerator()
-    if accelerator is not None and torch.accelerator.is_available():
-        kind = accelerator.type
-        here += [kind, *(f"{kind}:{k}" for k in range(torch.accelerator.device_count()))]
-    if device not in here:
-        raise ValueError(f"device={device!r}: not available here, use one of {', '.join(here)}")
-
-
 def build_system(args: argparse.Namespace) -> System:
     """The system that the options describe; ValueError with one line for bad ones."""
     options = system_options(args)

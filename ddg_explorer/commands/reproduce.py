@@ -17,7 +17,7 @@ import torch
 
 from ddg_explorer.budgets import BUDGETS
 from ddg_explorer.commands.interruption import interruptible
-from ddg_explorer.commands.options import at_least, check_usable, naming
+from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report
 from ddg_explorer.dynamics import check_device
 from ddg_explorer.io import atomic, checked_path
@@ -102,7 +102,6 @@ def _cache() -> Path:
 
 def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     """Run all cells with a bar each; True where that was interrupted."""
-    check_usable(args.device)
     check_device(args.device, torch.float64)
     tests = args.tests.split(",")
     for test in tests:

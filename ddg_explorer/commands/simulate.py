@@ -23,7 +23,6 @@ from ddg_explorer.commands.options import (
     add_system_options,
     at_least,
     build_system,
-    check_usable,
     naming,
     refuse_given,
 )
@@ -58,7 +57,6 @@ def run(args: argparse.Namespace) -> Report:
     """Run, save and summarise; a run that ended early has exit code 1, an interrupted one 130."""
     at_least(args, 0, "steps")
     at_least(args, 1, "save_every")
-    check_usable(args.device)
     with naming(path="save"):
         path = None if args.save is None else checked_path(args.save, TRAJECTORY_SUFFIXES)
     rollout = _rollout(args)

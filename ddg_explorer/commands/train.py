@@ -16,9 +16,10 @@ from typing import Any
 from ddg_explorer.budgets import BUDGETS, Budget, budget
 from ddg_explorer.commands.data_options import add_data_options, training_data
 from ddg_explorer.commands.interruption import interruptible
-from ddg_explorer.commands.options import DTYPES, at_least, check_usable, choose_dtype, naming
+from ddg_explorer.commands.options import DTYPES, at_least, choose_dtype, naming
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.compare import held_out_seed
+from ddg_explorer.dynamics import check_device
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
@@ -112,7 +113,7 @@ def _check(args: argparse.Namespace) -> None:
     at_least(args, 1, "trajectories", "frames", "steps", "hidden", "depth")
     if not 0 <= args.noise < math.inf:
         raise ValueError(f"noise={args.noise}: must be finite and not negative")
-    check_usable(args.device)
+    check_device(args.device, DTYPES["float32"])
 
 
 def _check_frames(args: argparse.Namespace, fit: Fit) -> None:

@@ -10,7 +10,6 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.networks import EnergyNetwork
 from ddg_explorer.training.compiled import compiler
-from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.fused import fuses
 
 OPTIMISERS = ("lm", "adam", "soap")
@@ -35,7 +34,7 @@ def default_compile(model: Model, optimizer: str, steps: int) -> bool:
         return False
     assert isinstance(model.network, EnergyNetwork)
     part = model.network.density
-    weight = dense_layers(part)[0].weight
+    weight = part.dense[0].weight
     wide = len(weight) >= WIDE and not weight.is_cuda
     return wide and part.activation == "tanh" and compiler() is not None
 

@@ -12,16 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ddg_explorer.discrete import ACTIVATIONS, secant
-from ddg_explorer.models.networks import Perceptron
 from ddg_explorer.training.near_ends import Ends, tanh_ends
-
-
-def dense_layers(part: Perceptron) -> list[nn.Linear]:
-    """The layers of a perceptron, the output's last."""
-    return [layer for layer in part.layers if isinstance(layer, nn.Linear)]
 
 
 @dataclass

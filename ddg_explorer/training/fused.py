@@ -7,6 +7,9 @@ F folds stencils onto the grid. For given c the gradient of Σ c · s is that of
 Jacobian (`stencil_jacobian`) summed over sites: nine products of (sites × h) with (h × h), where
 automatic differentiation of the same loss keeps and revisits some thirty arrays of all sites. It
 equals the automatic gradient to rounding.
+
+A state of more sites than a chunk passes the layers in parts, and all but the first pass them again
+for their gradients: what a large grid needs is the memory of one chunk, for a third more products.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from ddg_explorer.models.closed_form import scatter
 from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.networks import EnergyNetwork, Perceptron
 from ddg_explorer.training.compiled import CompiledLayers, Weights
-from ddg_explorer.training.ends import dense_layers, layer_ends
+from ddg_explorer.training.ends import layer_ends
 
 CHUNK_SITES = {False: 250, True: 500}
 """Sites a chunk, at 200 hidden units, of the uncompiled pass and of the compiled one: what the two
@@ -66,10 +69,11 @@ class FusedLoss:
         operator = model.operator
         self.learned = [] if operator is None else list(operator.parameters())
         sites, dims = (1, 1) if model.grid is None else (model.grid.size, model.grid.ndim)
-        weight = dense_layers(self.part)[0].weight
+        weight = self.part.dense[0].weight
         self.compiled = CompiledLayers() if compiled else None
         chunk = GPU_SITES[dims] if weight.is_cuda else CHUNK_SITES[compiled]
-        self.count = max(1, chunk * 200 // (len(weight) * sites))
+        self.rows = max(1, chunk * 200 // len(weight))
+        self.count = max(1, self.rows // sites)
 
     @torch.no_grad()
     def backward(self, v: Tensor, u: Tensor) -> Tensor:
@@ -83,15 +87,18 @@ class FusedLoss:
         return total / u.numel()
 
     def _chunk(self, v: Tensor, u: Tensor, factor: float) -> Tensor:
-        one, two, three = dense_layers(self.part)
+        one, two, three = self.part.dense
         stencils = self.gather(torch.cat([u, v]))
         both = ((stencils - self.part.mean) @ self.part.whiten).flatten(0, -2)
         w = three.weight[0] * self.part.scale
         weights = (one.weight, one.bias, two.weight, two.bias, w)
-        layers = self._layers(both, weights)
-        s, mean = layers.s, None
+        x, xi = both.chunk(2)
+        ends = zip(x.split(self.rows), xi.split(self.rows), strict=True)
+        parts = [torch.cat(part) for part in ends]
+        first = self._layers(parts[0], weights)
+        s = torch.cat([first.s, *(self._layers(part, weights).s for part in parts[1:])])
+        mean = None
         if self.part.quadratic is not None:
-            x, xi = both.chunk(2)
             mean = (x + xi) / 2
             s = s + mean @ ((self.part.quadratic + self.part.quadratic.mT) / 2)
         shape = (len(u), *stencils.shape[1:])
@@ -99,12 +106,12 @@ class FusedLoss:
         for weight, change in zip(self.learned, operator, strict=True):
             _add(weight, change)
         c = c.reshape(s.shape)
-        found = layers.gradients(c)
-        for weight, change in zip(
-            (one.weight, one.bias, two.weight, two.bias), found, strict=False
-        ):
-            _add(weight, change)
-        _add(three.weight, found[-1][None] * self.part.scale)
+        for index, (part, pull) in enumerate(zip(parts, c.split(self.rows), strict=True)):
+            layers = self._layers(part, weights) if index else first
+            *found, last = layers.gradients(pull)
+            for weight, change in zip(weights[:4], found, strict=True):
+                _add(weight, change)
+            _add(three.weight, last[None] * self.part.scale)
         if mean is not None and self.part.quadratic is not None:
             outer = c.mT @ mean
             _add(self.part.quadratic, (outer + outer.mT) / 2)

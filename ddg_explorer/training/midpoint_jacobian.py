@@ -28,7 +28,6 @@ from torch import Tensor
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.networks import EnergyNetwork, VectorField
 from ddg_explorer.training.coupling import Coupling
-from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.points import GradientPoints, Points, ValuePoints, blocks
 from ddg_explorer.training.windows_geometry import Offset, added, by_site, crop, picks, stencils
 
@@ -43,7 +42,7 @@ class Direct:
         axes = 0 if gather.grid is None else gather.grid.ndim
         self.radius, self.spread = (0, 0) if axes == 0 else (gather.width // 2, 0)
         self.offsets: list[Offset] = [(0,) * axes]
-        size = dense_layers(part)[-1].out_features
+        size = part.dense[-1].out_features
         self.identity = torch.eye(size, dtype=part.whiten.dtype)[:, None]
 
     def __call__(self) -> Tensor:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.models.networks import Perceptron
-from ddg_explorer.training.ends import dense_layers, layer_point
+from ddg_explorer.training.ends import layer_point
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class GradientPoints:
     """
 
     def __init__(self, part: Perceptron, name: str, x: Tensor) -> None:
-        one, two, three = dense_layers(part)
+        one, two, three = part.dense
         self.part, self.name, self.x = part, name, x
         self.first = layer_point(part.activation, one(x))
         self.second = layer_point(part.activation, two(self.first.t))
@@ -135,7 +135,7 @@ class ValuePoints:
     """The perceptron's own values at points x; parameters as in `GradientPoints`, any output."""
 
     def __init__(self, part: Perceptron, name: str, x: Tensor) -> None:
-        one, two, three = dense_layers(part)
+        one, two, three = part.dense
         self.part, self.name, self.x = part, name, x
         self.first = layer_point(part.activation, one(x))
         self.second = layer_point(part.activation, two(self.first.t))

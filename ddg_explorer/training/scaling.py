@@ -25,7 +25,6 @@ from ddg_explorer.models.networks import (
     orthogonal,
 )
 from ddg_explorer.structure import FreeKernel
-from ddg_explorer.training.ends import dense_layers
 
 QUANTILE, SIZE = 0.999, 2.0
 EMPTY = 1e-14
@@ -106,7 +105,7 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
         kernel[centre] -= kernel.sum()
         raw.copy_(kernel)
     for part, _ in perceptrons(model):
-        first, *middle, last = dense_layers(part)
+        first, *middle, last = part.dense
         if model.grid is not None and isinstance(model, EnergyModel):
             first.weight.copy_(_centred(model, part, generator))
         else:
@@ -125,7 +124,7 @@ def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tens
 
     On values whose 99.9 % quantile is 1.5, as if they were not whitened.
     """
-    first = dense_layers(part)[0].weight
+    first = part.dense[0].weight
     channels = model.state_shape[0]
     raw = _normal(first, generator).unflatten(1, (channels, -1))
     middle = raw.shape[-1] // 2

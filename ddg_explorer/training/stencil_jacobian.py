@@ -31,7 +31,7 @@ from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import Perceptron
 from ddg_explorer.training.coupling import Coupling, network_of
-from ddg_explorer.training.ends import Ends, dense_layers, layer_ends
+from ddg_explorer.training.ends import Ends, layer_ends
 from ddg_explorer.training.weak import RADIUS, averaged_inside
 from ddg_explorer.training.windows_geometry import by_site, crop, picks, stencils
 
@@ -86,7 +86,7 @@ class StencilJacobian:
         return ((self._target(v, u) - phi) / self.scale).flatten()
 
     def _forward(self, v: Tensor, u: Tensor) -> tuple[Tensor, Tensor, tuple[Ends, Ends]]:
-        one, two, _ = dense_layers(self.part)
+        one, two, _ = self.part.dense
         x, xi = self._features(u), self._features(v)
         first = layer_ends(self.part.activation, one(x), one(xi))
         second = layer_ends(self.part.activation, two(first.t), two(first.tau))
@@ -95,7 +95,7 @@ class StencilJacobian:
     def _gradient(self, x: Tensor, xi: Tensor, layers: tuple[Ends, Ends]) -> Tensor:
         """s, `(n, energy sites, features)`."""
         first, second = layers
-        w1, w2, w3 = (layer.weight for layer in dense_layers(self.part))
+        w1, w2, w3 = (layer.weight for layer in self.part.dense)
         s = (((second.slope * (w3[0] * self.part.scale)) @ w2) * first.slope) @ w1
         if self.part.quadratic is not None:
             s = s + ((x + xi) / 4) @ (self.part.quadratic + self.part.quadratic.mT)
@@ -137,7 +137,7 @@ class StencilJacobian:
     ) -> dict[str, Tensor]:
         """Jacobian of one component's φ, `(n, sites, …)`, for its coupling k."""
         first, second = layers
-        w1, w2, w3 = (layer.weight for layer in dense_layers(self.part))
+        w1, w2, w3 = (layer.weight for layer in self.part.dense)
         w = w3[0] * self.part.scale
         p = k @ w1.mT
         sigma_w = second.slope * w

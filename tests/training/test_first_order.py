@@ -56,9 +56,10 @@ def largest_gap(one, other):
     return max(float((one[n].double() - g).abs().max()) for n, g in other.items()) / size
 
 
+@pytest.mark.parametrize("sites", [1, 10])
 @pytest.mark.parametrize("case", CASES)
-def test_fused_gradient_is_the_automatic_one(case, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_SITES", {False: 10, True: 10})
+def test_fused_gradient_is_the_automatic_one(case, sites, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_SITES", {False: sites, True: sites})
     name, options = CASES[case]
     data = DATA[name]
     model = shaken(dgnet(data, hidden=6, **options))
@@ -68,6 +69,19 @@ def test_fused_gradient_is_the_automatic_one(case, monkeypatch):
     loss = FusedLoss(model, data.dt).backward(v, u)
     assert abs(loss / expected - 1) < 1e-12
     assert largest_gap(gradients(model), wanted) < 1e-12
+
+
+def test_no_more_sites_than_a_chunk_pass_the_layers_at_once(monkeypatch):
+    data = DATA["cahn_hilliard_2d"]
+    model = dgnet(data, hidden=6)
+    monkeypatch.setattr(module, "CHUNK_SITES", {False: 1, True: 1})
+    fused, passed = FusedLoss(model, data.dt), []
+    layers = fused._layers
+    fused._layers = lambda both, weights: (passed.append(len(both)), layers(both, weights))[1]
+    u, v = data.pairs()
+    fused.backward(v, u)
+    # both ends of 33 sites, of the other 31 of a state, and these once more for their gradient
+    assert passed == [66, 62, 62] * len(u)
 
 
 def test_fused_gradient_in_single_precision():

@@ -10,7 +10,6 @@ from training_cases import dgnet, trajectories
 from benchmarks import exact_gradient, learning
 from benchmarks.textbook.networks import canonical, second_difference
 from benchmarks.textbook.training import dgnet_loss
-from ddg_explorer.training.ends import dense_layers
 from ddg_explorer.training.fused import FusedLoss
 
 DATA = {
@@ -32,7 +31,7 @@ def test_the_textbook_has_the_same_loss_and_gradient(name):
     loss.backward()
     ours = FusedLoss(model, data.dt).backward(v, u)
     assert abs(float(loss.detach() / ours) - 1) < 1e-10
-    layers = zip(plain.layers, dense_layers(model.network.density), strict=True)
+    layers = zip(plain.layers, model.network.density.dense, strict=True)
     for one, other in layers:
         expected = other.weight.grad
         gap = (one.weight.grad.reshape(expected.shape) - expected).norm()
@@ -42,13 +41,13 @@ def test_the_textbook_has_the_same_loss_and_gradient(name):
 def test_the_gradient_in_sixty_digits_is_ours():
     data = DATA["cahn_hilliard"]
     model = dgnet(data, hidden=5)
-    layers = dense_layers(model.network.density)
+    layers = model.network.density.dense
     u, v = (x[:2] for x in data.pairs())
     weights = exact_gradient.of_model(layers)
     operator = exact_gradient.laplacian(data.grid.spacing[0])
     reference = exact_gradient.gradient(weights, operator, v, u, data.dt)
     fused = copy.deepcopy(model)
     FusedLoss(fused, data.dt).backward(v, u)
-    one, two, three = dense_layers(fused.network.density)
+    one, two, three = fused.network.density.dense
     found = [p.grad for p in (one.weight, one.bias, two.weight, two.bias, three.weight)]
     assert exact_gradient.relative_error(found, reference) < 1e-12
