@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ddg_explorer.app import entries, operator_marks, texts
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.state import Scene
 from ddg_explorer.app.turns import build
 from ddg_explorer.learned_structure import gap
@@ -78,18 +79,6 @@ def comparison(
     tables += _table(f"G − {name}", apart, form)
     note = texts.paragraph(line, small=True)
     return f'{_CSS}<div data-testid="comparison"><div class="pair">{tables}</div>{note}</div>'
-
-
-def number(x: float) -> str:
-    """Three digits that fit a narrow cell."""
-    if abs(x) < 1e-300:
-        return "0"
-    if 1e-3 <= abs(x) < 1e4:
-        text = f"{x:.3g}" if abs(x) < 1000 else f"{x:.0f}"
-    else:
-        digits, _, power = f"{x:.1e}".partition("e")
-        text = f"{digits}e{int(power)}"
-    return text.replace("-", "−")
 
 
 def _table(title: str, values: Sequence[float], form: entries.Form) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 
+from ddg_explorer.app.numerals import scientific
 from ddg_explorer.app.turns import Outcome
 
 
@@ -25,22 +26,13 @@ def row(title: str, colour: str, outcome: Outcome | None) -> str:
         else f"{header.ms:.{1 if header.ms >= 10 else 2}f}"
     )
     cells = (
-        _small(sample.drift),
-        "no H" if math.isnan(sample.own_drift) else _small(sample.own_drift),
-        _small(sample.error),
-        _small(sample.residual),
+        scientific(sample.drift, 2),
+        "no H" if math.isnan(sample.own_drift) else scientific(sample.own_drift, 2),
+        scientific(sample.error, 2),
+        scientific(sample.residual, 2),
         state,
     )
     return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
-
-
-def _small(x: float) -> str:
-    if math.isnan(x):
-        return "–"
-    if x == 0:
-        return "0"
-    digits, _, power = f"{x:.1e}".partition("e")
-    return f"{digits}e{int(power)}".replace("-", "−")
 
 
 _TABLE = """<style>

@@ -18,7 +18,7 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.edits import LARGEST, Edit
 from ddg_explorer.app.marks import Moments
-from ddg_explorer.app.pages.markup import number
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.state import AppState, Start

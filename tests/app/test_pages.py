@@ -15,7 +15,8 @@ import torch
 from bokeh.models import ColumnDataSource, HoverTool
 
 from ddg_explorer.app.entrants import Shelf
-from ddg_explorer.app.pages import markup, structure_figures
+from ddg_explorer.app.numerals import number, scientific
+from ddg_explorer.app.pages import structure_figures
 from ddg_explorer.app.pages.palette import MARKERS, model_colour, model_marker, model_title
 from ddg_explorer.app.pages.published_rows import Row, rows_of
 from ddg_explorer.app.pages.results import ResultsPage, _figure
@@ -73,8 +74,10 @@ def test_every_model_has_a_colour_a_marker_and_a_name() -> None:
     ],
 )
 def test_numbers_as_text(value: float | None, text: str) -> None:
-    assert markup.number(value) == text
-    assert markup.number(2.45, 4, keep=True) == "2.450"
+    assert number(value) == text
+    assert number(2.45, 4, keep=True) == "2.450"
+    shown = [scientific(x, 2) for x in (None, math.nan, math.inf, 0.0, -2e-7, 3.04)]
+    assert shown == ["–", "–", "–", "0", "−2.0e−7", "3.0e0"]
 
 
 # --- results
@@ -185,7 +188,7 @@ def test_the_table_puts_errors_first_and_tells_what_stands_beside_them() -> None
         if len(row.seeds) > 1:
             found = [x for x in row.figures["state_mse"].seeds if x is not None]
             error = np.std(found, ddof=1) / math.sqrt(len(found))
-            assert f"± {markup.number(error, 2)}" in cell
+            assert f"± {number(error, 2)}" in cell
     page.models.value = []
     assert "stand alone" not in page._notes.object
     assert "standard error" not in page._table.object

@@ -16,7 +16,7 @@ from ddg_explorer.app.training import choices
 from ddg_explorer.app.training.form import TrainForm
 from ddg_explorer.app.training.job import Job
 from ddg_explorer.app.training.jobs import Jobs
-from ddg_explorer.app.training.monitor import duration, ordinal, small
+from ddg_explorer.app.training.monitor import duration, ordinal
 from ddg_explorer.app.training.preview import Preview
 from ddg_explorer.app.training.specification import DataSpec, JobSpec
 from ddg_explorer.app.training.view import TrainPage
@@ -437,7 +437,6 @@ def test_words_for_numbers():
     assert [duration(s) for s in (3.4, 75, 3700, float("inf"))] == [
         *("3 s", "1 min 15 s", "1 h 01 min", "–")
     ]
-    assert [small(x) for x in (None, 2e-7, 3.0)] == ["–", "2.00e−7", "3.00e0"]
 
 
 def test_uploads_are_kept_apart_and_removed(form):

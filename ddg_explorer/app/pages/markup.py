@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 import panel as pn
 
 STYLE = """
@@ -63,25 +61,6 @@ td small { display: block; color: var(--ddg-muted, inherit); font-size: 11.5px; 
 def text(content: str = "") -> pn.pane.HTML:
     """A pane for the markup of this module."""
     return pn.pane.HTML(content, margin=0, sizing_mode="stretch_width", stylesheets=[STYLE])
-
-
-def number(value: float | None, digits: int = 3, *, keep: bool = False) -> str:
-    """A number with `digits` significant digits and a true minus sign; – for None.
-
-    `keep` keeps zeros at the end.
-    """
-    if value is None:
-        return "–"
-    value += 0.0  # no −0
-    if not math.isfinite(value):
-        return "diverged"
-    if value == 0 or 1e-2 <= abs(value) < 1e4:
-        shown = np.format_float_positional(value, precision=digits, fractional=False, trim="-")
-        shown = f"{float(shown):#.{digits}g}".rstrip(".") if keep and value else shown
-    else:
-        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-        shown = f"{mantissa}e{int(exponent)}"
-    return shown.replace("-", "−")
 
 
 def heading(title: str, lead: str = "") -> str:

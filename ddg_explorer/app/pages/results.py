@@ -12,9 +12,9 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app.layout import card
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.figures import pane
-from ddg_explorer.app.pages.markup import number
 from ddg_explorer.app.pages.palette import model_colour, model_marker, model_title
 from ddg_explorer.app.pages.published_rows import (
     EXPERIMENTS,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import figures
-from ddg_explorer.app.pages.markup import number
 from ddg_explorer.app.pages.palette import model_colour, model_marker
 from ddg_explorer.app.pages.published_rows import METRIC_TITLES, Row
 from ddg_explorer.app.theme import PALETTES, mode

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import markup
-from ddg_explorer.app.pages.markup import number
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.pages.published_rows import FEWER, METRIC_TITLES, Row
 from ddg_explorer.paper import DATA, TESTS

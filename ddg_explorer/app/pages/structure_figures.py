@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import figures
-from ddg_explorer.app.pages.markup import number
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode
 from ddg_explorer.grids import Grid
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import markup
-from ddg_explorer.app.pages.markup import number
 from ddg_explorer.app.pages.specimens import PUBLISHED_TOLERANCE, Specimen
 from ddg_explorer.learned_structure import TOLERANCE as LEARNED_TOLERANCE
 from ddg_explorer.structure.base import TOLERANCE as ROUNDING

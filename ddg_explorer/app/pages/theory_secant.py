@@ -20,6 +20,7 @@ from bokeh.events import Pan, PanStart
 from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.figures import pane, plain, restyle
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
@@ -220,7 +221,7 @@ class SecantPicture:
 
     def _show_words(self) -> None:
         words, lanes = self._words, LANE_COLOURS[mode(self._dark)]
-        chord, tangent = (markup.number(float(x), 5) for x in self._slopes)
+        chord, tangent = (number(float(x), 5) for x in self._slopes)
         self._line_key.object = markup.key(
             (markup.mark("line", PALETTES[mode(self._dark)]["faint"]), words["curve"]),
             (markup.mark("line", lanes[1]), f"{words['chord']}: {chord}"),
@@ -232,12 +233,12 @@ class SecantPicture:
                 for way, shape, place in zip(WAYS, MARKS, PLACES, strict=True)
             )
         )
-        closed = markup.number(float(self._here.closed64[0]), 15)
+        closed = number(float(self._here.closed64[0]), 15)
         rows = [[words["closed64"], closed, words["reference"]]]
         for way in WAYS:
             value, error = self._here.values[way][0], self._here.errors[way][0]
-            shown = markup.number(float(value), 15 if way.endswith("64") else 8)
-            known = markup.number(float(error), 2) if math.isfinite(error) else "–"
+            shown = number(float(value), 15 if way.endswith("64") else 8)
+            known = number(float(error), 2) if math.isfinite(error) else "–"
             rows.append([words[way], shown if value == value else "0/0", known])
         head = [words["slope"], words["value"], words["error"]]
         self._table.object = markup.table(head, rows, numbers=(1, 2), label=words["slope"])

@@ -20,6 +20,7 @@ from bokeh.events import Tap
 from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.figures import pane, plain, restyle
 from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, mode
@@ -251,8 +252,8 @@ class StepPicture:
             rows.append(
                 [
                     title,
-                    words["failed"] if found.reason else markup.number(found.change),
-                    markup.number(found.residual, 2) if implicit else "–",
+                    words["failed"] if found.reason else number(found.change),
+                    number(found.residual, 2) if implicit else "–",
                 ]
             )
         self._key.object = markup.key(*drawn)

@@ -10,6 +10,7 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app.layout import card
+from ddg_explorer.app.numerals import scientific
 from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.training.curves import LearningCurves
 from ddg_explorer.app.training.job import Job
@@ -99,13 +100,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def small(value: float | None) -> str:
-    """A number over many decades."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:.2e}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
-
-
 def _percent(job: Job | None) -> float:
     if job is None:
         return 0
@@ -122,7 +116,7 @@ def _numbers(job: Job | None) -> str:
         now: Any = job.progress
         rows["Step"] = f"{now['step']} / {now['steps']}"
         rows["Elapsed"] = duration(job.elapsed)
-        rows["Loss"], rows["Held out"] = small(now["loss"]), small(now["validation_loss"])
+        rows["Loss"], rows["Held out"] = scientific(now["loss"]), scientific(now["validation_loss"])
         if job.state == "training":
             rows["Steps/s"] = f"{job.rate:.3g}"
             rows["Left"] = duration(now["eta"])

@@ -8,9 +8,10 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
+from ddg_explorer.app.numerals import scientific
 from ddg_explorer.app.plotting import heading
 from ddg_explorer.app.training.job import Job
-from ddg_explorer.app.training.monitor import STATES, duration, ordinal, small
+from ddg_explorer.app.training.monitor import STATES, duration, ordinal
 
 
 class RunList:
@@ -69,5 +70,5 @@ def summary(job: Job, position: int) -> str:
         return f"{100 * job.progress['step'] / job.progress['steps']:.0f} %"
     if job.state == "finished":
         final = job.progress.get("validation_loss") or job.progress.get("loss")
-        return f"finished in {duration(job.elapsed)}, error {small(final)}"
+        return f"finished in {duration(job.elapsed)}, error {scientific(final)}"
     return STATES[job.state].lower()
