@@ -116,7 +116,7 @@ def test_newton_reports_the_residual_of_what_it_returns():
 def test_a_step_that_was_cut_short_does_not_count_as_small():
     """F(v) = v with a Jacobian of the wrong sign: ten halvings move v by a thousandth of itself."""
     chord, ones = Chord(), torch.ones(1, 1, dtype=F64)
-    chord.inverse = -ones[None]
+    chord.transposed = -ones[None]
     found = newton(lambda v: v, ones, chord, scale=ones[0], tol=2e-3, polish=0)
     assert found.converged.all()
     assert found.residual.max() < 1e-12
@@ -129,7 +129,7 @@ def test_newton_chord_carries_over():
     scale = torch.ones(5, dtype=F64)
     chord = Chord()
     first = newton(cubic(b), torch.zeros_like(b), chord, scale=scale, tol=1e-12)
-    kept = chord.inverse
+    kept = chord.transposed
     assert kept is not None
     second = newton(cubic(b + 1e-3), first.value, chord, scale=scale, tol=1e-12)
     assert second.converged.all()
@@ -460,6 +460,6 @@ def test_a_jacobian_is_forgotten_where_it_serves_much_worse_than_new(first, kept
     chord.renew(lambda v: torch.eye(3).double()[None], torch.zeros(1, 3).double())
     for rate in (first, kept):
         chord.age(rate)
-        assert chord.inverse is not None
+        assert chord.transposed is not None
     chord.age(lost)
-    assert chord.inverse is None
+    assert chord.transposed is None

@@ -51,15 +51,16 @@ def jacobian(residual: Residual, v: Tensor) -> Tensor:
 class Chord:
     """The inverse Jacobian of one sequence of similar systems.
 
+    It is kept transposed, A = J⁻ᵀ: rᵀA is a product with rows, which lie together in memory.
     `first_rate` is the first contraction of the solve in which the Jacobian was new.
     """
 
     def __init__(self) -> None:
-        self.inverse: Tensor | None = None
+        self.transposed: Tensor | None = None
         self.first_rate: float | None = None
 
     def forget(self) -> None:
-        self.inverse = self.first_rate = None
+        self.transposed = self.first_rate = None
 
     def age(self, rate: float) -> None:
         """Forget a Jacobian with which a solve contracts much more slowly than when it was new."""
@@ -70,27 +71,29 @@ class Chord:
 
     def renew(self, slope: Residual, v: Tensor) -> None:
         """Take the Jacobian at v from `slope`."""
-        self.inverse = torch.linalg.inv_ex(slope(v))[0]
+        self.transposed = torch.linalg.inv_ex(slope(v))[0].mT.contiguous()
 
     def direction(self, slope: Residual, v: Tensor, r: Tensor) -> Tensor:
         """−J⁻¹r."""
-        if self.inverse is None or self.inverse.shape[0] != v.shape[0]:
+        if self.transposed is None or self.transposed.shape[0] != v.shape[0]:
             self.renew(slope, v)
-        assert self.inverse is not None
-        return (self.inverse @ r.unsqueeze(-1)).squeeze(-1).neg_()
+        return self._solve(r).neg_()
 
     def learn(self, delta: Tensor, change: Tensor, use: Tensor | None) -> None:
         """Broyden's update from F(v + δ) − F(v) = `change`; `use` masks trajectories, (B, 1)."""
-        assert self.inverse is not None
-        moved = self.inverse @ change.unsqueeze(-1)
-        row = delta.unsqueeze(-2) @ self.inverse
-        pivot = delta.unsqueeze(-2) @ moved
-        size = torch.linalg.vecdot(delta, delta)[:, None, None]
-        safe = pivot > 0.1 * size
+        assert self.transposed is not None
+        moved = self._solve(change)
+        column = self.transposed @ delta.unsqueeze(-1)
+        pivot = torch.linalg.vecdot(delta, moved)[:, None]
+        safe = pivot > 0.1 * torch.linalg.vecdot(delta, delta)[:, None]
         if use is not None:
-            safe = safe & use.unsqueeze(-1)
-        factor = torch.where(safe, 1 / pivot, 0.0)
-        self.inverse = self.inverse + (delta.unsqueeze(-1) - moved) * factor @ row
+            safe = safe & use
+        row = (delta - moved).mul_(torch.where(safe, 1 / pivot, 0.0))
+        self.transposed.addcmul_(column, row.unsqueeze(-2))
+
+    def _solve(self, r: Tensor) -> Tensor:
+        assert self.transposed is not None
+        return (r.unsqueeze(-2) @ self.transposed).squeeze(-2)
 
 
 class _Iterate(NamedTuple):
