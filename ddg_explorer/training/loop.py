@@ -35,7 +35,7 @@ from ddg_explorer.training.fused import fuses
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.shooting import RIDGE, Shooting
-from ddg_explorer.training.smoothing import smooth
+from ddg_explorer.training.smoothing import inner, smooth
 from ddg_explorer.training.snapshots import Snapshot, read_snapshot
 
 Optimiser = LevenbergMarquardt | Shooting | FirstOrder
@@ -174,9 +174,9 @@ def train(
         settings["compile"] = True
     generator = torch.Generator().manual_seed(seed)
     smoothed = treatment in ("smooth", "weak")
-    seen = smooth(data) if smoothed else data
+    seen = inner(smooth(data)) if smoothed else data
     if smoothed and validation is not None:
-        validation = smooth(validation)
+        validation = inner(smooth(validation))
     if settings["scale"]:
         whitened = smooth(data) if treatment == "states" else seen
         prepare(model, whitened, generator, small=chosen == "lm")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_cases import dgnet, kdv, pendulum
+from training_cases import dgnet, kdv, pendulum, trajectories
 
 from ddg_explorer import simulate
 from ddg_explorer.models.recipe import ModelRecipe
@@ -15,7 +15,7 @@ from ddg_explorer.training import train
 from ddg_explorer.training.defaults import default_noise
 from ddg_explorer.training.prepare import prepare
 from ddg_explorer.training.shooting import Shooting, Stretches, noise_level
-from ddg_explorer.training.smoothing import smooth
+from ddg_explorer.training.smoothing import inner, smooth
 
 SIGMA = 0.05
 
@@ -183,6 +183,27 @@ def test_smoothing_takes_most_of_the_noise_out_of_a_field(level):
     (before, slope_before), (after, slope_after) = errors(noisy), errors(smoothed)
     assert after < 0.15 * before
     assert slope_after < 5e-3 * slope_before
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05])
+def test_smoothing_keeps_a_fast_start(level):
+    """Short waves of the random start turn their sign at every step, and die in some twenty."""
+    clean = trajectories("cahn_hilliard_2d", count=4, steps=40, dt=2e-4, n=32)
+    noisy = clean.with_noise(level, 3)
+
+    def errors(data):
+        squares = (data.u - clean.u).square()
+        return squares.mean(), squares[:, :5].mean()
+
+    (before, _), (after, first) = errors(noisy), errors(smooth(noisy))
+    assert after < 0.3 * before
+    assert first < before
+
+
+def test_training_leaves_out_the_ends_of_smoothed_trajectories():
+    for frames, kept in ((81, slice(5, 76)), (24, slice(3, 21)), (7, slice(None))):
+        data = kdv(count=2, steps=frames - 1)
+        assert torch.equal(inner(data).u, data.u[:, kept])
 
 
 def test_smoothing_leaves_a_polynomial_in_time_alone():
