@@ -66,12 +66,19 @@ def order_slope(dts: Sequence[float], errors: Sequence[float], floor: float = 0.
     Raises
     ------
     ValueError
-        If fewer than three errors lie above the floor.
+        If the lengths differ, a Δt is not positive, fewer than three errors lie above the floor,
+        or all of these have the same Δt.
     """
     x, y = np.asarray(dts, float), np.asarray(errors, float)
+    if x.shape != y.shape:
+        raise ValueError(f"errors: {y.size} for {x.size} dts, needs one each")
+    if not (np.isfinite(x) & (x > 0)).all():
+        raise ValueError(f"dts={x.tolist()}: must be finite and positive")
     keep = np.isfinite(y) & (y > floor)
     if keep.sum() < 3:
-        raise ValueError(f"errors={list(errors)}: fewer than three above floor={floor:g}")
+        raise ValueError(f"errors={y.tolist()}: fewer than three above floor={floor:g}")
+    if len(set(x[keep])) == 1:
+        raise ValueError(f"dts={x.tolist()}: all equal where the errors are above floor={floor:g}")
     return float(np.polyfit(np.log(x[keep]), np.log(y[keep]), 1)[0])
 
 

@@ -20,6 +20,9 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.stencils import LocalOperator
 from ddg_explorer.structure import Structure
 
+DOPRI5_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
+"""Local error that Dormand–Prince allows, in rollouts and in training."""
+
 
 class Increments(Protocol):
     """∇̄H of one energy from one start u, for a solver that asks for many ends u + w.

@@ -11,7 +11,6 @@ known beforehand; above `MEMORY_LIMIT` it is refused with a ValueError that says
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,11 +27,11 @@ from ddg_explorer.io import (
     checked_path,
     publish,
     temporary_beside,
+    versions,
     write_netcdf,
 )
-from ddg_explorer.rollout import Rollout
+from ddg_explorer.rollout import Rollout, checked_count
 from ddg_explorer.trajectory import Trajectory, state_axes
-from ddg_explorer.version import __version__
 
 MEMORY_LIMIT = 4 * 2**30
 """Bytes (4 GiB) a recording may hold in memory unless the caller says otherwise."""
@@ -70,13 +69,10 @@ class Recording:
         seed: int | None = None,
         memory_limit: int = MEMORY_LIMIT,
     ) -> None:
-        if steps < 0:
-            raise ValueError(f"steps={steps}: must not be negative")
-        if save_every < 1:
-            raise ValueError(f"save_every={save_every}: must be at least 1")
-        self.rollout, self.steps, self.save_every = rollout, steps, save_every
+        self.rollout, self.steps = rollout, checked_count("steps", steps, 0)
+        self.save_every = checked_count("save_every", save_every, 1)
         self.path = None if path is None else checked_path(path, (".nc",))
-        self._recipe = recipe(rollout, steps, save_every, seed)
+        self._recipe = recipe(rollout, self.steps, self.save_every, seed)
         self._axes = state_axes(rollout.dynamics)
         self._scale = float(getattr(rollout.truth or rollout.dynamics, "energy_scale", 0.0))
         self._temporary: Path | None = None
@@ -196,11 +192,6 @@ def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> d
     grid = rollout.dynamics.grid
     # a model that learns its G has a module of this name
     operator = getattr(system, "operator", None)
-    versions = {
-        "ddg-explorer": __version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }
     return {
         "system": getattr(system, "name", type(system).__name__),
         "model": getattr(rollout.dynamics, "key", None),
@@ -218,6 +209,6 @@ def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> d
         "seed": seed,
         "dtype": str(u.dtype).removeprefix("torch."),
         "device": u.device.type,
-        "versions": versions,
+        "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -16,14 +16,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.frames import Frame, checked_dt, checked_state, describe_failure, measure
-from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.integrators.base import Integrator
+from ddg_explorer.integrators import Integrator, resolve_integrator
 
 GROWTH_LIMIT = 1e6
 """A state is taken as diverged where max|u| exceeds this many times max(1, max|u₀|)."""
@@ -37,6 +37,9 @@ class Snapshot:
     clock: tuple[float, int, float]
     dynamics: Dynamics
     integrator: Integrator
+    truth: Dynamics | None
+    bound: Tensor
+    """max|u| of every trajectory beyond which it is taken as diverged."""
 
 
 class Rollout:
@@ -132,8 +135,7 @@ class Rollout:
         `converged=False` where it failed and the reason, and later calls return that frame until
         the state, Δt, the integrator or the dynamics is changed.
         """
-        if n < 0:
-            raise ValueError(f"n={n}: the number of steps must not be negative")
+        n = checked_count("n", n, 0)
         if self.stopped or n == 0:
             return self._frame
         with torch.no_grad():
@@ -145,10 +147,7 @@ class Rollout:
         Ends early, with the frame that carries the reason, where a step fails. The starting frame
         is `self.frame` and is not yielded.
         """
-        if steps < 0:
-            raise ValueError(f"steps={steps}: must not be negative")
-        if every < 1:
-            raise ValueError(f"every={every}: must be at least 1")
+        steps, every = checked_count("steps", steps, 0), checked_count("every", every, 1)
         done = 0
         while done < steps and not self.stopped:
             n = min(every, steps - done)
@@ -208,9 +207,10 @@ class Rollout:
         self._set_bound()
 
     def snapshot(self) -> Snapshot:
-        """The present state, clock, dynamics and integrator, to be restored later."""
+        """The present state, clock, dynamics, integrator and truth, to be restored later."""
         clock = (self._t0, self._k, self._dt)
-        return Snapshot(self._frame, clock, self._dynamics, self._integrator)
+        run = (self._dynamics, self._integrator, self.truth, self._bound)
+        return Snapshot(self._frame, clock, *run)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot.
@@ -221,8 +221,8 @@ class Rollout:
         self._stepper = snapshot.integrator.stepper(snapshot.dynamics)
         self._dynamics, self._integrator = snapshot.dynamics, snapshot.integrator
         self._t0, self._k, self._dt = snapshot.clock
+        self.truth, self._bound = snapshot.truth, snapshot.bound
         self._frame = snapshot.frame
-        self._set_bound()
 
     def _advance(self, n: int) -> Frame:
         start, u, taken, failure = self._frame, self.u, 0, ""
@@ -283,18 +283,8 @@ def _size(u: Tensor, batch_ndim: int) -> Tensor:
     return u.abs().flatten(batch_ndim).amax(-1)
 
 
-def resolve_integrator(integrator: str | Integrator, tol: float | None = None) -> Integrator:
-    """The integrator of that name with tolerance `tol`, or the given one.
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, or a `tol` beside an integrator that has its own.
-    """
-    if isinstance(integrator, Integrator):
-        if tol is not None:
-            raise ValueError(f"tol={tol}: give it to the integrator itself")
-        return integrator
-    if integrator not in INTEGRATORS:
-        raise ValueError(f"integrator={integrator!r}: use one of {', '.join(INTEGRATORS)}")
-    return INTEGRATORS[integrator](tol=tol)
+def checked_count(name: str, value: int, least: int) -> int:
+    """`value` as an int; ValueError unless it is an integer ≥ `least`."""
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name}={value!r}: must be an integer ≥ {least}")
+    return int(value)

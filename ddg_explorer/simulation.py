@@ -41,7 +41,7 @@ def simulate(
         A system or a learned model.
     u0
         Initial state, (*batch, *state_shape); a tensor keeps its dtype and device, anything else
-        takes the system's. None: `system.initial(seed)`.
+        takes those of the system or model. None: `system.initial(seed)`.
     dt
         Δt > 0; None: the system's own.
     steps
@@ -80,15 +80,18 @@ def simulate(
 
 
 def initial_state(system: Dynamics, u0: Any = None, seed: int = 0) -> Tensor:
-    """`u0` as a tensor of the system's dtype and device, or the system's own initial state."""
+    """`u0` as a tensor of the dtype and device of the system or model, or the system's own."""
     if isinstance(u0, Tensor):
         return u0
-    if not isinstance(system, System):
-        raise ValueError(f"u0={u0!r}: a model needs a tensor as its initial state")
-    if u0 is None:
+    if u0 is None and isinstance(system, System):
         return system.initial(seed)
+    if u0 is None:
+        raise ValueError("u0=None: a model has no initial state of its own, give one")
+    dtype, device = getattr(system, "dtype", None), getattr(system, "device", None)
+    if dtype is None:
+        raise ValueError(f"u0={u0!r}: {type(system).__name__} has no dtype, give a tensor")
     try:
-        return torch.as_tensor(u0, dtype=system.dtype, device=system.device)
+        return torch.as_tensor(u0, dtype=dtype, device=device)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"u0={u0!r}: must be a tensor, an array or a list of numbers") from None
 

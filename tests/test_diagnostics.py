@@ -1,5 +1,6 @@
 """Diagnostics against closed forms: drift, law defect, order, and what counts as an energy rise."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -32,6 +33,20 @@ def test_order_slope_leaves_the_rounding_plateau_out() -> None:
     assert order_slope(dts, errors) < 3.5
     with pytest.raises(ValueError, match="fewer than three"):
         order_slope(dts, errors, floor=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dts", "message"),
+    [
+        ([0.1, 0.2], "errors: 3 for 2 dts"),
+        ([0.1, -0.2, 0.4], "dts=.*: must be finite and positive"),
+        ([0.1, math.nan, 0.4], "dts=.*: must be finite and positive"),
+        ([0.1, 0.1, 0.1], "dts=.*: all equal"),
+    ],
+)
+def test_order_slope_needs_one_positive_time_step_for_each_error(dts, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        order_slope(dts, [1e-3, 4e-3, 16e-3])
 
 
 @pytest.mark.parametrize("name", ["pendulum", "kdv", "cahn_hilliard"])

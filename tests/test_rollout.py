@@ -195,6 +195,25 @@ def test_reset_and_restore_come_back_exactly() -> None:
     assert torch.equal(rollout.u, U0)
 
 
+def test_restore_brings_the_true_system_and_the_growth_bound_back() -> None:
+    model, truth = Oscillator(offset=7.0), Oscillator(omega=2.0)
+    rollout = Rollout(model, U0, 0.1, Exact(), truth=truth, growth=3.0)
+    rollout.replace(4 * U0)
+    rollout.step(9)
+    snapshot = rollout.snapshot()
+    ahead = rollout.step(3)
+    rollout.set_dynamics(model, truth=Oscillator(omega=5.0))
+    rollout.replace(100 * U0)
+    rollout.restore(snapshot)
+    assert rollout.truth is truth
+    assert torch.equal(rollout.step(3).energy, ahead.energy)
+    # of the state 4 U0, which was put in place: 3 · 4
+    for size, stops in ((11.9, False), (12.1, True)):
+        rollout.restore(snapshot)
+        rollout.set_integrator(Failing(after=0, how=size))
+        assert bool(rollout.step().reason) == stops
+
+
 def test_live_change_of_the_dynamics_acts_on_the_next_step() -> None:
     rollout = Rollout(Oscillator(), U0, 0.1, Exact())
     rollout.step(3)
@@ -213,6 +232,7 @@ BAD = {
     "not finite": lambda: Rollout(Oscillator(), U0 / 0, 0.1, Exact()),
     "integrator='rk5'": lambda: Rollout(Oscillator(), U0, 0.1, "rk5"),
     "tol=": lambda: Rollout(Oscillator(), U0, 0.1, Exact(), tol=1e-3),
+    "n=2.5: must be an integer ≥ 0": lambda: Rollout(Oscillator(), U0, 0.1, Exact()).step(2.5),
     "n=-1": lambda: Rollout(Oscillator(), U0, 0.1, Exact()).step(-1),
     "every=0": lambda: next(Rollout(Oscillator(), U0, 0.1, Exact()).frames(3, every=0)),
     "steps=-3": lambda: next(Rollout(Oscillator(), U0, 0.1, Exact()).frames(-3)),

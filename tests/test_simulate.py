@@ -13,6 +13,7 @@ from oscillator import Exact, Failing, Oscillator
 
 from ddg_explorer import recording
 from ddg_explorer.grids import Grid
+from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.simulation import simulate
@@ -207,6 +208,15 @@ def test_defaults_come_from_the_system(system: System) -> None:
     assert dataset.attrs["integrator"] == "discrete_gradient"
 
 
+def test_a_model_takes_lists_in_the_dtype_of_its_weights() -> None:
+    recipe = ModelRecipe("hnn", (2,), structure={"kind": "symplectic"}, hidden=4)
+    for dtype in (torch.float32, torch.float64):
+        model = recipe.build().to(dtype)
+        listed = simulate(model, [[0.1, 0.2], [0.3, 0.4]], dt=0.1, steps=2)
+        tensor = torch.tensor([[0.1, 0.2], [0.3, 0.4]], dtype=dtype)
+        assert torch.equal(listed.u, simulate(model, tensor, dt=0.1, steps=2).u)
+
+
 def test_other_arrays_take_the_dtype_of_the_system_and_tensors_keep_theirs(system: System) -> None:
     listed = simulate(system, [[1.0] * 8], steps=0)
     assert listed.u.dtype == torch.float64
@@ -220,7 +230,10 @@ def test_other_arrays_take_the_dtype_of_the_system_and_tensors_keep_theirs(syste
         ({"steps": -1}, "steps=-1"),
         ({"save_every": 0}, "save_every=0"),
         ({"dt": None}, "dt=None"),
-        ({"u0": None}, "u0=None"),
+        ({"steps": 2.5}, "steps=2.5: must be an integer ≥ 0"),
+        ({"save_every": 1.5}, "save_every=1.5: must be an integer ≥ 1"),
+        ({"u0": None}, "u0=None: a model has no initial state of its own"),
+        ({"u0": [1.0, 0.5]}, "u0=.*: Oscillator has no dtype, give a tensor"),
         ({"u0": torch.zeros(3)}, "state has shape"),
         ({"path": "run.npz"}, "run.npz"),
         ({"path": "no/such/folder/run.nc"}, "no/such/folder"),

@@ -18,6 +18,7 @@ from ddg_explorer.solve import (
     chord_krylov,
     gmres,
     jacobian,
+    linearize,
     max_norm,
     measured_symbol,
     mixing,
@@ -160,6 +161,25 @@ def test_newton_batch_equals_single():
         one = newton(cubic(b[i : i + 1]), torch.zeros(1, 5, dtype=F64), Chord(), scale=scale[:1],
                      tol=1e-12)  # fmt: skip
         torch.testing.assert_close(one.value[0], together[i], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("function", "jacobian"),
+    [
+        (lambda x: x**3, lambda x: 3 * x**2),
+        (lambda x: 2 * x, lambda x: 2.0),
+        (torch.zeros_like, lambda x: 0.0),
+        (torch.sign, lambda x: 0.0),
+        (lambda x: torch.ones_like(x).requires_grad_() * 2, lambda x: 0.0),
+    ],
+    ids=["cubic", "linear", "constant", "steps", "constant with weights"],
+)
+def test_linearize_is_the_jacobian(function, jacobian):
+    x, d = randn(2, 3), randn(2, 3, seed=1)
+    product = linearize(function, x)
+    torch.testing.assert_close(product(d), jacobian(x) * d, rtol=1e-15, atol=0)
+    torch.testing.assert_close(product(2 * d), 2 * product(d), rtol=1e-15, atol=0)
+    assert not product(d).requires_grad
 
 
 # -- fixed points -------------------------------------------------------------------------------

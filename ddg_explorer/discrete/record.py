@@ -120,7 +120,7 @@ def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
 
 _BINARY = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "matmul": "matmul"}
 _BINARY |= {"pow": "pow"}
-_UNARY = {"neg": "neg", "pos": "clone", "abs": "abs", "getitem": "getitem"}
+_UNARY = {"neg": "neg", "pos": "positive", "abs": "abs", "getitem": "getitem"}
 _REFUSED = ("eq", "ne", "lt", "le", "gt", "ge", "bool", "float", "int", "index", "complex")
 
 for _symbol, _name in _BINARY.items():

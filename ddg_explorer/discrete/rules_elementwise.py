@@ -151,9 +151,19 @@ def _neg(x: Pair) -> Pair:
     return linear(x, torch.neg, torch.neg)
 
 
-@rule(torch.clone, torch.positive, "contiguous", "__pos__")
-def _clone(x: Pair, *_: Any, **__: Any) -> Pair:
-    return linear(x, lambda y: y, lambda c: c)
+@rule(torch.positive, "__pos__")
+def _positive(x: Pair) -> Pair:
+    return x
+
+
+@rule(torch.clone)
+def _clone(x: Pair, **layout: Any) -> Pair:
+    return linear(x, lambda y: y.clone(**layout), lambda c: c)
+
+
+@rule("contiguous")
+def _contiguous(x: Pair, **layout: Any) -> Pair:
+    return linear(x, lambda y: y.contiguous(**layout), lambda c: c)
 
 
 @rule("to")

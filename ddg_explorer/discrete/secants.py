@@ -80,9 +80,13 @@ def _log(v: Tensor, u: Tensor, d: Tensor) -> Tensor:
     total = v + u
     # log(v/u) = 2 atanh(d/(v + u)), as a series.
     small, series, _ = even_series(d / total, 1 / 3, 1 / 5, 1 / 7)
-    distance = torch.where(small, 1.0, d.abs())
-    low = torch.where(v < u, v, u)
-    return torch.where(small, 2 * series / total, torch.log1p(distance / low) / distance)
+    distance, below = torch.where(small, 1.0, d.abs()), v < u
+    low, high = torch.where(below, v, u), torch.where(below, u, v)
+    # Ends many decades apart: nothing cancels, and distance/low could overflow.
+    far = ~small & (low < distance * torch.finfo(u.dtype).eps ** 2)
+    near = torch.log1p(distance / torch.where(far | small, 1.0, low))
+    apart = torch.log(torch.where(far, high, 1.0)) - torch.log(torch.where(far, low, 1.0))
+    return torch.where(small, 2 * series / total, torch.where(far, apart, near) / distance)
 
 
 def sin(v: Tensor, u: Tensor) -> Tensor:
@@ -131,7 +135,7 @@ def power(v: Tensor, u: Tensor, exponent: float) -> Tensor:
 
     Integers: factored sums of products, accurate as stated up to |p| = 17. Others: for |pL| < 2,
     L = log(v/u), p (v u)^(p/2) · log[v, u] · sinh(pL/2)/(pL/2); for ends farther apart the plain
-    quotient, which loses no digits there.
+    quotient, which loses no digits there. Tiny ends are scaled, by the slope's degree p − 1.
     """
     if exponent in (0.5, -0.5):
         return sqrt(v, u) if exponent > 0 else rsqrt(v, u)
@@ -166,12 +170,17 @@ def _power_sum(v: Tensor, u: Tensor, total: Tensor, n: int) -> Tensor:
 
 
 def _real_power(v: Tensor, u: Tensor, p: float) -> Tensor:
-    info, swap = torch.finfo(u.dtype), v < u
-    low, high = torch.where(swap, v, u), torch.where(swap, u, v)
-    ratio = torch.log1p((high - low) / low.clamp(min=info.tiny / info.eps))
-    near, zero = (low > 0) & (abs(p) * ratio < 2), (low == 0) & (high == 0)
-    a, b = torch.where(near, v, 1.0), torch.where(near, u, 1.0)
+    size = torch.maximum(v, u).detach()
+    tiny = (size > 0) & (size < torch.finfo(u.dtype).eps)
+    scale = torch.where(tiny, torch.exp2(torch.log2(size).floor()), 1.0)
+    v, u, below = v / scale, u / scale, v < u
+    low, high = torch.where(below, v, u), torch.where(below, u, v)
+    touches, zero = low == 0, (low == 0) & (high == 0)
+    a, b = torch.where(touches, 1.0, v), torch.where(touches, 1.0, u)
     slope = log(a, b)
+    ratio = slope * (a - b).abs()
+    near = ~touches & (abs(p) * ratio < 2)
+    slope, a, b = (torch.where(near, x, 1.0) for x in (slope, a, b))
     # Factors of the square root of the result's size: none under- or overflows before it does.
     root = torch.sqrt(slope)
     middle = (a ** (0.5 * p) * root) * (b ** (0.5 * p) * root)
@@ -180,9 +189,14 @@ def _real_power(v: Tensor, u: Tensor, p: float) -> Tensor:
     high = torch.where(zero, 1.0, high)
     distance = torch.where(near | zero, 1.0, high - low)
     edge = (high if p > 0 else low) ** (0.5 * p) / torch.sqrt(distance)
-    far = math.copysign(1.0, p) * edge * (edge * (1 - (low / high) ** abs(p)))
+    # (low/high)^|p|; a zero keeps its infinite slope there for |p| < 1
+    rest = torch.where(touches, low, 1.0) ** abs(p)
+    rest = torch.where(touches, rest, torch.exp(-abs(p) * ratio))
+    far = math.copysign(1.0, p) * edge * (edge * (1 - rest))
     far = torch.where(zero, 0.0 if p > 1 else math.copysign(math.inf, p), far)
-    return torch.where(near, close, far)
+    slope = torch.where(near, close, far)
+    # p − 1 is exact from 1/2 on only, and its rounding would be multiplied by log(scale).
+    return scale ** (p - 1) * slope if p > 0.5 else scale**p * slope / scale
 
 
 def erf(v: Tensor, u: Tensor) -> Tensor:

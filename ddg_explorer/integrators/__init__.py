@@ -29,4 +29,21 @@ INTEGRATORS: dict[str, type[Integrator]] = {
     "etdrk4": ETDRK4,
 }
 
-__all__ = ["INTEGRATORS", "Integrator", "Step", "Stepper"]
+__all__ = ["INTEGRATORS", "Integrator", "Step", "Stepper", "resolve_integrator"]
+
+
+def resolve_integrator(integrator: str | Integrator, tol: float | None = None) -> Integrator:
+    """The integrator of that name with tolerance `tol`, or the given one.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a `tol` beside an integrator that has its own.
+    """
+    if isinstance(integrator, Integrator):
+        if tol is not None:
+            raise ValueError(f"tol={tol}: give it to the integrator itself")
+        return integrator
+    if integrator not in INTEGRATORS:
+        raise ValueError(f"integrator={integrator!r}: use one of {', '.join(INTEGRATORS)}")
+    return INTEGRATORS[integrator](tol=tol)

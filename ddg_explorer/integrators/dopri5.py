@@ -15,11 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.dynamics import DOPRI5_TOL, Dynamics
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
 from ddg_explorer.integrators.explicit import MASS_ONLY, explicit_result
-
-DEFAULT_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 
 
 class _Refused(Exception):
@@ -144,8 +142,8 @@ class Dopri5(Integrator):
 
     def tolerance(self, dtype: torch.dtype) -> float:
         """The given tolerance, or 1e-9 in float64 and 1e-5 in float32."""
-        return DEFAULT_TOL[dtype] if self.tol is None else self.tol
+        return DOPRI5_TOL[dtype] if self.tol is None else self.tol
 
     def stepper(self, dynamics: Dynamics) -> Stepper:
-        tol = {dtype: self.tolerance(dtype) for dtype in DEFAULT_TOL}
+        tol = {dtype: self.tolerance(dtype) for dtype in DOPRI5_TOL}
         return Dopri5Stepper(dynamics, tol, self.max_evaluations)

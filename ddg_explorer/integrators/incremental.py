@@ -133,8 +133,9 @@ class Incremental(Measured):
         if self.local is None:
             self._renew((u + guess) / 2)
         assert self.local is not None
+        assert self.grid is not None
         g = self._symbol_of_g(u)
-        return symbols.product(g, self.local.symbol().to(g), g.ndim)
+        return symbols.product(g, self.local.symbol().to(g), self.grid.ndim)
 
     def _symbol_of_g(self, u: Tensor) -> Tensor:
         g = self.dynamics.structure.symbol(u.dtype, u.device)

@@ -100,10 +100,14 @@ class OneStep(Integrator):
 
 
 class OneStepStepper(Stepper):
-    """Solves F(v) = 0 step after step, with a predictor and whatever the solver keeps."""
+    """Solves F(v) = 0 step after step, with a predictor and whatever the solver keeps.
+
+    ValueError for dynamics without a G.
+    """
 
     def __init__(self, dynamics: Dynamics, scheme: Scheme) -> None:
         self.dynamics = dynamics
+        self.structure = dynamics.structure
         self.scheme = scheme
         self.predictor = Predictor()
         self.chord = Chord()
@@ -178,7 +182,7 @@ class OneStepStepper(Stepper):
 
     def _equation(self, u: Tensor, dt: float) -> tuple[Residual, Residual | None]:
         """F on flattened states, and its Jacobian where it is known in closed form."""
-        structure, work = self.dynamics.structure, self.work
+        structure, work = self.structure, self.work
         whole = self._whole(u, dt)
         if work is None:
             return whole, None

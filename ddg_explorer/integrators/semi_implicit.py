@@ -206,10 +206,15 @@ class SemiImplicit(FixedPoint):
             dims = tuple(range(1, p.ndim))
             mean = p.mean(dims, keepdim=True).clamp_min(least)
             b = lift + dt * (mean + self.q / 2)
+            # a symbol for every trajectory, (B, 1, *half): no matrix over channels
             inverse = torch.where(lift > 0, 1 / b, 0.0)
+
+            def solve(r: Tensor) -> Tensor:
+                return self.grid.irfft(inverse * self.grid.rfft(r.view(u.shape))).reshape(r.shape)
+
             spread = (dt * (p - mean)).reshape(f.shape)
             delta, _, _ = pcg(
-                lambda r: self._filter(inverse, r, u.shape),
+                solve,
                 lambda d: spread * d,
                 self._filter(weight, f, u.shape),
                 rtol=eta,

@@ -66,8 +66,8 @@ class FusedLoss:
         self.model, self.dt = model, dt
         self.part: Perceptron = model.network.density
         self.gather = model.network.gather
-        operator = model.operator
-        self.learned = [] if operator is None else list(operator.parameters())
+        learned = () if model.operator is None else model.operator.parameters()
+        self.learned = [p for p in learned if p.requires_grad]
         sites, dims = (1, 1) if model.grid is None else (model.grid.size, model.grid.ndim)
         weight = self.part.dense[0].weight
         self.compiled = CompiledLayers() if compiled else None

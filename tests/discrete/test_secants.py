@@ -114,6 +114,29 @@ def test_slope_has_the_stated_accuracy_at_every_distance(name: str, dtype: torch
     assert worst <= TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", ["log", *(n for n in CASES if n.startswith("power") and "." in n)])
+def test_tiny_ends_keep_the_stated_accuracy(name: str, dtype: torch.dtype) -> None:
+    """Down to the smallest number there is; derivatives by Euler's theorem, the slope's degree."""
+    case, info = CASES[name], torch.finfo(dtype)
+    least = info.tiny * info.eps
+    sizes = [least, 3 * least, info.tiny, 1.1 * info.tiny, info.tiny**0.5, info.eps, 0.01, 10.0]
+    ends = torch.cartesian_prod(*[torch.tensor(sizes, dtype=dtype)] * 2)
+    v, u = (x.requires_grad_() for x in ends.unbind(1))
+    slope = case.slope(v, u)
+    by_v, by_u = torch.autograd.grad(slope.sum(), (v, u))
+    with mp.workdps(400):
+        for a, b, s in zip(v.tolist(), u.tolist(), slope.tolist(), strict=True):
+            exact = _exact(case, a, b)
+            if info.tiny <= abs(exact) <= info.max:
+                assert abs(s - exact) <= TOLERANCE[dtype] * abs(exact)
+    degree = -1.0 if name == "log" else float(name.split()[1]) - 1
+    known = (slope.abs() >= info.tiny) & (slope.abs() * (1 / torch.minimum(v, u)) < info.max)
+    euler = v * by_v + u * by_u - degree * slope
+    assert (euler.abs() <= 20 * TOLERANCE[dtype] * slope.abs())[known].all()
+    assert known.sum() >= 9
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_first_and_second_derivative_are_right_through_equal_arguments(name: str) -> None:
     case = CASES[name]
@@ -181,6 +204,9 @@ def test_real_powers_are_right_at_zero() -> None:
         secants.power(v, u, 1.5), torch.tensor([0.0, 2**0.5, 3**0.5], dtype=torch.float64)
     )
     assert secants.power(v, u, 0.25)[0] == math.inf
+    low, high = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.0, 16.0))
+    slopes = torch.autograd.grad(secants.power(low, high, 0.25), (low, high))
+    assert [float(s) for s in slopes] == [-math.inf, pytest.approx(-0.75 * 2 / 16**2)]
     assert secants.power(torch.tensor([-1.0]), torch.tensor([2.0]), 1.5).isnan()
 
 

@@ -13,8 +13,12 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.grids import Grid
 from ddg_explorer.integrators.differentiable import differentiable_step
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
+from ddg_explorer.integrators.implicit_midpoint import ImplicitMidpoint
+from ddg_explorer.integrators.incremental import Incremental
 from ddg_explorer.integrators.measured import Measured
 from ddg_explorer.integrators.one_step import OneStepStepper
+from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.simulation import simulate
 from ddg_explorer.systems import SYSTEMS
 
 
@@ -58,6 +62,63 @@ def test_newton_iterations_do_not_grow_with_the_grid():
         assert bool(step.converged)
         counts.append(int(step.iterations))
     assert max(counts) <= min(counts) + 1 <= 9
+
+
+class SideBySide(Dynamics):
+    """Two mixtures, the channels of one state, that do not feel each other."""
+
+    def __init__(self, mixture: Dynamics) -> None:
+        self.grid, self.structure = mixture.grid, mixture.structure
+        self.state_shape = (2, *mixture.state_shape[1:])
+        self.energy = mixture.energy
+        self.discrete_gradient = mixture.discrete_gradient
+        self.quadratic_symbol = mixture.quadratic_symbol
+
+
+@pytest.mark.parametrize("name", ["cahn_hilliard", "cahn_hilliard_2d"])
+def test_conjugate_gradients_keep_trajectories_and_channels_apart(name: str):
+    system, dt = SYSTEMS[name](n=24, gamma=5e-4), 2e-3
+    u = system.initial(seed=1, batch=4)
+    alone = torch.cat([run(system, x[None], dt, 3, solver="krylov")[0] for x in u], 1)
+    batch = run(system, u, dt, 3, solver="krylov")[0]
+    pairs = run(SideBySide(system), u.view(2, 2, *system.grid.shape), dt, 3, solver="krylov")[0]
+    assert (batch - alone).abs().max() < 1e-11
+    assert (pairs.reshape(alone.shape) - alone).abs().max() < 1e-11
+
+
+def test_a_batch_of_mixtures_is_handed_over_to_newton():
+    system = SYSTEMS["cahn_hilliard_2d"](n=32)
+    trajectory = simulate(system, system.initial(0, batch=2), dt=1e-3, steps=40)
+    assert trajectory.converged.all(), trajectory.reason
+    assert (trajectory.energy.diff(dim=0) <= 1e-15).all()
+
+
+@pytest.mark.parametrize("scheme", [DiscreteGradient, ImplicitMidpoint])
+def test_newton_solves_a_linear_equation(scheme: type[DiscreteGradient | ImplicitMidpoint]):
+    """Nothing is left of a quadratic energy that a Jacobian could be taken of."""
+    wave = SYSTEMS["wave"](n=32)
+    u = wave.initial(0, batch=2)
+    dense, krylov = (
+        simulate(wave, u, dt=0.1, steps=3, integrator=scheme(solver=solver))
+        for solver in ("newton", "krylov")
+    )
+    assert krylov.converged.all()
+    assert (krylov.u - dense.u).abs().max() < 1e-11
+
+
+def test_measured_preconditioner_of_channels_that_mix_is_a_matrix_product():
+    """1 − Δt Ĝ Ĵ per mode, Ĵ the mean linearisation of the energy."""
+    line, wave = {"shape": [96], "length": [24.0]}, {"kind": "strain_wave"}
+    model = ModelRecipe("dgnet", (2, 96), line, wave, hidden=8, skip=True).build()
+    form = Incremental.of(model, DiscreteGradient())
+    assert isinstance(form, Incremental)
+    u = torch.randn(1, 2, 96, generator=torch.Generator().manual_seed(0), dtype=F64)
+    form.solve(u, 0.02, torch.ones(1, dtype=F64))
+    g = model.structure.symbol(F64)
+    assert form.local is not None
+    assert form.rate is not None
+    g, j, rate = (s.movedim(-1, 0) for s in (g, form.local.symbol().to(g), form.rate))
+    assert (rate - g @ j).abs().max() < 1e-5 * rate.abs().max()
 
 
 def test_measured_preconditioner_equals_the_known_symbol():

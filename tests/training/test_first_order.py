@@ -56,6 +56,21 @@ def largest_gap(one, other):
     return max(float((one[n].double() - g).abs().max()) for n, g in other.items()) / size
 
 
+def test_frozen_weights_of_g_are_left_alone():
+    data = DATA["kdv"]
+    model = shaken(dgnet(data, hidden=6, structure={"kind": "learned_kernel"}))
+    u, v = data.pairs()
+    for frozen in ("operator", "network"):
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(not name.startswith(frozen))
+        expected, wanted = automatic(model, v, u, data.dt)
+        model.zero_grad()
+        loss = FusedLoss(model, data.dt).backward(v, u)
+        assert abs(loss / expected - 1) < 1e-12
+        assert largest_gap(gradients(model), wanted) < 1e-12
+        assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+
+
 @pytest.mark.parametrize("sites", [1, 10])
 @pytest.mark.parametrize("case", CASES)
 def test_fused_gradient_is_the_automatic_one(case, sites, monkeypatch):
