@@ -53,7 +53,7 @@ QUICK_FIELD_ROWS = (600, 2000)
 QUICK_FIRST_ORDER_STEPS = 600
 QUICK_TRAJECTORIES = {"cahn_hilliard_2d": 6}
 """Trajectories of the quick budget; others take 30, or all where there are fewer."""
-FIRST_ORDER = {
+ADAM_WHITENED = {
     "optimizer": "adam",
     "steps": 5000,
     "lr": 3e-3,
@@ -118,34 +118,36 @@ class Budget:
         return replace(self.with_options(steps=steps), name=f"{self.name}-{steps}-steps")
 
 
-def ours(system: str, model: str) -> Budget:
-    """The best recipe known here for a model of a system."""
+def ours(system: str, model: str, *, ode: bool = False) -> Budget:
+    """The best recipe known here for a model of a system, or of an `ode` that is not known here."""
     if system == "two_body" and model in TWO_BODY:
-        return Budget("ours", *TWO_BODY[model], FIRST_ORDER)
+        return Budget("ours", *TWO_BODY[model], ADAM_WHITENED)
     network: dict[str, Any] = {"hidden": 8 if model == "srnn" else SMALL.get(system, 16)}
     if model == "srnn" or (system in QUADRATIC and model != "node"):
         network["skip"] = True
     training: dict[str, Any] = {"optimizer": "lm"}
-    if system in ODES:
+    if ode or system in ODES:
         training["rows"] = TWO_BODY_ROWS if system == "two_body" else ODE_ROWS
     else:
         training |= {
             "steps": STEPS.get(system, LM_STEPS),
             "rows": ROWS_2D if system == "cahn_hilliard_2d" else ROWS,
         }
-    return Budget("ours", network, training, FIRST_ORDER)
+    return Budget("ours", network, training, ADAM_WHITENED)
 
 
-def quick(system: str, model: str) -> Budget:
+def quick(system: str, model: str, *, ode: bool = False) -> Budget:
     """Ours in some twenty seconds of a core; less accurate, see `QUICK_TRAJECTORIES`."""
-    found = ours(system, model)
+    found = ours(system, model, ode=ode)
     training = dict(found.training)
     if training["optimizer"] != "lm":
         training["steps"] = QUICK_FIRST_ORDER_STEPS
+    elif ode and system not in ODES:
+        training["steps"] = QUICK_STEPS
     elif system not in ODES:
         rows = QUICK_ROWS.get(system, QUICK_FIELD_ROWS)
         training |= {"steps": QUICK_STEPS, "rows": rows}
-    otherwise = {**FIRST_ORDER, "steps": QUICK_FIRST_ORDER_STEPS}
+    otherwise = {**ADAM_WHITENED, "steps": QUICK_FIRST_ORDER_STEPS}
     return Budget("quick", found.network, training, otherwise)
 
 
@@ -171,10 +173,14 @@ def _stiffened(model: Model) -> bool:
     return model.scheme == "dopri5" and isinstance(model, EnergyModel)
 
 
-def budget(name: str, system: str, model: str) -> Budget:
-    """The budget of that name; ValueError for an unknown one."""
+def budget(name: str, system: str, model: str, *, ode: bool = False) -> Budget:
+    """The budget of that name; ValueError for an unknown one.
+
+    Data of a system that is not known here are taken for a field's unless they are an `ode`'s.
+    """
     if name not in BUDGETS:
         raise ValueError(f"budget={name!r}: use one of {', '.join(BUDGETS)}")
     if name == "published":
         return published(system, model)
-    return quick(system, model) if name == "quick" else ours(system, model)
+    make = quick if name == "quick" else ours
+    return make(system, model, ode=ode)

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import torch
+
+from ddg_explorer.io import plain
 from ddg_explorer.version import __version__
 
 if TYPE_CHECKING:
@@ -29,6 +34,9 @@ COMMANDS = {
     "serve": ("serve", "Serve the live app to a browser"),
 }
 """Name → module in `commands`, imported when the command is asked for, and a line of help."""
+ONE_THREAD = ("train", "compare", "reproduce", "inspect")
+"""Commands that compute on the CPU with one thread, see `takes_one_thread`; in `simulate` the
+Fourier transforms of a large field gain from more."""
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 """What torch's RuntimeError says where an allocation fails, on the CPU and on other devices."""
 
@@ -67,17 +75,23 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", required=True, metavar="command", parser_class=CommandParser
     )
     for name, (module, line) in COMMANDS.items():
-        commands.add_parser(name, help=line, description=line + ".").module = module
+        command = commands.add_parser(name, help=line, description=line + ".")
+        command.module = module
+        if name in ONE_THREAD:
+            command.epilog = "On a CPU it takes one thread unless OMP_NUM_THREADS is set."
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     who = "ddg-explorer"
+    _print_what_can_be()
     try:
         args = build_parser().parse_args(arguments)
         who += f" {args.command}"
-        report: Report = args.run(args)
+        with _threads(args):
+            report: Report = args.run(args)
+        _print(report, as_json=args.json)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{who}: error: {' '.join(str(error).split())}\n")
         return 2
@@ -89,26 +103,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"{who}: interrupted\n")
         return 130
-    _print(report, as_json=args.json)
     return report.code
+
+
+def takes_one_thread(command: str, device: str, environ: Mapping[str, str]) -> bool:
+    """Whether torch is to use one thread: unless OMP_NUM_THREADS tells how many, or on a GPU.
+
+    The arrays here are small, so more threads hardly gain; beside other processes they wait for
+    each other, and a training step of 0.3 s with one took 5 s with two on two busy cores.
+    """
+    on_cpu = device.partition(":")[0] == "cpu"
+    return command in ONE_THREAD and on_cpu and "OMP_NUM_THREADS" not in environ
+
+
+@contextmanager
+def _threads(args: argparse.Namespace) -> Iterator[None]:
+    """torch's threads while a command runs; as before afterwards."""
+    before = torch.get_num_threads()
+    if takes_one_thread(args.command, getattr(args, "device", "cpu"), os.environ):
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 
+def _print_what_can_be() -> None:
+    """Let the terminal show ? for characters that its encoding has not."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _print(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(_plain(report.figures), allow_nan=False) + "\n")
-    else:
-        sys.stdout.write(report.text + "\n")
-    sys.stdout.flush()
-
-
-def _plain(value: Any) -> Any:
-    """`value` with null for numbers that JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Write the result to stdout; OSError where that cannot be written, which is then closed: what
+    is left in it would fail once more when Python ends."""
+    text = json.dumps(plain(report.figures), allow_nan=False) if as_json else report.text
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            sys.stdout.close()
+        raise

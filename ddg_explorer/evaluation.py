@@ -65,10 +65,6 @@ class Forecast:
         """Which frames are good, `(frames, trajectories)`."""
         return torch.arange(len(self.u))[:, None] < self.frames
 
-    def ms_per_step(self) -> float:
-        """Milliseconds per step of all trajectories together."""
-        return 1e3 * self.wall_s / max(1, int(self.frames.max()) - 1)
-
 
 def forecast(
     model: Model,

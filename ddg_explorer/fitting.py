@@ -18,10 +18,10 @@ import torch
 
 from ddg_explorer.budgets import HELD_OUT, Budget
 from ddg_explorer.data import Dataset
+from ddg_explorer.io import versions
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import Progress, train
-from ddg_explorer.version import __version__
 
 
 class Fit:
@@ -89,9 +89,9 @@ class Fit:
             yield progress
 
     def card(self, command: str, **more: Any) -> dict[str, Any]:
-        """What the run was, as plain data; `more` (metrics …) is added."""
+        """What the run was, as plain data, which the model keeps; `more` (metrics …) is added."""
         last = self.last
-        return {
+        self.model.card = {
             "budget": self.budget.name,
             "training": dict(self.options),
             "device": described(self.model.device),
@@ -113,6 +113,7 @@ class Fit:
             **surroundings(command),
             **more,
         }
+        return dict(self.model.card)
 
 
 def described(device: torch.device) -> str:
@@ -127,11 +128,7 @@ def surroundings(command: str) -> Mapping[str, Any]:
     return {
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "ddg-explorer": __version__,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
             "cores": os.cpu_count(),

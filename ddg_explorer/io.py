@@ -8,17 +8,21 @@ from anybody: a damaged or oversized file is a ValueError of one line, and nothi
 from __future__ import annotations
 
 import io
+import math
 import os
+import platform
 import secrets
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ddg_explorer.version import __version__
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -68,7 +72,7 @@ def publish(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary file that becomes `path` on success and vanishes on any exception.
+    """A temporary file that becomes `path` or, on any exception, vanishes; OSErrors name `path`.
 
     >>> with atomic("result.json") as file:
     ...     file.write_text("{}")
@@ -78,13 +82,44 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         publish(temporary, target)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(temporary)):
+            error.filename = str(target)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def plain(value: Any) -> Any:
+    """`value` for JSON, with None for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def versions() -> dict[str, str]:
+    """What something was computed with, to note beside it."""
+    return {
+        "ddg-explorer": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
+
+
 def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
-    """Write `dataset` to `path` with a time dimension that `append_netcdf` can extend."""
-    dataset.to_netcdf(path, engine="h5netcdf", unlimited_dims=("time",))
+    """Write `dataset` to `path` with a time dimension that `append_netcdf` can extend.
+
+    Made in memory first: HDF5 ends the process where a disk fills up under it.
+    """
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        dataset.dump_to_store(H5NetCDFStore(file), unlimited_dims=("time",))
+    path.write_bytes(content.getbuffer())
 
 
 def append_netcdf(dataset: xr.Dataset, path: Path) -> None:
@@ -133,11 +168,8 @@ class Archive(Mapping[str, np.ndarray]):
 def open_npz(path: Path, limit: int = ARRAY_BYTES) -> Iterator[Archive]:
     """The arrays of a NumPy archive of any origin.
 
-    Parameters
-    ----------
-    limit
-        Bytes of an array; larger ones are refused by what the archive says of them, before they are
-        decompressed.
+    Those of more than `limit` bytes are refused by what the archive says of them, before they are
+    decompressed.
 
     Raises
     ------
@@ -169,10 +201,7 @@ def _array(data: bytes) -> np.ndarray:
 def open_netcdf(path: Path, group: str | None = None) -> Iterator[xr.Dataset]:
     """A netCDF-4 file, or one group of it, as a dataset that reads what is asked for.
 
-    Raises
-    ------
-    ValueError
-        One line for a file that is none.
+    A file that is none is a ValueError of one line.
     """
     import xarray as xr
 
@@ -197,17 +226,13 @@ def _refusing(line: str) -> Iterator[None]:
 def check_size(name: str, size: int, limit: int) -> None:
     """ValueError for more than `limit` bytes."""
     if size > limit:
-        raise ValueError(
-            f"{name} takes {size / 2**20:.0f} MiB, at most {limit / 2**20:.0f} are read"
-        )
+        raise ValueError(f"{name} takes {size >> 20} MiB, at most {limit >> 20} are read")
 
 
 def real_numbers(array: np.ndarray, name: str) -> np.ndarray:
     """A copy in native byte order; ValueError for what is not real numbers of up to 64 bits."""
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
-        raise ValueError(
-            f"{name}: must be real numbers of up to 64 bits, not of dtype {array.dtype}"
-        )
+        raise ValueError(f"{name}: must be real numbers of up to 64 bits, not {array.dtype}")
     return np.array(array, dtype=array.dtype.newbyteorder("="))
 
 

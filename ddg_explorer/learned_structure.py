@@ -69,6 +69,10 @@ class StructureFindings:
     family_distance
         To the nearest of all matrices that differ from the true one in these factors only, relative
         to the largest entry; None where unknown.
+    at
+        Where a G that depends on the state was looked at, "u = 0" or "the given state"; else "".
+    everywhere
+        Whether energy law, mass and isotropy are those of every state, by construction of G.
     """
 
     kernel: Tensor | None
@@ -83,6 +87,8 @@ class StructureFindings:
     tolerance: float
     freedom: int | None = None
     family_distance: float | None = None
+    at: str = ""
+    everywhere: tuple[bool, bool, bool] = (True, True, True)
 
     @property
     def energy_law(self) -> str:
@@ -114,12 +120,15 @@ class StructureFindings:
         }
 
     def sentences(self) -> list[str]:
-        """The verdicts in words, with their margins; a skew kernel is odd, so never isotropic."""
-        lines = list(self.report.sentences())
+        """The verdicts in words, with their margins and the state that they are of; a skew kernel
+        is odd, so never isotropic."""
+        where = f"at {self.at}: " if self.at else ""
+        laws = zip(self.everywhere, self.report.sentences(), strict=False)
+        lines = [line if everywhere else where + line for everywhere, line in laws]
         if self.anisotropy is None:
             lines = lines[:1]
         if self.distance is not None:
-            lines.append(f"differs from the true operator by {self.distance:.1e}")
+            lines.append(f"{where}differs from the true operator by {self.distance:.1e}")
         if self.freedom is not None and self.freedom > 1:
             lines.append(
                 f"the learned H leaves {self.freedom} factors of G open, not its scale alone (it "
@@ -153,8 +162,10 @@ def inspect_structure(
         raise ValueError(f"model={model.key!r}: has no structure operator to inspect")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance={tolerance}: must lie between 0 and 1")
-    if at is None and model.structure.state_dependent:
-        at = torch.zeros(model.state_shape, dtype=model.dtype)
+    place = ""
+    if model.structure.state_dependent:
+        place = "u = 0" if at is None else "the given state"
+        at = torch.zeros(model.state_shape, dtype=model.dtype) if at is None else at
     structure, scale, learned = normalised_structure(model, at)
     report = structure.report(at, shape=model.state_shape, tolerance=tolerance)
     kernel = matrix = None
@@ -167,6 +178,7 @@ def inspect_structure(
     basis = family(model)
     low = abs(report.symmetric_min)
     ratio = None if report.is_skew or low == 0 else report.symmetric_max / low
+    law = structure.is_skew if report.is_skew else structure.is_dissipative
     return StructureFindings(
         kernel=kernel,
         matrix=matrix,
@@ -180,6 +192,8 @@ def inspect_structure(
         tolerance=tolerance,
         freedom=None if basis is None else len(basis),
         family_distance=None if basis is None else _distance_to_family(model, matrix, basis),
+        at=place,
+        everywhere=(law, structure.conserves_mass, structure.is_isotropic),
     )
 
 
@@ -226,18 +240,11 @@ def true_structure(model: EnergyModel) -> Structure | None:
     )
 
 
-def _true_matrix(model: EnergyModel) -> Tensor | None:
-    """G of the ODE in the model's context, None where that is not known."""
-    name, specification = model.context.get("system"), model.context.get("structure")
-    if name not in SYSTEMS or specification is None or model.grid is not None:
-        return None
-    structure = make_operator(specification, model.state_shape, None, torch.Generator())
-    return structure.matrix(model.state_shape)
-
-
 def _distance_to_family(model: EnergyModel, found: Tensor | None, basis: Tensor) -> float | None:
-    true = _true_matrix(model)
-    return None if true is None or found is None else family_distance(found, true, basis)
+    truth = true_structure(model)
+    if truth is None or found is None:
+        return None
+    return family_distance(found, truth.matrix(model.state_shape), basis)
 
 
 def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:

@@ -1,6 +1,7 @@
 """The command line: keys and numbers of the JSON object, files, one-line errors, exit codes."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -13,11 +14,14 @@ import torch
 from ddg_explorer import cli
 from ddg_explorer.commands import options, serve
 from ddg_explorer.commands import simulate as simulate_command
+from ddg_explorer.commands import train as train_command
+from ddg_explorer.commands.report import Report
 from ddg_explorer.diagnostics import Summary
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.frames import Frame
 from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.structure import STRUCTURES
+from ddg_explorer.models import MODELS, EnergyModel, ModelRecipe
+from ddg_explorer.models.operators import OPERATORS
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.trajectory import load_trajectory
 
@@ -171,6 +175,56 @@ def test_a_failed_allocation_is_one_line(
     assert line.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "device", "environ", "expected"),
+    [
+        ("train", "cpu", {}, True),
+        ("reproduce", "cpu:0", {"PATH": "/"}, True),
+        ("train", "cpu", {"OMP_NUM_THREADS": "4"}, False),
+        ("train", "cuda:1", {}, False),
+        ("simulate", "cpu", {}, False),
+        ("serve", "cpu", {}, False),
+    ],
+)
+def test_who_takes_one_thread(
+    command: str, device: str, environ: dict[str, str], expected: bool
+) -> None:
+    assert cli.takes_one_thread(command, device, environ) is expected
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 1), ("2", 2)])
+def test_a_command_takes_one_thread_and_gives_the_others_back(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: int
+) -> None:
+    seen, before = [], torch.get_num_threads()
+
+    def run(args: object) -> Report:
+        seen.append(torch.get_num_threads())
+        raise ValueError("enough")
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    monkeypatch.setattr(train_command, "run", run)
+    try:
+        torch.set_num_threads(2)
+        assert cli.main(["train", "--model", "dgnet"]) == 2
+        assert (seen, torch.get_num_threads()) == ([expected], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"), [("train", True), ("reproduce", True), ("simulate", False)]
+)
+def test_help_tells_of_the_thread(
+    capsys: pytest.CaptureFixture[str], command: str, told: bool
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    assert ("one thread unless OMP_NUM_THREADS is set" in capsys.readouterr().out) is told
+
+
 def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(args: object) -> None:
         raise RuntimeError("shapes do not match")
@@ -178,6 +232,26 @@ def test_a_bug_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulate_command, "run", fail)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         cli.main(["simulate", "--system", "kdv"])
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["train", "--help"]])
+def test_a_terminal_without_the_characters_shows_question_marks(arguments: list[str]) -> None:
+    run = [sys.executable, "-m", "ddg_explorer", *arguments]
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(run, capture_output=True, env=environ, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"?" in done.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_result_that_cannot_be_written_is_one_line(more: list[str]) -> None:
+    run = [sys.executable, "-m", "ddg_explorer", "list", *more]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(run, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ddg-explorer list: error: ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_interrupt_while_a_command_is_imported_is_one_line(
@@ -271,12 +345,38 @@ def test_list_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["systems"] == list(SYSTEMS)
     assert found["integrators"] == list(INTEGRATORS)
-    assert found["structures"] == list(STRUCTURES)
     assert found["activations"] == list(ACTIVATIONS)
-    assert "models" in found
+    assert found["models"] == list(MODELS)
     assert cli.main(["list"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in (*SYSTEMS, *INTEGRATORS, *STRUCTURES))
+    operators = [name for key in ("structures", "operators") for name in names_in(found[key])]
+    assert all(name in text for name in (*SYSTEMS, *INTEGRATORS, *MODELS, *operators))
+
+
+def names_in(lists: dict[str, list[str]]) -> set[str]:
+    return set().union(*lists.values())
+
+
+def test_what_is_listed_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every structure operator that a system or a model has, and nothing else."""
+    assert cli.main(["list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["structures"].keys() == SYSTEMS.keys()
+    for name, keys in found["structures"].items():
+        for key in keys:
+            form = ("--set", "form=strain") if key.endswith("strain_wave") else ()
+            grid = ("--n", "8") if SYSTEMS[name].ndim else ()
+            chosen = (*("--system", name, "--structure", key), *form, *grid)
+            assert simulate(capsys, *chosen, "--steps", "0")["steps"] == 0
+    shapes = {"ode": ((2,), None), "field": ((2, 8), {"shape": [8], "length": [1.0]})}
+    for where, (shape, grid) in shapes.items():
+        for kind in OPERATORS:
+            recipe = ModelRecipe("dgnet", shape, grid, {"kind": kind}, hidden=1)
+            if kind in found["operators"][where]:
+                assert isinstance(recipe.build(), EnergyModel)
+            else:
+                with pytest.raises(ValueError, match=f"kind='{kind}': needs"):
+                    recipe.build()
 
 
 def test_summary_for_people_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> None:

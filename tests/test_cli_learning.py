@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -75,6 +76,10 @@ def test_train_goes_on_where_it_was(capsys: pytest.CaptureFixture[str], tmp_path
     resumed = call(capsys, "train", *options, "--resume", str(state), "--test")
     assert resumed["steps"] is None or resumed["loss"] == whole["loss"]
     assert resumed["state_mse"] > 0
+    options = ("--system", "pendulum", "--model", "node", "--steps", "9", *TINY)
+    assert cli.main(["train", *options, "--resume", str(state)]) == 2
+    line = capsys.readouterr().err
+    assert f"error: resume={str(state)!r}: steps was 8, is now 9" in line
 
 
 def test_train_takes_models_optimisers_noise_and_own_data(
@@ -272,6 +277,36 @@ def test_simulate_runs_a_model_in_the_systems_place(
     other = ["simulate", "--system", "kdv", "--checkpoint", trained["dgnet"]]
     assert cli.main(other) == 2
     assert "trained with Δx = 0.2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", [(2, 32), (3, 1, 8, 32), (40,), (40, 20)])
+def test_a_state_of_other_channels_or_axes_is_compared_with_the_trained_shape(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    trained: dict[str, str],
+    shape: tuple[int, ...],
+) -> None:
+    trained_shape = load_model(trained["dgnet"]).state_shape
+    state = str(tmp_path / "state.npz")
+    save_state(state, shape)
+    arguments = ["simulate", "--checkpoint", trained["dgnet"], "--initial", state, "--steps", "1"]
+    assert cli.main(arguments) == 2
+    line = capsys.readouterr().err
+    assert f"initial={state!r}: has shape {shape}, needs (..., *{trained_shape})" in line
+
+
+def save_state(path: str, shape: tuple[int, ...]) -> None:
+    """A trajectory of one frame."""
+    np.savez(path, u=np.zeros((1, *shape)), t=np.zeros(1))
+
+
+def test_a_model_alone_takes_another_number_of_points(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: dict[str, str]
+) -> None:
+    state = str(tmp_path / "state.npz")
+    save_state(state, (1, 60))
+    options = ("--checkpoint", trained["dgnet"], "--initial", state, "--steps", "1")
+    assert call(capsys, "simulate", *options)["n"] == [60]
 
 
 def test_inspect_reports_operator_and_card(

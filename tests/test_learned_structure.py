@@ -12,6 +12,7 @@ from ddg_explorer.training import train
 
 TALK = [[2.450, 1.339, 2.448], [1.328, -15.148, 1.326], [2.447, 1.338, 2.452]]
 LAPLACIAN = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]
+PENDULUM = {"system": "pendulum", "structure": {"kind": "symplectic"}}
 GRID = Grid((16, 16), (1.0, 1.0))
 CONTEXT = {
     "system": "cahn_hilliard_2d",
@@ -123,6 +124,34 @@ def test_fixed_operators_are_reported_as_such() -> None:
     far = inspect_structure(wide)
     assert far.kernel is None
     assert far.verdicts() == {"mass": True, "energy": "dissipated", "isotropic": True}
+
+
+@pytest.mark.parametrize(("law", "energy"), [("skew", True), ("free", False)])
+def test_what_holds_at_one_state_only_is_said_to(law: str, energy: bool) -> None:
+    """A G(u) that is skew by construction conserves everywhere; a free one is seen at a state."""
+    data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1, None, PENDULUM)
+    learned = {"kind": "learned_state_matrix", "law": law, "hidden": 4}
+    model = ModelRecipe.fitting("dgnet", data, hidden=2, structure=learned).build()
+    found = inspect_structure(model)
+    assert found.at == "u = 0"
+    first, second = found.sentences()
+    assert first.startswith("energy is conserved" if energy else "at u = 0: energy")
+    assert second.startswith("at u = 0: differs from the true operator")
+    there = inspect_structure(model, at=torch.ones(2, dtype=torch.float64))
+    assert there.sentences()[1].startswith("at the given state: differs")
+    assert inspect_structure(field_model(TALK)).at == ""
+
+
+def test_a_mobility_has_its_laws_in_every_state() -> None:
+    data = Dataset(torch.zeros(1, 2, 1, 8, 8, dtype=torch.float64), 0.1, Grid((8, 8), (1.0, 1.0)))
+    learned = {"kind": "learned_mobility", "hidden": 2}
+    found = inspect_structure(
+        ModelRecipe.fitting("dgnet", data, hidden=2, structure=learned).build()
+    )
+    energy, mass, same = found.sentences()
+    assert energy.startswith("energy never rises")
+    assert mass.startswith("mass is conserved")
+    assert "isotropic" in same
 
 
 def test_models_without_an_operator_and_bad_tolerances_are_refused() -> None:

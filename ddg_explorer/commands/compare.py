@@ -20,9 +20,9 @@ from ddg_explorer.commands.data_options import (
 )
 from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report, columns
-from ddg_explorer.compare import Contest, Lane, learned_seeds, unseen
+from ddg_explorer.compare import Contest, Lane, learned_from, learned_seeds, unseen
 from ddg_explorer.io import atomic, checked_path
-from ddg_explorer.models import MODELS, Model, load_model, read_card
+from ddg_explorer.models import MODELS, Model, load_model
 from ddg_explorer.weights import find_weights
 
 SHOWN = (
@@ -94,7 +94,7 @@ def _on_recipe(args: argparse.Namespace) -> Field:
     """The shipped or given models on a recipe's held-out initial state."""
     recipe = data_recipe(args, args.data)
     models, missing = _models(args, recipe.system, args.data)
-    learned = learned_seeds(read_card(path)["card"] for path, _ in models)
+    learned = learned_seeds(model.card for _, model in models)
     contest = Contest.of(recipe, dt=args.dt, steps=args.steps, seed=args.seed, learned=learned)
     return Field(contest, models, missing)
 
@@ -105,12 +105,14 @@ def _on_file(args: argparse.Namespace) -> Field:
         raise ValueError("checkpoint=None: give trained models of these data, or their --system")
     data, system = own_data(args)
     models, missing = _models(args, "" if system is None else system.name)
-    held_out = unseen(data, [read_card(path)["card"] for path, _ in models])
+    held_out = unseen(data, [model.card for _, model in models])
     rows = held_out or list(range(data.trajectories))
     if not 0 <= args.seed < len(rows):
         raise ValueError(f"seed={args.seed}: must lie in [0, {len(rows) - 1}], one held-out each")
     contest = Contest.of_data(data, rows[args.seed], steps=args.steps, system=system)
     learned = "" if held_out else ", which a model has learned: no other is left"
+    if held_out and not all(learned_from(data, model.card) for _, model in models):
+        learned = "; whether a model learned it is not known"
     note = f"truth: trajectory {rows[args.seed]} of the file{learned}"
     return Field(contest, models, missing, (note,))
 

@@ -13,7 +13,15 @@ from ddg_explorer.learned_structure import TOLERANCE, StructureFindings, inspect
 from ddg_explorer.models import EnergyModel, load_model, read_card
 
 OPERATOR = (
-    *("learned", "kernel", "matrix", "sum_over_centre", "anisotropy", "symbol_max_over_abs_min"),
+    *(
+        "learned",
+        "at",
+        "kernel",
+        "matrix",
+        "sum_over_centre",
+        "anisotropy",
+        "symbol_max_over_abs_min",
+    ),
     *("distance", "verdicts", "margins", "tolerance", "scale", "freedom", "family_distance"),
 )
 """What is said of G; None for a model without one."""
@@ -32,11 +40,11 @@ def run(args: argparse.Namespace) -> Report:
     with naming(path="checkpoint"):
         content = read_card(args.checkpoint)
         model = load_model(args.checkpoint)
-    recipe = content["recipe"]
+    assert model.recipe is not None
     figures: dict[str, Any] = {
-        "model": recipe["model"],
-        "system": recipe["context"].get("system"),
-        "structure": recipe["structure"],
+        "model": model.key,
+        "system": model.context.get("system"),
+        "structure": model.recipe.structure,
         **dict.fromkeys(OPERATOR),
         "card": content["card"],
         "created": content["created"],
@@ -51,6 +59,7 @@ def run(args: argparse.Namespace) -> Report:
 def _operator(found: StructureFindings) -> dict[str, Any]:
     return {
         "learned": found.learned,
+        "at": found.at or None,
         "kernel": _list(found.kernel),
         "matrix": _list(found.matrix),
         "sum_over_centre": found.sum_over_centre,
@@ -81,7 +90,8 @@ def _text(figures: dict[str, Any], found: StructureFindings | None) -> str:
     weights = found.kernel if found.kernel is not None else found.matrix
     if weights is not None:
         how = "learned" if found.learned else "fixed"
-        parts.append(f"G ({how}, up to the scale H → cH, G → G/c)\n{_grid(weights)}")
+        name = f"G at {found.at}" if found.at else "G"
+        parts.append(f"{name} ({how}, up to the scale H → cH, G → G/c)\n{_grid(weights)}")
     names = ("sum_over_centre", "anisotropy", "symbol_max_over_abs_min", "distance", "freedom")
     margins = {name: figures[name] for name in names if figures[name] is not None}
     if margins:

@@ -1,14 +1,15 @@
-"""List the names of systems with their presets, models, integrators and structure operators."""
+"""List the names that can be chosen: systems with presets and operators, models, integrators."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.models import MODELS
-from ddg_explorer.structure import STRUCTURES
+from ddg_explorer.models.operators import operators_of
 from ddg_explorer.systems import SYSTEMS
 
 
@@ -19,15 +20,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Report:
     """The names, as the other commands and the page's address take them."""
     presets = {name: list(system.presets) for name, system in SYSTEMS.items()}
+    structures = {name: list(system.structures) for name, system in SYSTEMS.items()}
+    operators = {"ode": operators_of(field=False), "field": operators_of(field=True)}
     figures = {
         "systems": list(SYSTEMS),
         "models": list(MODELS),
         "integrators": list(INTEGRATORS),
         "activations": list(ACTIVATIONS),
-        "structures": list(STRUCTURES),
+        "structures": structures,
+        "operators": operators,
         "presets": presets,
     }
-    systems = table({name: ", ".join(names) for name, names in presets.items()})
     models = table(
         {
             key: f"{model.title}; trains with {', '.join(model.schemes)}"
@@ -37,11 +40,16 @@ def run(args: argparse.Namespace) -> Report:
     integrators = table({name: scheme.preserves for name, scheme in INTEGRATORS.items()})
     text = "\n\n".join(
         (
-            f"Systems and their presets\n{systems}",
+            f"Systems and their presets\n{_lines(presets)}",
+            f"Structure operators of the systems\n{_lines(structures)}",
             f"Models\n{models}",
+            f"Structure operators of models, fixed and learned\n{_lines(operators)}",
             f"Integrators and what they preserve\n{integrators}",
-            f"Structure operators\n{', '.join(STRUCTURES)}",
             f"Activations with exact secants\n{', '.join(ACTIVATIONS)}",
         )
     )
     return Report(figures, text)
+
+
+def _lines(names: Mapping[str, Sequence[str]]) -> str:
+    return table({owner: ", ".join(own) for owner, own in names.items()})

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from ddg_explorer.dynamics import check_device
+from ddg_explorer.models.recipe import DTYPES
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.base import System
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
 OF_SYSTEM = ("preset", "n", "length", "operator", "structure", "set")
 """Options that describe a system."""
 MOST_POINTS = 2**24

@@ -31,7 +31,7 @@ from ddg_explorer.diagnostics import Summary
 from ddg_explorer.frames import Frame
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import TRAJECTORY_SUFFIXES, checked_path, read_state
-from ddg_explorer.models import Model, load_model, read_card
+from ddg_explorer.models import Model, load_model
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems.base import System
@@ -115,18 +115,18 @@ def _alone(model: Model, args: argparse.Namespace) -> Rollout:
     if args.initial is None:
         raise ValueError("initial=None: give a state to start from, or a --system")
     u0 = _state(args.initial, model.state_shape).to(model.dtype).to(model.device)
-    if model.grid is not None and u0.ndim >= len(model.state_shape):
+    _check_shape(args.initial, u0, model.state_shape, free=len(model.state_shape) - 1)
+    if model.grid is not None:
         points = tuple(u0.shape[-model.grid.ndim :])
         if points != model.grid.shape:
             spacing = zip(points, model.grid.spacing, strict=True)
             model = model.on_grid(Grid(points, tuple(n * dx for n, dx in spacing)))
     dt = args.dt
     if dt is None:
-        dt = read_card(args.checkpoint)["card"].get("data", {}).get("dt")
+        dt = model.card.get("data", {}).get("dt")
     if dt is None:
         raise ValueError("dt=None: the model's card does not tell that of its data: give --dt")
     args.integrator = args.integrator or model.integrators[0]
-    _check_shape(args.initial, u0, model.state_shape)
     return Rollout(model, u0, dt, args.integrator, tol=args.tol)
 
 
@@ -156,8 +156,11 @@ def _state(text: str, shape: tuple[int, ...]) -> Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-def _check_shape(text: str, u0: Tensor, shape: tuple[int, ...]) -> None:
-    if u0.shape[-len(shape) :] != shape:
+def _check_shape(text: str, u0: Tensor, shape: tuple[int, ...], *, free: int = 0) -> None:
+    """ValueError for a state of other components, channels or axes, or points on these; the last
+    `free` axes may have any number of points."""
+    fixed = len(shape) - free
+    if u0.ndim < len(shape) or u0.shape[-len(shape) :][:fixed] != shape[:fixed]:
         has = tuple(u0.shape)
         raise ValueError(f"initial={text!r}: has shape {has}, needs (..., *{shape})")
 

@@ -16,19 +16,23 @@ from typing import Any
 from ddg_explorer.budgets import BUDGETS, Budget, budget
 from ddg_explorer.commands.data_options import add_data_options, training_data
 from ddg_explorer.commands.interruption import interruptible
-from ddg_explorer.commands.options import DTYPES, at_least, choose_dtype, naming
+from ddg_explorer.commands.options import at_least, choose_dtype, naming
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.compare import held_out_seed
+from ddg_explorer.data import Dataset
 from ddg_explorer.dynamics import check_device
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path
 from ddg_explorer.models import MODELS
 from ddg_explorer.models.operators import operators_of
-from ddg_explorer.models.recipe import PRIORS
+from ddg_explorer.models.recipe import DTYPES, PRIORS
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.defaults import NOISE, OPTIMISERS, default_noise
 from ddg_explorer.training.smoothing import ORDER
+
+UNTRAINED = 0.5
+"""Loss, relative to that of no change, above which a finished run has hardly learned anything."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -76,13 +80,13 @@ def run(args: argparse.Namespace) -> Report:
     data, recipe = training_data(args)
     if args.test and recipe is None and data.trajectories < 2:
         raise ValueError("test=True: the file has one trajectory, and none is held out")
-    kinds = operators_of(data.grid)
+    kinds = operators_of(field=data.grid is not None)
     if args.operator_kind not in (None, *kinds):
         raise ValueError(f"structure={args.operator_kind!r}: use one of {', '.join(kinds)}")
     if args.noise:
         data = data.with_noise(args.noise, args.data_seed)
-    chosen = _budget(args, str(data.context.get("system", "")))
-    with naming(noise="denoise"):
+    chosen = _budget(args, data)
+    with naming(noise="denoise", checkpoint="resume"):
         fit = Fit(
             args.model,
             data,
@@ -97,7 +101,7 @@ def run(args: argparse.Namespace) -> Report:
     tested = _tested(fit, recipe, args.data_seed) if args.test else {}
     card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
     if args.save is not None and fit.last is not None:
-        fit.model.save(args.save, card)
+        fit.model.save(args.save)
     return _report(args, fit, data.context, card, tested, interrupted)
 
 
@@ -116,17 +120,22 @@ def _check(args: argparse.Namespace) -> None:
     check_device(args.device, DTYPES["float32"])
 
 
+def _treatment(args: argparse.Namespace, fit: Fit) -> str:
+    """What is done against noise in the data."""
+    return args.denoise or default_noise(fit.options["optimizer"], fit.training)
+
+
 def _check_frames(args: argparse.Namespace, fit: Fit) -> None:
     """ValueError for fewer frames than smoothing needs, which every treatment starts with."""
-    treatment = args.denoise or default_noise(fit.options["optimizer"], fit.training)
     least = 2 * ORDER - 1
-    if treatment != "none" and args.frames is not None and args.frames < least:
+    if _treatment(args, fit) != "none" and args.frames is not None and args.frames < least:
         raise ValueError(f"frames={args.frames}: must be at least {least}, or --denoise none")
 
 
-def _budget(args: argparse.Namespace, system: str) -> Budget:
+def _budget(args: argparse.Namespace, data: Dataset) -> Budget:
     """The budget with the optimiser and steps of the command line."""
-    chosen = budget(args.budget, system, args.model)
+    system = str(data.context.get("system", ""))
+    chosen = budget(args.budget, system, args.model, ode=data.grid is None)
     chosen = chosen.with_optimizer(args.optimizer).with_steps(args.steps)
     return chosen.with_options(noise=args.denoise)
 
@@ -208,4 +217,9 @@ def _report(
     code = 130 if interrupted else int(bool(reason))
     if code:
         sys.stderr.write(f"ddg-explorer train: {reason}\n")
+    elif last is not None and last.loss > UNTRAINED and _treatment(args, fit) != "states":
+        sys.stderr.write(
+            f"ddg-explorer train: loss {last.loss:.2g}: hardly better than no change; "
+            "try more steps, another seed or more hidden units\n"
+        )
     return Report(figures, table(figures), code)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ddg_explorer.discrete.gradient import check_ends
-from ddg_explorer.dynamics import Dynamics, Increments
+from ddg_explorer.dynamics import DOPRI5_TOL, Dynamics, Increments
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.closed_form import discrete_gradient
 from ddg_explorer.models.increments import NetworkIncrements
@@ -40,8 +40,6 @@ PREDICTORS = {
     "leapfrog": ("leapfrog",),
 }
 """Training scheme → the integrators it is published with, the first one the default."""
-DOPRI5_TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
-"""Local error that training with Dormand–Prince allows, as rollouts with it do."""
 DOPRI5_STEPS = 100
 """Adaptive steps within Δt that training with Dormand–Prince takes at most: every one is remembered
 for the gradient. A field that needs more has the slope NaN, and its training has diverged."""
@@ -74,6 +72,12 @@ class Model(nn.Module, Dynamics):
     context
         Name and parameter values of the system whose data it learns, for `misfit`.
 
+    Attributes
+    ----------
+    card
+        What it was trained on and how, as plain data (`Fit.card`); {} where that is not known. It
+        comes with a checkpoint and goes with copies.
+
     Raises
     ------
     ValueError
@@ -100,6 +104,7 @@ class Model(nn.Module, Dynamics):
         if self.scheme not in self.schemes:
             raise ValueError(f"scheme={scheme!r}: {self.key} trains with {', '.join(self.schemes)}")
         self.context = dict(context or {})
+        self.card: Mapping[str, Any] = {}
 
     @property
     def integrators(self) -> tuple[str, ...]:
@@ -209,6 +214,7 @@ class Model(nn.Module, Dynamics):
             raise ValueError(f"grid={grid}: {line}")
         other = self.recipe.on_grid(grid).build().to(dtype=self.dtype, device=self.device)
         other.load_state_dict(self.state_dict())
+        other.card = self.card
         return other
 
     def save(self, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import platform
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import torch
@@ -21,10 +22,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ddg_explorer.io import atomic, checked_path, existing, one_line
+from ddg_explorer.io import atomic, checked_path, existing, one_line, versions
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe
-from ddg_explorer.version import __version__
 
 FORMAT = 1
 """Version of the layout; raised when older files can no longer be read as they are."""
@@ -34,12 +34,35 @@ SPARE = 1 << 16
 """Numbers that building a model may take besides twice its weights: constants of operators."""
 STENCIL_POINTS = 400
 """Points of a stencil or kernel, over all axes, in a file that is read."""
+REQUIRED = ("recipe", "card", "created")
+KINDS: dict[str, type] = {
+    "recipe": dict,
+    "recipe.context": dict,
+    "recipe.context.system": str,
+    "recipe.context.operator": str,
+    "recipe.context.structure": dict,
+    "recipe.context.structure.kind": str,
+    "recipe.context.parameters": dict,
+    "card": dict,
+    "card.seed": int,
+    "card.data": dict,
+    "card.data.dt": float,
+    "card.data.trajectories": int,
+    "card.data.validation": int,
+    "card.data.digest": str,
+    "card.data.recipe": dict,
+    "card.data.recipe.seed": int,
+    "created": str,
+}
+"""Parts of the JSON, outer ones first, that must be of this kind where they are there."""
+WORDS = {dict: "an object", str: "a text", int: "an integer", float: "a finite number"}
+LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 
 
 def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = None) -> Path:
     """Write `model` to `path` (`.safetensors`), with `card` (data, metrics, seed, time) beside it.
 
-    Versions of the libraries and the date are added.
+    None: the model's own card. Versions of the libraries and the date are added.
 
     Raises
     ------
@@ -54,12 +77,8 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
     content = {
         "format": FORMAT,
         "recipe": recipe.to_dict(),
-        "card": dict(card or {}),
-        "versions": {
-            "ddg-explorer": __version__,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-        },
+        "card": dict(model.card if card is None else card),
+        "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
@@ -73,13 +92,13 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
 
 
 def load_model(path: str | Path) -> Model:
-    """The model in a checkpoint, on the CPU, ready to predict.
+    """The model in a checkpoint with its card, on the CPU, ready to predict.
 
     Raises
     ------
     ValueError
-        One line for a file that is missing, no checkpoint, of a newer format, or whose weights do
-        not fit its recipe.
+        One line for a file that is missing, no checkpoint, of a newer format, with a part of
+        another kind (`KINDS`), or whose weights do not fit its recipe.
     """
     content, weights = _read(path)
     try:
@@ -88,9 +107,10 @@ def load_model(path: str | Path) -> Model:
         with _Budget(2 * sum(w.numel() for w in weights.values()) + SPARE):
             model = recipe.build()
         _fill(model, weights)
+        model.card = dict(content["card"])
     except ValueError as error:
         raise ValueError(f"path={str(path)!r}: cannot be rebuilt ({one_line(error)})") from None
-    except (AttributeError, KeyError, TypeError, OverflowError, RuntimeError):
+    except (AttributeError, LookupError, TypeError, OverflowError, RuntimeError):
         raise ValueError(f"path={str(path)!r}: cannot be rebuilt (its recipe is damaged)") from None
     return model.eval()
 
@@ -128,6 +148,33 @@ class _Budget(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def _check_kinds(content: Mapping[str, Any]) -> None:
+    """ValueError for a part of the JSON that is missing, or no such thing as is written there."""
+    for name, kind in KINDS.items():
+        *outer, key = name.split(".")
+        around: Any = content
+        for part in outer:
+            around = around.get(part, {})
+        if key in around or name in REQUIRED:
+            _check_kind(name, around.get(key), kind)
+    recipe, data = content["recipe"], content["card"].get("data", {})
+    for name, value in recipe.get("context", {}).get("parameters", {}).items():
+        _check_kind(f"recipe.context.parameters.{name}", value, float)
+    if data.get("dt", 1.0) <= 0:
+        raise ValueError(f"card.data.dt={data['dt']}: must be positive")
+    shape = recipe.get("state_shape", [1])
+    if not isinstance(shape, list) or not shape or any(type(n) is not int or n < 1 for n in shape):
+        raise ValueError(f"state_shape={short(shape)}: must be a list of positive integers")
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    right = isinstance(value, (int, float) if kind is float else kind)
+    if kind in (int, float):
+        right = right and not isinstance(value, bool) and abs(value) <= LARGEST[kind]
+    if not right:
+        raise ValueError(f"{name}={short(value)}: must be {WORDS[kind]}")
+
+
 def _check_stencils(recipe: ModelRecipe) -> None:
     """ValueError for stencils that no data call for, and that would be laid out for hours."""
     if recipe.grid is None:
@@ -162,6 +209,11 @@ def _read(path: str | Path, weights: bool = True) -> tuple[dict[str, Any], dict[
         version = content["format"]
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError):
         raise ValueError(f"path={str(path)!r}: is no checkpoint of a model, or damaged") from None
-    if version != FORMAT:
-        raise ValueError(f"path={str(path)!r}: has format {version!r}, this version reads {FORMAT}")
+    if type(version) is not int or version != FORMAT:
+        found = short(version)
+        raise ValueError(f"path={str(path)!r}: has format {found}, this version reads {FORMAT}")
+    try:
+        _check_kinds(content)
+    except ValueError as error:
+        raise ValueError(f"path={str(path)!r}: is damaged ({error})") from None
     return content, tensors

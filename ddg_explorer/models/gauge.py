@@ -8,8 +8,10 @@ c is fixed. Here c is such that
     ‖G‖ = ‖R‖,   ⟨G, R⟩ ≥ 0
 
 in the Frobenius norm, with a reference operator R. Where the symmetric part of G is the larger one
-(tr G² > 0) that is Δ for a kernel and −I for a matrix, else Σₐ∂ₐ for a kernel and S for a matrix.
-A multiple of Σu, which a mass-conserving G leaves free in H, is not touched.
+(tr G² > 0) that is Δ for a kernel and −I for a matrix, else Σₐ∂ₐ for a kernel and S for a matrix,
+for one of odd size Rᵢⱼ = sign(j − i). A G that is dissipative by construction has no other sign to
+take: there c > 0, and ‖G‖ = ‖R‖ alone is fixed. A multiple of Σu, which a mass-conserving G leaves
+free in H, is not touched.
 """
 
 from __future__ import annotations
@@ -17,19 +19,25 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.local_energy import LocalEnergy
-from ddg_explorer.models.networks import MatrixField, Mobility, Perceptron
+from ddg_explorer.models.networks import (
+    EnergyNetwork,
+    MatrixField,
+    Mobility,
+    Perceptron,
+    SeparableEnergy,
+)
 from ddg_explorer.structure import (
     CentralDerivative,
     DissipativeKernel,
     DissipativeMatrix,
     FreeKernel,
-    Friction,
     KernelStructure,
     Laplacian,
+    MatrixStructure,
     MinusIdentity,
     MobilityStructure,
     SkewKernel,
@@ -39,6 +47,18 @@ from ddg_explorer.structure import (
     Symplectic,
 )
 from ddg_explorer.structure.coefficients import Free
+
+Learned = (
+    Free
+    | FreeKernel
+    | SkewMatrix
+    | SkewKernel
+    | MatrixField
+    | Mobility
+    | DissipativeMatrix
+    | DissipativeKernel
+)
+"""Modules that make a G which can be rescaled."""
 
 
 @torch.no_grad()
@@ -50,8 +70,8 @@ def normalise(
     Parameters
     ----------
     model
-        A model whose G is learned; one whose G is fixed, or learned in its friction only, has no
-        such freedom and stays as it is.
+        A model whose G is learned. It stays as it is where G is fixed, learned in its friction
+        only, a sum or a module of one's own, or zero, and where H is no network of this package.
     reference
         R; None: the module's choice.
     at
@@ -64,27 +84,26 @@ def normalise(
     Raises
     ------
     ValueError
-        For a state-dependent G without `at`, a G that is zero, one without a reference of its own
-        (skew of odd size), or one that is dissipative by construction and opposed to R.
+        For a state-dependent G without `at`.
     """
     module = model.structure.module
-    if module is None or isinstance(module, Friction):
+    ours = isinstance(model.network, EnergyNetwork | SeparableEnergy | LocalEnergy)
+    if not (ours and isinstance(module, Learned)):
         return 1.0
     if model.structure.state_dependent and at is None:
         raise ValueError("at=None: this G depends on the state; give one to measure it at")
     units = _units(model)
     own = _columns(model.structure, units, at)
+    if not own.any():
+        return 1.0
     if reference is None:
         symmetric = float((_columns(model.structure, own, at) * units).sum()) > 0
         reference = _reference(model, symmetric)
     goal = _columns(reference, units, at)
-    if not own.any():
-        raise ValueError("structure: a G that is zero has no normalisation")
     factor = float(goal.norm() / own.norm())
-    if float((own * goal).sum()) < 0:
+    if float((own * goal).sum()) < 0 and not _falls(model.structure):
         factor = -factor
-    dissipative = isinstance(model.structure, StateMatrix) and not model.structure.is_skew
-    _scale_operator(module, factor, dissipative and model.structure.is_dissipative)
+    _scale_operator(module, factor, quadratic=_falls(model.structure))
     for part in model.network.modules():
         if isinstance(part, Perceptron):
             part.scale.div_(factor)
@@ -121,28 +140,29 @@ def _reference(model: EnergyModel, symmetric: bool) -> Structure:
         return sum(others, first)
     if symmetric:
         return MinusIdentity(grid)
-    if model.state_shape[0] % 2:
-        raise ValueError("reference=None: there is no canonical skew operator of odd size")
-    return Symplectic(grid, size=model.state_shape[0])
+    size = model.state_shape[0]
+    if size % 2:
+        ones = torch.ones(size, size, dtype=torch.float64)
+        return MatrixStructure(ones.triu() - ones.tril(), grid)
+    return Symplectic(grid, size=size)
 
 
-def _scale_operator(module: nn.Module, factor: float, quadratic: bool) -> None:
-    """Multiply what the module makes by `factor`; `quadratic`: G is a square of what it makes."""
+def _falls(structure: Structure) -> bool:
+    """Whether G is dissipative, and not skew, by construction: −G is then no G of its kind."""
+    if isinstance(structure, StateMatrix):
+        return structure.is_dissipative and not structure.is_skew
+    return isinstance(structure.module, DissipativeMatrix | DissipativeKernel | Mobility)
+
+
+def _scale_operator(module: Learned, factor: float, *, quadratic: bool) -> None:
+    """Multiply what the module makes by `factor`; `quadratic`: of a MatrixField G is a square."""
     if isinstance(module, Free | FreeKernel | SkewMatrix | SkewKernel):
         module.raw.mul_(factor)
-        return
-    if isinstance(module, MatrixField) and not quadratic:
-        module.entries.scale.mul_(factor)
-        return
-    if factor < 0:
-        raise ValueError("structure: dissipative by construction, it cannot change its sign")
-    if isinstance(module, MatrixField):
-        module.entries.scale.mul_(math.sqrt(factor))
+    elif isinstance(module, MatrixField):
+        module.entries.scale.mul_(math.sqrt(factor) if quadratic else factor)
     elif isinstance(module, Mobility):
         module.strength.mul_(factor)
-    elif isinstance(module, DissipativeMatrix | DissipativeKernel):
+    else:
         module.raw.mul_(math.sqrt(factor))
         if module.skew is not None:
             module.skew.mul_(factor)
-    else:
-        raise ValueError(f"structure: {type(module).__name__} is not one that can be rescaled")

@@ -39,9 +39,9 @@ FIRST_FRICTION = 0.1
 """Where a learned friction starts."""
 
 
-def operators_of(grid: Grid | None) -> list[str]:
-    """The kinds that an ODE has, or a field on a grid, and that are complete by their name."""
-    homes = ("any", "ode" if grid is None else "field")
+def operators_of(*, field: bool) -> list[str]:
+    """The kinds that a field on a grid has, or an ODE, and that are complete by their name."""
+    homes = ("any", "field" if field else "ode")
     return [k for k, (home, make) in OPERATORS.items() if home in homes and not _needed(make)]
 
 
@@ -78,10 +78,17 @@ def make_operator(
     if missing:
         raise ValueError(f"structure kind={kind!r}: needs {' and '.join(missing)}")
     try:
-        return make(Draws(state_shape, grid, generator, dtype), **options)
+        operator = make(Draws(state_shape, grid, generator, dtype), **options)
     except TypeError as error:
         reason = str(error).rpartition("()")[-1].strip()
         raise ValueError(f"structure kind={kind!r}: {reason}") from None
+    if isinstance(operator, MatrixStructure | StrainWave):
+        (wanted, *_), unit = operator.state_shape, "components" if grid is None else "channels"
+        if wanted != state_shape[0]:
+            raise ValueError(
+                f"structure kind={kind!r}: needs {wanted} {unit}, the states have {state_shape[0]}"
+            )
+    return operator
 
 
 class Draws:

@@ -161,7 +161,7 @@ class ModelRecipe:
             dtype = DTYPES[self.dtype]
             structure = make_operator(self.structure, self.state_shape, grid, generator, dtype)
         elif self.model not in WITHOUT_STRUCTURE:
-            names = ", ".join(operators_of(grid))
+            names = ", ".join(operators_of(field=grid is not None))
             raise ValueError(f"structure=None: the model {self.model!r} needs one of {names}")
         network = self._network(grid, generator)
         if self.model == "symplectic_form":

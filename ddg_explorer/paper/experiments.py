@@ -108,10 +108,6 @@ class Cell:
         rows = (row.split("/") for row in PUBLISHED[self.experiment])
         return tuple(p for model, train, p in rows if (model, train) == (self.model, self.train))
 
-    def row(self, prediction: str) -> str:
-        """`model@budget/train/predict`."""
-        return f"{self.model}@{self.how.name}/{self.train}/{prediction}"
-
     @property
     def structure(self) -> dict[str, str] | None:
         """G of the model where it is not the system's own: a friction is learned with the energy.

@@ -7,7 +7,35 @@ error. Source: T. Matsubara, A. Ishikawa and T. Yaguchi, NeurIPS 2020, arXiv:190
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class RowName:
+    """What a row is called: `model@budget/train/predict`, as a string and taken apart."""
+
+    model: str
+    train: str
+    predict: str
+    budget: str
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The parts of a name."""
+        who, train, predict = name.split("/")
+        model, _, budget = who.partition("@")
+        return cls(model, train, predict, budget)
+
+    def __str__(self) -> str:
+        return f"{self.model}@{self.budget}/{self.train}/{self.predict}"
+
+    @property
+    def published(self) -> str:
+        """Its key in the published table, which knows no budgets."""
+        return f"{self.model}/{self.train}/{self.predict}"
 
 
 def _pde(table: dict[str, tuple[float, float, float]]) -> dict[str, Row]:

@@ -8,7 +8,6 @@ or absent.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,7 @@ from ddg_explorer.evaluation import (
     true_drift,
 )
 from ddg_explorer.fitting import Fit, described, surroundings
-from ddg_explorer.io import atomic
+from ddg_explorer.io import atomic, plain
 from ddg_explorer.models import Model, load_model, read_card
 from ddg_explorer.paper.experiments import INTEGRATOR, TESTS, Cell
 from ddg_explorer.recipes import DataRecipe, make_dataset, make_test, published_energy
@@ -96,14 +95,15 @@ class Study:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         if not result:
-            result = yield from self._train(cell, weights)
+            result = yield from self._train(cell, weights, path)
         model = load_model(weights).to(self.device)
         for prediction, test in missing:
             figures = yield from self._predict(cell, model, prediction, test)
             result["predictions"].setdefault(prediction, {})[test] = figures
             write_json(result, path)
 
-    def _train(self, cell: Cell, weights: Path) -> Iterator[Event]:
+    def _train(self, cell: Cell, weights: Path, path: Path) -> Iterator[Event]:
+        """Train, and leave model and result complete before the state of training goes."""
         weights.parent.mkdir(parents=True, exist_ok=True)
         state = weights.with_suffix(".training.safetensors")
         options: dict[str, Any] = {} if cell.structure is None else {"structure": cell.structure}
@@ -121,9 +121,8 @@ class Study:
             note = progress.reason or f"loss {progress.loss:.2e}"
             yield Event(cell, "train", progress.step, progress.steps, note)
         card = fit.card(self.command, experiment=cell.experiment)
-        fit.model.save(weights, card)
-        state.unlink(missing_ok=True)
-        return {
+        fit.model.save(weights)
+        result = {
             "experiment": cell.experiment,
             "model": cell.model,
             "train": cell.train,
@@ -132,6 +131,9 @@ class Study:
             "reason": "" if fit.last is None else fit.last.reason,
             "predictions": {},
         }
+        write_json(result, path)
+        state.unlink(missing_ok=True)
+        return result
 
     def _predict(self, cell: Cell, model: Model, prediction: str, test: str) -> Iterator[Event]:
         data = self._data(cell, test)
@@ -209,12 +211,3 @@ def write_json(values: Any, path: Path) -> None:
     with atomic(path) as file:
         text = json.dumps(plain(values), indent=1, ensure_ascii=False)
         file.write_text(text + "\n", encoding="utf-8")
-
-
-def plain(value: Any) -> Any:
-    """`value` with None for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

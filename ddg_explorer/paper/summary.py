@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddg_explorer.paper.published import PUBLISHED
+from ddg_explorer.paper.published import PUBLISHED, RowName
 from ddg_explorer.paper.runs import read_result
 from ddg_explorer.paper.tables import METRICS
 
@@ -27,15 +27,13 @@ def _experiment(folder: Path, name: str) -> dict[str, Any]:
     for path in sorted((folder / name).glob("*.json")):
         result = read_result(path)
         for prediction, tests in result["predictions"].items():
-            row = f"{result['model']}@{result['budget']}/{result['train']}/{prediction}"
-            rows.setdefault(row, []).append({**result, "tests": tests})
+            row = RowName(result["model"], result["train"], prediction, result["budget"])
+            rows.setdefault(str(row), []).append({**result, "tests": tests})
     return {row: _row(name, row, found) for row, found in rows.items()}
 
 
 def _row(experiment: str, row: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     found = sorted(found, key=lambda result: result["seed"])
-    who, train, predict = row.split("/")
-    name = f"{who.partition('@')[0]}/{train}/{predict}"
     out: dict[str, Any] = {}
     for test in ("test", "fresh", "long"):
         ran = [result for result in found if test in result["tests"]]
@@ -44,7 +42,7 @@ def _row(experiment: str, row: str, found: list[dict[str, Any]]) -> dict[str, An
             part = {metric: over_seeds(figures, metric) for metric in _metrics(figures[0])}
             seeds = {"seed_numbers": [result["seed"] for result in ran]}
             out |= part if test == "test" else {test: part | seeds}
-    out["published"] = PUBLISHED[experiment].get(name)
+    out["published"] = PUBLISHED[experiment].get(RowName.parse(row).published)
     out["wall_s"] = _mean([result["wall_s"] for result in found])
     out["cpu_s"] = _mean([result["cpu_s"] for result in found])
     out["steps"] = found[0]["steps"]

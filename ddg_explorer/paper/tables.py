@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ddg_explorer.paper.published import PUBLISHED
+from ddg_explorer.paper.published import PUBLISHED, RowName
 
 METRICS = {"one_step": "du/dt", "energy_mse": "energy", "state_mse": "state"}
 """The published ones, and how a table heads them."""
@@ -37,7 +37,7 @@ def _experiment(name: str, rows: Mapping[str, Any], seeds: bool) -> str:
         head += [title, "published"]
     lines = [head + (["true energy"] if extra else [])]
     lines += [_cells(key, row, extra) for key, row in listed.items()]
-    done = {_plain_name(key) for key in rows}
+    done = {RowName.parse(key).published for key in rows}
     for key, row in PUBLISHED[name].items():
         if key not in done:
             figures = [x for metric in METRICS for x in ("–", number(row.get(metric)))]
@@ -51,7 +51,8 @@ def _experiment(name: str, rows: Mapping[str, Any], seeds: bool) -> str:
 
 
 def _cells(key: str, row: Mapping[str, Any], extra: bool) -> list[str]:
-    cells = [*_names(key), str(len(row["seed_numbers"]))]
+    name = RowName.parse(key)
+    cells = [name.model, name.train, name.predict, name.budget, str(len(row["seed_numbers"]))]
     cells += [number(row["wall_s"]), number(row["cpu_s"])]
     lost = _lost(row)
     for metric in METRICS:
@@ -64,7 +65,6 @@ def _cells(key: str, row: Mapping[str, Any], extra: bool) -> list[str]:
 def _seed_rows(rows: Mapping[str, Any]) -> list[list[str]]:
     out = [["row", "test set", "error", "mean ± standard error", "median", "every seed"]]
     for key, row in rows.items():
-        model, train, predict, budget = _names(key)
         for test in TEST_SETS:
             figures = row if test == "test" else row.get(test, {})
             for metric, title in METRICS.items():
@@ -74,8 +74,7 @@ def _seed_rows(rows: Mapping[str, Any]) -> list[list[str]]:
                 mean, error = number(found["mean"]), found["stderr"]
                 every = ", ".join(number(x) for x in found["seeds"])
                 spread = "" if error is None else f" ± {error:.1e}"
-                name = f"{model}@{budget}/{train}/{predict}"
-                out.append([name, test, title, mean + spread, number(found["median"]), every])
+                out.append([key, test, title, mean + spread, number(found["median"]), every])
     return out
 
 
@@ -89,21 +88,9 @@ def _mean(row: Mapping[str, Any], metric: str, lost: int) -> str:
     return "diverged" if gone else number(mean)
 
 
-def _names(key: str) -> list[str]:
-    """Model, training scheme, prediction scheme and budget of `model@budget/train/predict`."""
-    who, train, predict = key.split("/")
-    model, _, budget = who.partition("@")
-    return [model, train, predict, budget]
-
-
-def _plain_name(key: str) -> str:
-    model, train, predict, _ = _names(key)
-    return f"{model}/{train}/{predict}"
-
-
 def _order(key: str) -> tuple[int, str]:
     names = [name for rows in PUBLISHED.values() for name in rows]
-    return names.index(_plain_name(key)), key
+    return names.index(RowName.parse(key).published), key
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:

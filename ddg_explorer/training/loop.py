@@ -93,7 +93,7 @@ def train(
 
     Deterministic by `seed` on a CPU. Closing the generator cancels; with a `checkpoint`, calling
     `train` again with the same arguments goes on from the last event and ends with the same weights
-    bit by bit. A learned G is normalised after the last step, see `models.gauge`.
+    bit by bit. An earlier card is dropped, a learned G normalised at the end, see `models.gauge`.
 
     Parameters
     ----------
@@ -172,6 +172,7 @@ def train(
     }
     if default_compile(model, chosen, settings["steps"]) if compile is None else compile:
         settings["compile"] = True
+    model.card = {}
     generator = torch.Generator().manual_seed(seed)
     smoothed = treatment in ("smooth", "weak")
     seen = inner(smooth(data)) if smoothed else data

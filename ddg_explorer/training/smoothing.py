@@ -79,7 +79,7 @@ def inner(data: Dataset) -> Dataset:
 
 def _bands(grid: Grid, series: int) -> Tensor:
     """|k| in steps of the longest wave or coarser, one per entry of a flattened half spectrum."""
-    size = sum(k.square() for k in grid.wavenumbers())
+    size = torch.stack(torch.broadcast_tensors(*grid.wavenumbers())).square().sum(0)
     steps = (size.sqrt() * max(grid.length) / (2 * math.pi)).round().long().flatten()
     below = torch.bincount(steps).mul_(series).cumsum(0)
     return (below // ENOUGH)[steps]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from collections.abc import Callable
@@ -14,9 +15,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from zoo import FIELD, ODE, RECIPES, lively, states
 
-from ddg_explorer import io
-from ddg_explorer.models import load_model, networks, read_card, save_model
+from ddg_explorer import Grid, io
+from ddg_explorer.budgets import Budget
+from ddg_explorer.compare import learned_seeds
+from ddg_explorer.fitting import Fit
+from ddg_explorer.models import EnergyModel, load_model, networks, read_card, save_model
 from ddg_explorer.models.files import ENTRY
+from ddg_explorer.recipes import make_dataset
+from ddg_explorer.structure import Laplacian
+from ddg_explorer.training import train
 
 SPECIAL = {
     **RECIPES,
@@ -58,6 +65,36 @@ def test_card_is_read_without_the_model(tmp_path: Path) -> None:
     assert card["recipe"]["model"] == "dgnet"
     assert card["versions"]["torch"] == torch.__version__
     assert card["created"][:2] == "20"
+
+
+def test_a_model_keeps_its_card_wherever_it_goes(tmp_path: Path) -> None:
+    """Loaded, copied, on another grid, and saved once more without being told."""
+    card = {"seed": 3, "data": {"recipe": {"seed": 2024}, "dt": 0.01}}
+    first = FIELD.build().save(tmp_path / "first.safetensors", card)
+    model = load_model(first)
+    assert model.grid is not None
+    twice = Grid((32,), (2 * model.grid.length[0],))
+    other = model.on_grid(twice)
+    for kept in (model, copy.deepcopy(model).float(), other):
+        assert kept.card == card
+        assert read_card(kept.save(tmp_path / "again.safetensors"))["card"] == card
+    assert isinstance(other, EnergyModel)
+    assert other.under(Laplacian(twice), {}).card == card
+    assert read_card(model.save(tmp_path / "told.safetensors", {}))["card"] == {}
+
+
+def test_the_card_is_that_of_the_last_training(tmp_path: Path) -> None:
+    data = make_dataset("spring", trajectories=3, steps=4, cache=False)
+    how = Budget("tiny", {"hidden": 2}, {"optimizer": "adam", "steps": 1})
+    fit = Fit("dgnet", data, how)
+    list(fit)
+    assert fit.model.card == {}
+    card = fit.card("here")
+    again = load_model(fit.model.save(tmp_path / "model.safetensors"))
+    assert again.card == json.loads(json.dumps(card))
+    assert learned_seeds([again.card]) == {data.recipe["seed"]}
+    list(train(again, data, optimizer="adam", steps=1))
+    assert again.card == {}
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch) -> None:
@@ -116,6 +153,18 @@ def rewrite(path: Path, change: Callable[[dict, dict], None]) -> None:
     save_file(weights, path, metadata={ENTRY: json.dumps(content)})
 
 
+def put(name: str, value: object) -> Callable[[dict, dict], None]:
+    """The change that sets what has this dotted name."""
+
+    def change(content: dict, _: dict) -> None:
+        *outer, last = name.split(".")
+        for key in outer:
+            content = content.setdefault(key, {})
+        content[last] = value
+
+    return change
+
+
 def newer(content: dict, _: dict) -> None:
     content["format"] = 99
 
@@ -136,10 +185,6 @@ def no_recipe(content: dict, _: dict) -> None:
     del content["recipe"]
 
 
-def wrong_type(content: dict, _: dict) -> None:
-    content["recipe"]["state_shape"] = "two"
-
-
 def endless_size(content: dict, _: dict) -> None:
     content["recipe"] |= {"hidden": 10_000, "depth": 20}
 
@@ -157,8 +202,12 @@ def wide_kernel(content: dict, _: dict) -> None:
     content["recipe"] |= {"width": 3, "structure": {"kind": "learned_kernel", "width": 9_999}}
 
 
-def list_recipe(content: dict, _: dict) -> None:
-    content["recipe"] = [1, 2]
+def no_card(content: dict, _: dict) -> None:
+    del content["card"]
+
+
+def no_date(content: dict, _: dict) -> None:
+    del content["created"]
 
 
 def lost_weight(_: dict, weights: dict) -> None:
@@ -180,9 +229,33 @@ def spoiled_weight(_: dict, weights: dict) -> None:
         (other_size, "weights do not fit the recipe: network.density.layers"),
         (unknown_model, "model='oracle'"),
         (unknown_key, "unknown keys colour"),
-        (no_recipe, r"cannot be rebuilt \(its recipe is damaged\)"),
-        (wrong_type, "cannot be rebuilt"),
-        (list_recipe, r"cannot be rebuilt \(its recipe is damaged\)"),
+        (put("format", True), "has format True, this version reads 1"),
+        (put("format", 1.0), "has format 1.0, this version reads 1"),
+        (no_recipe, r"is damaged \(recipe=None: must be an object\)"),
+        (no_card, r"is damaged \(card=None: must be an object\)"),
+        (no_date, r"is damaged \(created=None: must be a text\)"),
+        (put("created", 7), "created=7: must be a text"),
+        (put("card", 7), "card=7: must be an object"),
+        (put("card.data", [1]), r"card.data=\[1\]: must be an object"),
+        (put("card.data.dt", "x"), "card.data.dt='x': must be a finite number"),
+        (put("card.data.dt", None), "card.data.dt=None: must be a finite number"),
+        (put("card.data.dt", float("nan")), "card.data.dt=nan: must be a finite number"),
+        (put("card.data.dt", 10**400), "card.data.dt=1000.*: must be a finite number"),
+        (put("card.seed", 10**40), "card.seed=1000.*: must be an integer"),
+        (put("card.data.dt", -0.1), "card.data.dt=-0.1: must be positive"),
+        (put("card.data.recipe.seed", [1]), r"recipe.seed=\[1\]: must be an integer"),
+        (put("recipe", [1, 2]), r"recipe=\[1, 2\]: must be an object"),
+        (put("recipe.grid", 5), r"cannot be rebuilt \(its recipe is damaged\)"),
+        (put("recipe.state_shape", "2"), "state_shape='2': must be a list of positive integers"),
+        (put("recipe.state_shape", []), r"state_shape=\[\]: must be a list of positive"),
+        (put("recipe.state_shape", [True]), r"state_shape=\[True\]: must be a list of positive"),
+        (put("recipe.context", [1]), r"recipe.context=\[1\]: must be an object"),
+        (put("recipe.context.system", 5), "recipe.context.system=5: must be a text"),
+        (put("recipe.context.structure", "x"), "context.structure='x': must be an object"),
+        (put("recipe.context.parameters", [1]), r"parameters=\[1\]: must be an object"),
+        (put("recipe.context.parameters", {"g": "9"}), "parameters.g='9': must be a finite number"),
+        (put("recipe.context.parameters", {"g": None}), "parameters.g=None: must be a finite"),
+        (put("recipe.context.parameters", {"g": True}), "parameters.g=True: must be a finite"),
         (endless_size, "weights do not fit the recipe: it asks for more than there are"),
         (wide_stencil, "width=9999: must be an integer, with at most 400 points in all"),
         (wide_kernel, "width=9999: must be an integer, with at most 400 points in all"),
@@ -200,6 +273,13 @@ def test_damaged_checkpoints_are_refused_in_one_line(
         load_model(path)
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_a_card_is_checked_without_the_model_too(tmp_path: Path) -> None:
+    path = ODE.build().save(tmp_path / "model.safetensors")
+    rewrite(path, no_date)
+    with pytest.raises(ValueError, match="created=None: must be a text"):
+        read_card(path)
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:

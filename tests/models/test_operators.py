@@ -137,6 +137,10 @@ def test_learned_friction_starts_where_documented() -> None:
         (ODE, {"kind": "damped_symplectic"}, "friction"),
         (FIELD, {"kind": "learned_kernel", "width": 4}, "width must be odd"),
         (replace(ODE, state_shape=(3,)), {"kind": "symplectic"}, "even number"),
+        (ODE, {"kind": "matrix", "entries": [[0.0] * 3] * 3}, "needs 3 components, .* have 2$"),
+        (FIELD, {"kind": "matrix", "entries": [[0.0] * 2] * 2}, "needs 2 channels, .* have 1$"),
+        (FIELD, {"kind": "strain_wave"}, "'strain_wave': needs 2 channels, the states have 1$"),
+        (FIELD_2D, {"kind": "strain_wave"}, "'strain_wave': needs 3 channels, .* have 1$"),
     ],
 )
 def test_refusals(recipe: ModelRecipe, structure: dict, line: str) -> None:
@@ -244,17 +248,24 @@ def test_normalisation_leaves_what_has_no_freedom() -> None:
         assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())
 
 
-def test_normalisation_refusals() -> None:
-    with pytest.raises(ValueError, match="at=None"):
-        normalise(energy_model(recipe_of("learned_state_matrix")))
+def test_a_dissipative_matrix_takes_the_norm_of_a_reference_that_opposes_it() -> None:
+    model = energy_model(recipe_of("learned_dissipative_matrix"))
+    u, v = states(model, 3, 1), states(model, 3, 2)
+    rate = model.discrete_rhs(v, u, 0.1)
+    c = normalise(model, reference=MatrixStructure(torch.eye(2, dtype=torch.float64)))
+    assert c > 0
+    matrix = model.structure.matrix((2,)).detach()
+    assert float(matrix.norm()) == pytest.approx(2**0.5)
+    assert model.structure.is_dissipative
+    assert (model.discrete_rhs(v, u, 0.1) - rate).abs().max() < 1e-12 * rate.abs().max()
+
+
+def test_normalisation_leaves_a_zero_operator_and_asks_for_a_state() -> None:
     zero = energy_model(recipe_of("learned_kernel"))
     with torch.no_grad():
         zero.get_parameter("operator.raw").zero_()
-    with pytest.raises(ValueError, match="zero"):
-        normalise(zero)
-    odd = energy_model(replace(ODE, state_shape=(3,), structure={"kind": "learned_skew_matrix"}))
-    with pytest.raises(ValueError, match="reference=None"):
-        normalise(odd)
-    turned = MatrixStructure(torch.eye(2, dtype=torch.float64))
-    with pytest.raises(ValueError, match="cannot change its sign"):
-        normalise(energy_model(recipe_of("learned_dissipative_matrix")), reference=turned)
+    energy = zero.energy(states(zero, 3))
+    assert normalise(zero) == 1
+    assert torch.equal(zero.energy(states(zero, 3)), energy)
+    with pytest.raises(ValueError, match="at=None"):
+        normalise(energy_model(recipe_of("learned_state_matrix")))

@@ -12,6 +12,7 @@ from typing import Any
 
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.paper import PUBLISHED
+from ddg_explorer.paper.published import RowName
 from ddg_explorer.paper.tables import MEANINGLESS
 
 METRIC_TITLES = {
@@ -128,7 +129,7 @@ def rows_of(tables: Mapping[str, Any], experiment: str, test: str) -> list[Row]:
         ran = [
             _row(key, summary, shown, test)
             for key, summary in sorted(tables.get(experiment, {}).items())
-            if _plain(key) == name and (test == "test" or test in summary)
+            if RowName.parse(key).published == name and (test == "test" or test in summary)
         ]
         if not ran and shown:
             ran = [Row(model, train, predict, published=shown)]
@@ -136,20 +137,14 @@ def rows_of(tables: Mapping[str, Any], experiment: str, test: str) -> list[Row]:
     return rows
 
 
-def _plain(key: str) -> str:
-    who, train, predict = key.split("/")
-    return f"{who.partition('@')[0]}/{train}/{predict}"
-
-
 def _row(key: str, summary: Mapping[str, Any], published: Mapping[str, float], test: str) -> Row:
-    who, train, predict = key.split("/")
-    model, _, budget = who.partition("@")
+    row = RowName.parse(key)
     part = summary if test == "test" else summary[test]
     return Row(
-        model=model,
-        train=train,
-        predict=predict,
-        budget=budget,
+        model=row.model,
+        train=row.train,
+        predict=row.predict,
+        budget=row.budget,
         figures={name: _figures(part[name]) for name in METRIC_TITLES if name in part},
         published=published,
         seeds=tuple(part["seed_numbers"]),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ddg_explorer.app.training.specification import DataSpec
 from ddg_explorer.budgets import (
-    FIRST_ORDER,
+    ADAM_WHITENED,
     QUICK_FIRST_ORDER_STEPS,
     QUICK_TRAJECTORIES,
     Budget,
@@ -20,7 +20,7 @@ from ddg_explorer.models.recipe import WITHOUT_STRUCTURE
 from ddg_explorer.recipes import DataRecipe
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.training.defaults import DEFAULT_STEPS
-from ddg_explorer.training.optimizers import FIRST_ORDER as BY_GRADIENT
+from ddg_explorer.training.optimizers import FIRST_ORDER
 
 SOURCES = {"Published data": "recipe", "Current system": "system", "Own file": "file"}
 RECIPES = {
@@ -104,9 +104,9 @@ def chosen_budget(
 ) -> Budget:
     """The budget of that name with the form's optimiser, steps, and settings of Adam and SOAP."""
     found = budget(name, system, model)
-    if optimizer in BY_GRADIENT:
+    if optimizer in FIRST_ORDER:
         # whitened inputs for small networks, as they are for the published ones
-        own = found.training if name == "published" else {**FIRST_ORDER}
+        own = found.training if name == "published" else {**ADAM_WHITENED}
         training = {**own, **first_order, "optimizer": optimizer}
         return replace(found, training=training, otherwise=None).with_steps(steps)
     return found.with_optimizer(optimizer or None).with_steps(steps)
@@ -114,8 +114,8 @@ def chosen_budget(
 
 def default_steps(name: str, system: str, model: str, optimizer: str, noisy: bool) -> int:
     """The number of steps that the form starts with."""
-    if optimizer in BY_GRADIENT and name != "published":
-        return QUICK_FIRST_ORDER_STEPS if name == "quick" else FIRST_ORDER["steps"]
+    if optimizer in FIRST_ORDER and name != "published":
+        return QUICK_FIRST_ORDER_STEPS if name == "quick" else ADAM_WHITENED["steps"]
     found = budget(name, system, model).with_optimizer(optimizer or None).training
     if "steps" in found:
         return found["steps"]

@@ -18,7 +18,7 @@ from ddg_explorer.app.training.specification import STEPS, DataSpec, JobSpec
 from ddg_explorer.app.widgets import Choice
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.models.recipe import NUMBERS
-from ddg_explorer.training.optimizers import FIRST_ORDER as BY_GRADIENT
+from ddg_explorer.training.optimizers import FIRST_ORDER
 
 
 class TrainForm:
@@ -134,4 +134,4 @@ class TrainForm:
         found = choices.budget(name, system, model)
         self.hidden.imply(found.network.get("hidden", 200))
         self.steps.imply(choices.default_steps(name, system, model, optimizer, source.noisy))
-        self._adam.visible = optimizer in BY_GRADIENT
+        self._adam.visible = optimizer in FIRST_ORDER
