@@ -247,10 +247,36 @@ def learned_seeds(cards: Iterable[Mapping[str, Any]]) -> set[int]:
 
 
 def unseen(data: Dataset, cards: Iterable[Mapping[str, Any]]) -> list[int]:
-    """The trajectories of `data` that no model was trained on, as far as their cards tell."""
-    rows, digest = set(range(data.trajectories)), data.digest()
+    """The trajectories of `data` that no model was trained on, as far as their cards tell.
+
+    Of a model whose card does not name these data (`learned_from`) nothing is known.
+    """
+    rows = set(range(data.trajectories))
     for card in cards:
-        known = card.get("data", {})
-        if known.get("digest") == digest:
-            rows &= set(data.order(card["seed"])[: known["validation"]].tolist())
+        if learned_from(data, card):
+            rows &= set(data.order(card["seed"])[: card["data"]["validation"]].tolist())
     return sorted(rows)
+
+
+def learned_from(data: Dataset, card: Mapping[str, Any]) -> bool:
+    """Whether the card names these data, with or without noise, as what its model was trained on.
+
+    They are as many trajectories of the same digest; or made in the same way or read from a file of
+    the same name and shape, noise aside: then values may differ, as by a rounding.
+    """
+    known = card.get("data", {})
+    if not {"trajectories", "validation"} <= known.keys() or "seed" not in card:
+        return False
+    if known["trajectories"] + known["validation"] != data.trajectories:
+        return False
+    recipe = known.get("recipe", {})
+    own = {data.digest(), data.recipe.get("noiseless_digest")} - {None}
+    if own & {known.get("digest"), recipe.get("noiseless_digest")}:
+        return True
+    return _origin(data.recipe) == _origin(recipe) != {}
+
+
+def _origin(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe without what `Dataset.with_noise` notes."""
+    noise = ("noiseless_digest", "relative_noise", "relative_noise_seed")
+    return {key: value for key, value in recipe.items() if key not in noise}

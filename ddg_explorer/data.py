@@ -113,7 +113,10 @@ class Dataset:
         return self.u[:, :-1].flatten(0, 1), self.u[:, 1:].flatten(0, 1)
 
     def with_noise(self, level: float, seed: int) -> Dataset:
-        """Add N(0, (level · RMS)²) to every value; RMS of each channel over the whole set."""
+        """Add N(0, (level · RMS)²) to every value; RMS of each channel over the whole set.
+
+        The recipe notes level, seed, and the digest before the first noise.
+        """
         if not (math.isfinite(level) and level >= 0):
             raise ValueError(f"level={level}: must be finite and not negative")
         axes = [0, 1, *range(3, self.u.ndim)]
@@ -121,7 +124,12 @@ class Dataset:
         noise = torch.randn(
             self.u.shape, generator=torch.Generator().manual_seed(seed), dtype=self.u.dtype
         )
-        recipe = {**self.recipe, "relative_noise": level, "relative_noise_seed": seed}
+        recipe = {
+            "noiseless_digest": self.digest(),
+            **self.recipe,
+            "relative_noise": level,
+            "relative_noise_seed": seed,
+        }
         return replace(self, u=self.u + level * rms * noise.to(self.u.device), recipe=recipe)
 
     def digest(self) -> str:

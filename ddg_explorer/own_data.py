@@ -1,17 +1,18 @@
 """A person's own trajectories as a `Dataset`, from `.npz`, tables, netCDF or Zarr.
 
-    netCDF, Zarr     dimensions by name: time; trajectory (or batch); component for an ODE, channel
-                     and x[, y[, z]] for a field. Coordinates time and x, y, z are read.
+    netCDF, Zarr     dimensions by name: time (or t); trajectory (or trial, batch); component for an
+                     ODE, channel and x[, y[, z]] for a field. Coordinates time, x, y, z are read.
     .npz             array u (trajectory, time, component) or (trajectory, time, channel, x[, y]);
                      optional t (time,) or the number dt; axis_x, axis_y (points,) or length, the
                      side lengths, which make it a field as the argument `length` does.
-    .csv .tsv .txt   one row per time; columns time (or t) and trajectory (or trial), all others the
-                     components of an ODE in this order, or with `length` the points of one channel.
+    .csv .tsv .txt   one row per time; columns named in the same way; all others are the components
+                     of an ODE in this order, or with `length` the points of one channel.
 
 The trajectory dimension may be left out where there is one only. Files of `Trajectory.save` and
 `Dataset.save` are read as they are. Periodic grids: the left end is a node, the right end is not.
-Times must be even to `EVEN` of a step, values real and finite. A file that notes its dt or how long
-its box is must agree to that much with the arguments and the system it is read for.
+Times must be even to `EVEN` of a step, values real and finite; dates and durations (datetime64,
+timedelta64) are taken in seconds. A file that notes its dt or how long its box is must agree to
+that much with the arguments and the system it is read for.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import Archive, existing, one_line, open_netcdf, open_npz, real_numbers
 from ddg_explorer.systems import System
-from ddg_explorer.tables import EVEN, even_step, read_table
+from ddg_explorer.tables import EVEN, TIME, TRAJECTORY, even_step, read_table
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,7 +71,7 @@ def read_dataset(
         A `.npz`, `.csv`, `.tsv`, `.txt`, `.nc` file or a `.zarr` folder.
     dt
         Δt between frames; None: from the file's dt or times, which must be even. Given, the file's
-        times are not looked at.
+        times are not looked at, but that those of a table rise.
     length
         Side lengths of a field's periodic box; None: from the file, or an ODE. Given, the file's
         coordinates are not looked at.
@@ -89,7 +90,7 @@ def read_dataset(
     source, suffix = existing(path, READERS)
     try:
         if suffix in TABLES:
-            table = read_table(source, variable, time, trajectory)
+            table = read_table(source, variable, time, trajectory, dt)
             raw = Raw(table.states, table.t)
             if length is not None or (system is not None and system.grid is not None):
                 raw.u = raw.u[:, :, None]
@@ -166,43 +167,40 @@ def _read_zarr(path: Path, variable: Variable) -> Raw:
         import zarr  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise ValueError("reading .zarr needs the package zarr: pip install zarr") from None
-    with xr.open_zarr(path) as dataset:
+    # the metadata of each array, as not every store has a copy of all in one place
+    with xr.open_zarr(path, consolidated=False) as dataset:
         return _of_xarray(dataset, variable)
 
 
 def _of_xarray(dataset: xr.Dataset, variable: Variable) -> Raw:
     array = dataset[_pick([str(name) for name in dataset.data_vars], variable)]
     dims = [str(name) for name in array.dims]
-    batch = [name for name in dims if name == "trajectory" or name.startswith("batch")]
+    batch = [name for name in dims if name in TRAJECTORY or name.startswith("batch")]
     state = [name for name in ("component", "channel", *AXES) if name in dims]
-    unknown = sorted(set(dims) - {"time", *batch, *state})
-    if unknown or "time" not in dims:
+    times = [name for name in dims if name in TIME]
+    if len(times) != 1 or set(dims) - {*times, *batch, *state}:
         raise ValueError(
             f"variable {array.name!r} has dimensions ({', '.join(dims)}): needs time, and "
             "knows trajectory, component, channel, x, y, z"
         )
-    ordered = array.transpose("time", *batch, *state)
+    ordered = array.transpose(*times, *batch, *state)
     u = _batch_first(np.asarray(ordered.values), len(batch))
     if not {"component", "channel"} & set(dims):
         u = np.expand_dims(u, 2)
     known = [name for name in state if name in AXES and name in dataset.coords]
     axes = {name: np.asarray(dataset[name].values) for name in known}
-    t = np.asarray(dataset["time"].values) if "time" in dataset.coords else None
+    t = next((np.asarray(dataset[name].values) for name in times if name in dataset.coords), None)
     return Raw(u, t, None, axes, dict(dataset.attrs))
 
 
 def _assemble(
-    path: Path,
-    raw: Raw,
-    dt: float | None,
-    length: Length,
-    system: System | None,
+    path: Path, raw: Raw, dt: float | None, length: Length, system: System | None
 ) -> Dataset:
     u = real_numbers(raw.u, "u")
     grid = _grid(raw, length, system)
     dt = _step(raw, dt, u.shape[1])
     states = torch.from_numpy(u.astype(np.float32 if u.dtype == np.float32 else np.float64))
-    recipe = _mapping("recipe", raw.attributes) or {"file": path.name}
+    recipe = _mapping("recipe", raw.attributes) or {"file": path.name, "shape": list(u.shape)}
     data = Dataset(states, float(dt), grid, _context(raw.attributes, system), recipe)
     if system is not None and data.state_shape != system.state_shape:
         raise ValueError(

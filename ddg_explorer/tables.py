@@ -6,9 +6,9 @@ Where there is none, the last marked line does if it has as many words as there 
 that names a time or trajectory among fewer or more (Schmidt and Lipson, 2009) is a comment where
 `variable` says which columns are the state's, and refused elsewhere.
 
-Without names no column is known as time or trajectory: all that `time`, `trajectory` or `variable`
-do not claim are components of the state. One of the first two that rises evenly, as times do, is
-refused there unless `variable` names it.
+All columns that neither the names below nor `time`, `trajectory` or `variable` claim are components
+of the state. Where no time is known, one of the first two that rises evenly, as times do, is
+refused unless `variable` names it. Times must rise within each trajectory, also where Δt is given.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Line = tuple[int, str]
 
 @dataclass
 class Table:
-    """States (trajectory, time, column), and the times of the first trajectory if there are any."""
+    """States (trajectory, time, column), and the first trajectory's times if Δt is not given."""
 
     states: np.ndarray
     t: np.ndarray | None
@@ -44,6 +44,7 @@ def read_table(
     variable: str | Sequence[str | int] | None,
     time: str | int | None,
     trajectory: str | int | None,
+    dt: float | None,
 ) -> Table:
     """The trajectories of a table.
 
@@ -53,15 +54,17 @@ def read_table(
         Columns of the state by name or number; None: all that are neither time nor trajectory.
     time, trajectory
         Their columns; None: those of the names above, where there are any.
+    dt
+        Δt; None: from the times, which are then needed.
 
     Raises
     ------
     ValueError
         One line for text that is not UTF-8, a row that cannot be read, names that are more or fewer
-        than the columns, an unknown column, what looks like times among unnamed ones, trajectories
-        of unequal length or with other times than the first.
+        than the columns, an unknown column, what looks like times but is not known to be, no times,
+        times that do not rise, trajectories of unequal length or with other times than the first.
     """
-    names, values, sure = _numbers(path, variable is not None)
+    names, values = _numbers(path, variable is not None)
     when = _column(names, values, time, TIME)
     which = _column(names, values, trajectory, TRAJECTORY)
     if variable is None:
@@ -72,12 +75,18 @@ def read_table(
     if not columns:
         raise ValueError("has no column for the state")
     rows = _by_trajectory(values, which)
-    if variable is None and when is None and not sure:
-        _refuse_times(values, columns)
-    states = np.stack([part[:, columns] for part in rows])
+    states = np.stack([values[part][:, columns] for part in rows])
     if when is None:
+        if variable is None:
+            _refuse_times(names, values, columns)
+        if dt is None:
+            listed = f"columns: {', '.join(names)}" if names else "its columns are unnamed"
+            raise ValueError(f"has no column time or t ({listed}): rename it, or give dt")
         return Table(states, None)
-    t = np.stack([part[:, when] for part in rows])
+    _check_rising(values[:, when], rows, which is not None)
+    if dt is not None:
+        return Table(states, None)
+    t = np.stack([values[part, when] for part in rows])
     t = t - t[:, :1]
     step = np.abs(t[0]).max() / max(1, t.shape[1] - 1)
     if np.abs(t - t[0]).max() > EVEN * step:
@@ -86,8 +95,13 @@ def read_table(
 
 
 def even_step(points: np.ndarray, name: str, count: int) -> float:
-    """The step of `count` evenly spaced increasing points; ValueError where they are not."""
+    """The step of `count` evenly spaced increasing points; ValueError where they are not.
+
+    Dates and durations (datetime64, timedelta64) are taken in seconds.
+    """
     points = np.asarray(points)
+    if points.ndim == 1 and points.dtype.kind in "mM":
+        points = (points - points[:1]) / np.timedelta64(1, "s")
     if points.ndim != 1 or points.dtype.kind not in "fiu":
         raise ValueError(f"{name}: must be one column of numbers, not {points.dtype}{points.shape}")
     if len(points) != count:
@@ -107,9 +121,8 @@ def even_step(points: np.ndarray, name: str, count: int) -> float:
     return float(steps[0] if abs(steps[0] - mean) < 1e-12 * mean else mean)
 
 
-def _numbers(path: Path, chosen: bool) -> tuple[list[str], np.ndarray, bool]:
-    """Column names (none where no line names all), all numbers (rows, columns), and whether a row
-    of its own names the columns, rather than a marked line or none.
+def _numbers(path: Path, chosen: bool) -> tuple[list[str], np.ndarray]:
+    """Column names (none where no line names all) and all numbers (rows, columns).
 
     Where columns are `chosen`, a marked line need not name all of them.
     """
@@ -120,17 +133,22 @@ def _numbers(path: Path, chosen: bool) -> tuple[list[str], np.ndarray, bool]:
     heading, rows = (rows[:1], rows[1:]) if sure else (marked[-1:], rows)
     if not rows:
         raise ValueError("has no rows of numbers")
-    names = [word for line in heading for word in _names(line) if word]
+    names = [word for line in heading for word in _names(line) if word or sure]
+    if sure and "" in names:
+        raise ValueError(
+            f"line {heading[0][0]}: column {names.index('')} (from 0) has no name: an index, or a "
+            "separator too many? Write without it (pandas: index=False)"
+        )
     values = _values(rows, names)
     if len(names) == values.shape[1]:
-        return names, values, sure
+        return names, values
     usual = {name.lower() for name in names} & {*TIME, *TRAJECTORY}
     if sure or (usual and not chosen):
         count = values.shape[1]
         raise ValueError(
             f"line {heading[0][0]} names {len(names)} columns, the others have {count}"
         )
-    return [], values, False
+    return [], values
 
 
 def _lines(path: Path) -> list[Line]:
@@ -173,13 +191,15 @@ def _fault(rows: list[Line], delimiter: str | None, names: list[str]) -> str:
             if not _is_number(word):
                 column = repr(names[k]) if len(names) == count > k else f"{k} (from 0)"
                 hint = ", decimals need a point" if _is_number(word.replace(",", ".")) else ""
+                if not any(words[k:]):
+                    hint = ", the line ends with a separator"
                 return f"line {number}, column {column}: {word[:SHOWN]!r} is not a number{hint}"
         if len(words) != count:
             return f"line {number}: has {len(words)} columns, line {rows[0][0]} has {count}"
     return ""
 
 
-def _refuse_times(values: np.ndarray, columns: Sequence[int]) -> None:
+def _refuse_times(names: list[str], values: np.ndarray, columns: Sequence[int]) -> None:
     """ValueError where one of the first two columns, taken for the state's, rises evenly."""
     for k in (k for k in columns if k < 2):
         steps = np.diff(values[:, k])
@@ -188,10 +208,21 @@ def _refuse_times(values: np.ndarray, columns: Sequence[int]) -> None:
         if len(up) < 2 or 2 * restarts > len(up) or not np.isfinite(steps).all():
             continue
         if np.abs(up - up.mean()).max() <= EVEN * up.mean():
+            column, mend = f"column {k} (from 0)", "name the columns in a first row (t, q, p)"
+            if names:
+                column, mend = f"column {names[k]!r}", "rename it time or t"
             raise ValueError(
-                f"column {k} (from 0) rises evenly as times do, and no row names it: name the "
-                "columns in a first row (t, q, p), or give time or variable"
+                f"{column} rises evenly as times do: {mend}, or give the argument time or variable"
             )
+
+
+def _check_rising(t: np.ndarray, rows: list[np.ndarray], named: bool) -> None:
+    """ValueError where times do not rise from row to row of a trajectory."""
+    for part in rows:
+        stays = np.flatnonzero(np.diff(t[part]) <= 0)
+        if stays.size:
+            mend = "sort the rows" if named else "name the trajectories' column trajectory, or sort"
+            raise ValueError(f"time does not rise after row {part[stays[0]] + 1}: {mend}")
 
 
 def _is_number(word: str) -> bool:
@@ -222,10 +253,11 @@ def _index(names: list[str], values: np.ndarray, column: str | int) -> int:
 
 
 def _by_trajectory(values: np.ndarray, which: int | None) -> list[np.ndarray]:
+    """The rows of each trajectory, by number."""
     if which is None:
-        return [values]
+        return [np.arange(len(values))]
     labels, start = np.unique(values[:, which], return_index=True)
-    parts = [values[values[:, which] == label] for label in labels[np.argsort(start)]]
+    parts = [np.flatnonzero(values[:, which] == label) for label in labels[np.argsort(start)]]
     lengths = sorted({len(part) for part in parts})
     if len(lengths) > 1:
         raise ValueError(

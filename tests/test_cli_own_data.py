@@ -11,6 +11,7 @@ from torch import Tensor
 
 import ddg_explorer as ddg
 from ddg_explorer import cli
+from ddg_explorer.budgets import ODE_ROWS, budget
 from ddg_explorer.compare import unseen
 from ddg_explorer.models import read_card
 from ddg_explorer.models.operators import make_operator
@@ -144,6 +145,49 @@ def test_a_model_of_a_single_trajectory_says_that_it_has_learned_it(
     capsys.readouterr()
     assert cli.main(["compare", *data, "--checkpoint", model]) == 0
     assert "which a model has learned" in capsys.readouterr().out
+
+
+def test_what_a_model_has_learned_with_noise_is_not_held_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data, model = ("--data", str(folder / "wells.csv")), str(tmp_path / "m.safetensors")
+    train = ("train", *data, "--model", "node", "--steps", "3", "--optimizer", "adam")
+    assert cli.main([*train, "--noise", "0.01", "--save", model]) == 0
+    (row,) = read_dataset(folder / "wells.csv").order(0)[:1].tolist()
+    for dt in ((), ("--dt", str(1.002 * DT))):
+        capsys.readouterr()
+        assert cli.main(["compare", *data, "--checkpoint", model, *dt]) == 0
+        assert f"truth: trajectory {row} of the file" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("budget_name", ["ours", "quick"])
+def test_an_unknown_ode_is_trained_as_the_known_ones_are(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, budget_name: str
+) -> None:
+    path = str(tmp_path / "m.safetensors")
+    options = ("--data", str(folder / "one.npz"), "--model", "node", "--steps", "2")
+    call(capsys, "train", *options, "--budget", budget_name, "--save", path)
+    assert read_card(path)["card"]["training"]["rows"] == list(ODE_ROWS)
+    assert budget("ours", "", "dgnet", ode=True) == budget("ours", "pendulum", "dgnet")
+
+
+def test_a_run_that_has_learned_nothing_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A loss relative to no change at all; that of whole trajectories is in units of the noise."""
+    options = ("--data", str(folder / "one.npz"), "--model", "node")
+    adam = ("--optimizer", "adam", "--steps", "1")
+    assert cli.main(["train", *options, *adam]) == 0
+    line = capsys.readouterr().err
+    assert "hardly better than no change; try more steps, another seed or more hidden" in line
+    assert line.count("\n") == 1
+    assert cli.main(["train", *options, "--steps", "20", "--hidden", "4"]) == 0
+    assert capsys.readouterr().err == ""
+    noisy = ("--noise", "0.05", "--denoise", "states", "--steps", "8", "--hidden", "4")
+    found = call(capsys, "train", *options, *noisy)
+    assert found["loss"] > 0.5
+    assert cli.main(["train", *options, *noisy]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_training_tests_on_the_held_out_trajectories(

@@ -1,17 +1,25 @@
-"""Lanes beside the truth: what a step costs is told without the first, which warms up."""
+"""Lanes beside the truth, and which trajectories of a person's data no model has learned."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from layouts import DT, motion
 
 from ddg_explorer import compare
+from ddg_explorer.budgets import budget
+from ddg_explorer.compare import learned_from, unseen
 from ddg_explorer.data import Dataset
+from ddg_explorer.fitting import Fit
 from ddg_explorer.models import ModelRecipe
+from ddg_explorer.own_data import read_dataset
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, None), (2, 200.0), (5, 200.0)])
@@ -28,3 +36,44 @@ def test_the_first_step_is_not_timed(
     assert len(lane.found.u) == steps + 1
     found = lane.figures["ms_per_step"]
     assert found is None if expected is None else found == pytest.approx(expected, rel=1e-9)
+
+
+def card_of(data: Dataset, seed: int = 0) -> dict[str, Any]:
+    return Fit("node", data, budget("quick", "", "node"), seed=seed).card("test")
+
+
+def read(folder: Path, u: np.ndarray, dt: float = DT) -> Dataset:
+    np.savez(folder / "a.npz", u=u)
+    return read_dataset(folder / "a.npz", dt=dt)
+
+
+def test_a_trajectory_learned_with_noise_or_another_rounding_is_not_held_out(
+    tmp_path: Path,
+) -> None:
+    u = motion(12)
+    data = read(tmp_path, u)
+    expected = data.order(0)[:1].tolist()
+    float32 = read(tmp_path, u.astype(np.float32))
+    slower = read(tmp_path, u, dt=1.002 * DT)
+    noisy = [d.with_noise(0.01, seed) for d, seed in ((data, 0), (data, 1), (float32, 0))]
+    several = [data, float32, slower, *noisy]
+    for learned, compared in itertools.product(several, several):
+        assert unseen(compared, [card_of(learned)]) == expected
+    programmed = Dataset(torch.from_numpy(u), DT)
+    assert unseen(programmed, [card_of(programmed.with_noise(0.01, 0))]) == expected
+    other = data.order(1)[:1].tolist()
+    assert other != expected
+    assert unseen(data, [card_of(data), card_of(noisy[0], seed=1)]) == []
+
+
+def test_nothing_is_known_of_data_that_a_card_does_not_name(tmp_path: Path) -> None:
+    data = read(tmp_path, motion(12))
+    shorter, fewer = read(tmp_path, motion(12, 5)), read(tmp_path, motion(11))
+    unnamed = replace(data, u=data.u + 1, recipe={})
+    renamed = replace(data, u=data.u + 1, recipe={**data.recipe, "file": "b.npz"})
+    for other in (shorter, fewer, unnamed, renamed, unnamed.with_noise(0.1, 0)):
+        card = card_of(other)
+        assert not learned_from(data, card)
+        assert unseen(data, [card]) == list(range(12))
+    for card in ({}, {"data": {}}):
+        assert not learned_from(unnamed, card)

@@ -60,6 +60,8 @@ def test_noise_is_relative_to_the_rms_of_each_channel() -> None:
     assert not torch.equal(noisy.u, data.with_noise(0.05, seed=4).u)
     assert torch.equal(data.with_noise(0.0, seed=3).u, u)
     assert noisy.recipe["relative_noise"] == 0.05
+    for level in (0.05, 0.1):
+        assert noisy.with_noise(level, seed=4).recipe["noiseless_digest"] == data.digest()
     with pytest.raises(ValueError, match="level=-1"):
         data.with_noise(-1, seed=0)
 

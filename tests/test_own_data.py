@@ -103,6 +103,51 @@ def test_netcdf_in_any_order(tmp_path: Path) -> None:
     assert same(read_dataset(path, dt=DT), motions)
 
 
+def test_netcdf_dimensions_may_be_called_as_columns_of_a_table(tmp_path: Path) -> None:
+    path, u = tmp_path / "motion.nc", motion()
+    data = dataset_of(u, ("trial", "t", "component"), t=DT * np.arange(6))
+    data.to_netcdf(path, engine="h5netcdf")
+    assert same(read_dataset(path), u)
+    both = dataset_of(u[:, :, :, None], ("t", "time", "component", "x"))
+    both.to_netcdf(path, engine="h5netcdf")
+    with pytest.raises(ValueError, match=r"dimensions \(t, time, component, x\): needs time"):
+        read_dataset(path, dt=DT)
+
+
+@pytest.mark.parametrize("start", [None, "2024-02-28T23:59:59.9"])
+@pytest.mark.parametrize("unit", ["ns", "us"])
+def test_dates_and_durations_are_seconds(start: str | None, unit: str, tmp_path: Path) -> None:
+    path, u = tmp_path / "motion.nc", motion()
+    t = (50_000 * np.arange(6)).astype("timedelta64[us]").astype(f"timedelta64[{unit}]")
+    if start is not None:
+        t = np.datetime64(start, unit) + t
+    dataset_of(u, ("trajectory", "time", "component"), time=t).to_netcdf(path, engine="h5netcdf")
+    assert same(read_dataset(path), u)
+    np.savez(path.with_suffix(".npz"), u=u, t=t)
+    assert same(read_dataset(path.with_suffix(".npz")), u)
+
+
+def test_a_date_that_is_none_is_refused(tmp_path: Path) -> None:
+    t = np.array([0, 1, 2, 3, "NaT", 5], dtype="timedelta64[s]")
+    np.savez(tmp_path / "a.npz", u=motion(), t=t)
+    with pytest.raises(ValueError, match="time: must be finite and increasing"):
+        read_dataset(tmp_path / "a.npz")
+
+
+def test_zarr_without_a_summary_of_its_metadata_is_read_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    pytest.importorskip("zarr")
+    u, t = motion(), DT * np.arange(6)
+    data = dataset_of(u, ("trajectory", "time", "component"), time=t)
+    for summary in (False, True):
+        path = tmp_path / f"{summary}.zarr"
+        data.to_zarr(path, consolidated=summary)
+        recwarn.clear()
+        assert same(read_dataset(path), u)
+        assert not recwarn.list
+
+
 @pytest.mark.parametrize("suffix", [".nc", ".npz"])
 @pytest.mark.parametrize("name", ["pendulum", "kdv", "cahn_hilliard_2d", "wave"])
 @pytest.mark.parametrize("batch", [None, 2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,36 @@ def test_unnamed_times_are_not_taken_for_a_state(comment: str, first: int, tmp_p
     assert torch.equal(chosen.u.flatten(), torch.from_numpy(rows_of(u)[:, 1]))
 
 
+@pytest.mark.parametrize("name", ["time [s]", "seconds"])
+def test_times_under_another_name_are_not_taken_for_a_state(name: str, tmp_path: Path) -> None:
+    """With Δt given they would be learned as the first component."""
+    u = motion(1, 9)
+    path = table(tmp_path / "a.csv", f"{name},q,p", rows_of(u)[:, 1:])
+    line = re.escape(f"column {name!r} rises evenly as times do: rename it time or t")
+    for dt in (None, DT):
+        with pytest.raises(ValueError, match=line):
+            read_dataset(path, dt=dt)
+    assert same(read_dataset(path, time=name), u)
+    assert same(read_dataset(path, variable=["q", "p"], dt=DT), u)
+
+
+@pytest.mark.parametrize("name", ["id", "run"])
+def test_trajectories_under_another_name_are_not_joined(name: str, tmp_path: Path) -> None:
+    """With Δt given the jump from one to the next would be learned as a step."""
+    u = motion(3, 9)
+    path = table(tmp_path / "a.csv", f"{name},t,q,p", rows_of(u))
+    for dt in (None, DT):
+        with pytest.raises(ValueError, match=r"time does not rise after row 9: name the traj"):
+            read_dataset(path, dt=dt)
+    assert same(read_dataset(path, trajectory=name, dt=DT), u)
+
+
+def test_a_given_step_stands_for_times_that_are_uneven_or_differ(tmp_path: Path) -> None:
+    u, rows = motion(2, 9), rows_of(motion(2, 9))
+    rows[3, 1] += DT / 3
+    assert same(read_dataset(table(tmp_path / "a.csv", "trial,t,q,p", rows), dt=DT), u)
+
+
 @pytest.mark.parametrize("content", ["t,θ\n0,1\n1,2\n".encode("utf-16"), b"t,\xb0\n0,1\n1,2\n"])
 def test_a_table_that_is_not_in_utf_8(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
@@ -141,7 +172,14 @@ def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
         ("0,1,2\n0.1,1,2\n", {"time": "t"}, "has no column 't', only unnamed ones"),
         ("t\n0\n1\n", {}, "has no column for the state"),
         ("time,q,p,note\n0,1,2\n1,1,2\n", {"dt": 1.0}, "line 1 names 4 columns, the others have 3"),
-        (",q,p\n0,1,2\n1,1,2\n", {"dt": 1.0}, "line 1 names 2 columns, the others have 3"),
+        (",t,q\n0,0,1\n1,1,1\n", {}, r"line 1: column 0 \(from 0\) has no name: an index"),
+        ("t,q,\n0,1,\n1,1,\n", {}, r"line 1: column 2 \(from 0\) has no name: .* separator"),
+        ("t,q\n0,1,\n1,1,\n", {}, r"line 2, .*: '' is not a number, the line ends with a separ"),
+        ("q,p\n0,1\n1,3\n", {}, r"no column time or t \(columns: q, p\): rename it, or give dt"),
+        ("0,1\n1,3\n", {}, r"has no column time or t \(its columns are unnamed\)"),
+        ("t,q\n0,1\n1,2\n0,3\n1,4\n", {}, "time does not rise after row 2: name the traj"),
+        ("t,q\n0,1\n0,2\n1,3\n1,4\n", {"dt": 1.0}, "time does not rise after row 1: name the"),
+        ("trial,t,q\n0,1,2\n1,0,1\n0,0,1\n1,1,2\n", {"dt": 1.0}, "after row 1: sort the rows$"),
         ("% t p\n0 1 2\n1 1 2\n", {"dt": 1.0}, "line 1 names 2 columns, the others have 3"),
         ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n", {}, "trajectories have 1 to 2 rows"),
         ("trial,t,q\n0,0,1\n0,1,1\n1,0,1\n1,2,1\n", {}, "trajectories have different times"),
