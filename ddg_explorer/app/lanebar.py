@@ -18,6 +18,7 @@ from ddg_explorer.models import MODELS
 
 CLOCKS = {"Lock step": True, "Free running": False}
 SHOWS = {"State": "state", "Difference": "difference"}
+APART = "Differences need lock step: running freely, lanes are at different times."
 ADD, CLOCK, SHOW, HEIGHT = 147, 171, 140, 39
 """Widths of the widgets in pixels, and the height of the row."""
 
@@ -41,10 +42,13 @@ class LaneBar:
         )
         self.clock = self._radio(CLOCKS, "lockstep", CLOCK)
         self.what = self._radio(SHOWS, "show", SHOW)
+        self._reason = pmui.Tooltip(
+            self.what, title="", placement="top", describe_child=True, margin=0
+        )
         self.view = pn.FlexBox(
             self.add,
             self.clock,
-            self.what,
+            self._reason,
             sizing_mode="stretch_width",
             align_items="center",
             gap="10px 16px",
@@ -62,12 +66,9 @@ class LaneBar:
                 self.add.items = [{"label": label} for label in offers]
             self.add.disabled = len(state.lanes) >= LANES
             put(self.clock, value=state.view.lockstep, visible=several)
-            put(
-                self.what,
-                value=state.view.show,
-                visible=several and field,
-                disabled=not state.view.lockstep,
-            )
+            together = state.view.lockstep
+            put(self.what, value=state.view.show, disabled=not together)
+            put(self._reason, visible=several and field, title="" if together else APART)
         finally:
             self._showing = False
 

@@ -120,10 +120,9 @@ class Race:
             canvas.restyle(dark, scale, place)
         first = self.setups[0] if self.setups else None
         if first is None:
-            self.plots.restyle(dark, has_mass=True, dtype=torch.float64)
+            self.plots.restyle(dark, mass="u", dtype=torch.float64)
         else:
-            system = first.system
-            self.plots.restyle(dark, has_mass=system.grid is not None, dtype=system.dtype)
+            self.plots.restyle(dark, mass=_mass(first), dtype=first.system.dtype)
         self._tabulate(True)
 
     def limits(self) -> list[tuple[str, str, float]]:
@@ -232,7 +231,9 @@ class Race:
             )
             for canvas, place, outcome in zip(self.canvases, places, self._last, strict=True)
         ]
-        self.table.object = standings.table(rows)
+        first = self.setups[0]
+        conserves = first is None or first.system.structure.is_skew
+        self.table.object = standings.table(rows, conserves=conserves)
 
 
 def columns(count: int) -> str:
@@ -253,6 +254,11 @@ def _share(parts: int) -> str:
     return f"(100% - {(parts - 1) * GAP}px) / {parts}"
 
 
-def _looks(setup: Setup) -> tuple[str, bool, torch.dtype]:
+def _mass(setup: Setup) -> str:
+    """Letter of a field's first channel, "" for an ODE."""
+    return "" if setup.system.grid is None else setup.picture.spec["names"][0]
+
+
+def _looks(setup: Setup) -> tuple[str, str, torch.dtype]:
     """What colours and plots depend on."""
-    return setup.picture.scale, setup.system.grid is None, setup.system.dtype
+    return setup.picture.scale, _mass(setup), setup.system.dtype

@@ -23,7 +23,7 @@ from panel.io.document import unlocked
 from panel.io.state import set_curdoc, state
 
 from ddg_explorer.app.canvas import GRACE, LaneCanvas
-from ddg_explorer.app.groups import BUDGET, Entry, Group, take_turn
+from ddg_explorer.app.groups import BROKEN, BUDGET, Entry, Group, take_turn
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState
 from ddg_explorer.app.turns import Command, GoTo, Outcome, Turn
@@ -130,7 +130,7 @@ class Runner:
         old, self._wanted = self._wanted, wanted
         if wanted.view.lockstep != old.view.lockstep and self._groups:
             self._regroup(self.entries)
-            self.reset()
+            self._groups[0].gather = wanted.view.lockstep
         shown = [(s.view.exact, s.view.show) for s in (old, wanted)]
         integrators = [[lane.integrator for lane in s.lanes] for s in (old, wanted)]
         changed = wanted.scene != old.scene or shown[0] != shown[1]
@@ -153,8 +153,10 @@ class Runner:
                 group.task.cancel()
         # a turn that the old groups have under way must not step lanes after their reset
         self._grouping += 1
+        reset = any(group.reset for group in self._groups)
         lockstep = self._wanted.view.lockstep
         self._groups = [Group(entries)] if lockstep else [Group([entry]) for entry in entries]
+        self._command(reset=reset)
         if self._loop is not None:
             for group in self._groups:
                 self._launch(group)
@@ -194,7 +196,7 @@ class Runner:
                         await self._hand_over(group, outcomes)
                     except Exception:
                         log.exception("a turn failed")
-                        self._fail(group, "internal error: the server's log has the details")
+                        self._fail(group, BROKEN)
                     await asyncio.sleep(due - time.perf_counter())
             finally:
                 if turn is not None:
@@ -224,10 +226,12 @@ class Runner:
             show=view.show if view.lockstep else "state",
             commands=tuple(group.commands),
             grouping=self._grouping,
+            gather=group.gather,
         )
         group.commands.clear()
         group.steps = 0 if self.playing else max(group.steps - 1, 0)
-        group.reset, group.limits, group.dirty = False, None, False
+        group.reset = group.gather = group.dirty = False
+        group.limits = None
         return turn
 
     def _begin(self, group: Group) -> asyncio.Future[list[Outcome]]:

@@ -8,39 +8,25 @@ as one line of text; the last good state stays.
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ddg_explorer.app.entrants import Shelf
-from ddg_explorer.app.measures import RateMeter, measured
+from ddg_explorer.app.measures import measured
+from ddg_explorer.app.pacing import Pace
 from ddg_explorer.app.past import Past
 from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.stage import Stage
 from ddg_explorer.app.state import TRUTH, Lane, Scene
-from ddg_explorer.app.turns import GoTo, Outcome, Sample, Setup, Turn
+from ddg_explorer.app.turns import GoTo, Kept, Mark, Outcome, Recall, Sample, Setup, Turn
 from ddg_explorer.app.wire import Header
-from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.frames import Frame
 from ddg_explorer.rollout import Rollout
-
-
-class Kept(NamedTuple):
-    """A lane's history and what it is of; see `History`."""
-
-    dynamics: Dynamics
-    truth: Dynamics
-    picture: Picture
-    limits: tuple[float, float]
-    times: np.ndarray
-    states: Tensor
 
 
 class Simulation:
@@ -54,6 +40,13 @@ class Simulation:
         The models of the session.
     scales
         Limits of colours and axes that all lanes share; the true system's lane sets them.
+
+    Attributes
+    ----------
+    began
+        Whether time began anew in the last turn.
+    broken
+        What was wanted when an unforeseen error stopped the lane.
     """
 
     def __init__(
@@ -61,10 +54,10 @@ class Simulation:
     ) -> None:
         self.lane = lane
         self.scales = scales or Scales()
-        self.cost = 0.0
+        self.began = False
+        self.broken: tuple[Scene, Lane] | None = None
         self._stage = Stage(shelf or Shelf())
-        self._shown_cost = 0.0
-        self._meter = RateMeter()
+        self._pace = Pace()
         self._frames: list[Frame] = []
         self._difference: Tensor | None = None
         self._past = Past()
@@ -91,9 +84,24 @@ class Simulation:
         return None if self.rollout is None else self.rollout.frame
 
     @property
+    def cost(self) -> float:
+        """Seconds that a step takes."""
+        return self._pace.cost
+
+    @property
     def running(self) -> bool:
         """Whether a further step can be taken."""
-        return self.rollout is not None and not self.rollout.stopped
+        return self.rollout is not None and not (self.rollout.stopped or self.broken)
+
+    @property
+    def scene(self) -> Scene | None:
+        """The scene that holds."""
+        return self._stage.scene
+
+    @property
+    def setup(self) -> Setup | None:
+        """Of the last turn."""
+        return self._setup
 
     def kept(self) -> Kept | None:
         """What the lane has run through, None where nobody runs."""
@@ -115,15 +123,33 @@ class Simulation:
         self.advance(turn)
         return self.encode(turn)
 
-    def advance(self, turn: Turn) -> None:
+    def advance(self, turn: Turn, leader: Simulation | None = None) -> None:
         """Bring the rollout to the wanted scene and step it.
 
-        A turn of a group that the lane has left does nothing.
+        A turn of a group that the lane has left does nothing. Where time begins anew here, but has
+        not in the `leader`, who has taken the turn, the lane goes on from its state and time.
         """
         with self._lock:
             if turn.grouping >= self._grouping:
                 self._grouping = turn.grouping
-                self._advance(turn)
+                self._advance(turn, leader)
+
+    def times(self, turn: Turn) -> np.ndarray:
+        """Those of the kept frames and the present one, none of a lane that does not run.
+
+        No turn of an earlier group will change them any more.
+        """
+        with self._lock:
+            self._grouping = max(self._grouping, turn.grouping)
+            if not self.running or self.rollout is None:
+                return np.array([])
+            return np.append(self._past.history.times, self.rollout.t)
+
+    def forget(self) -> None:
+        """Let the kept frames begin with the present one."""
+        with self._lock:
+            if self.rollout is not None:
+                self._past.begin(self._stage.moment)
 
     def encode(self, turn: Turn, reference: Frame | None = None) -> Outcome:
         """What is to be seen of the last `advance`.
@@ -136,20 +162,27 @@ class Simulation:
                 return Outcome(None, b"", None, None, "", "")
             return self._encode(turn, reference)
 
-    def _advance(self, turn: Turn) -> None:
-        stage = self._stage
+    def _advance(self, turn: Turn, leader: Simulation | None) -> None:
+        stage, self._setup = self._stage, None
         self._setup, self._error = stage.reconcile(turn.scene, self.lane)
         self._refused = turn.scene if self._error else None
+        if turn.reset and not (self._setup and self._setup.restarted):
+            again, line = stage.restart()
+            self._setup, self._error = again or self._setup, self._error or line
         restarted = self._setup is not None and self._setup.restarted
+        self.began = restarted or turn.reset
         if restarted:
-            self.cost = self._shown_cost = 0.0
+            self._pace.begin()
             if self.lane.model == TRUTH:
                 self.scales.start(stage.picture)
-        elif turn.reset:
-            stage.restart()
         if stage.rollout is None:
             return
-        if restarted or turn.reset:
+        recalled = any(isinstance(c, Recall) and self._past.key in c.moments for c in turn.commands)
+        if self.began and leader and leader.frame and not (leader.began or recalled):
+            stage.join(leader.frame)
+            marks = tuple(c for c in turn.commands if isinstance(c, Mark))
+            turn = replace(turn, steps=0, commands=marks)
+        if self.began:
             self._difference = None
             self._past.begin(stage.moment)
         for command in turn.commands:
@@ -166,7 +199,7 @@ class Simulation:
         if reference is not None and abs(reference.t - rollout.t) >= 1e-6 * rollout.dt:
             reference = None
         error = self._follow(turn, self._frames[-1], reference) or self._error
-        sample = measured(self._frames, self._stage.references, reference)
+        sample = measured(self._frames, self._stage.references, reference, rollout.integrator)
         before, self._inexact = self._inexact, ""
         count, payload, extra = self._payload(turn, reference)
         if not (error or before):
@@ -177,7 +210,7 @@ class Simulation:
             payload,
             sample,
             self._setup,
-            _reason(rollout),
+            self._stage.stopped,
             error,
             self._refused,
             span=self._past.history.span,
@@ -186,27 +219,11 @@ class Simulation:
         )
 
     def _step(self, rollout: Rollout, turn: Turn) -> list[Frame]:
-        """Up to `turn.steps` steps within about `turn.budget` seconds; at least one frame.
-
-        An ODE yields every step, for its trail; a field only the frames that were measured.
-        """
+        """The frames that are reached, at least one: of an ODE every step, for its trail."""
         if turn.steps == 0 or rollout.stopped:
             return [rollout.frame]
         self._past.go_on(rollout.t)
-        budget = math.inf if turn.budget is None else turn.budget
-        start, first, frames = time.perf_counter(), rollout.steps, []
-        single = self._stage.picture.kind == "phase"
-        while not rollout.stopped and (left := turn.steps - rollout.steps + first) > 0:
-            spare = budget - (time.perf_counter() - start)
-            if frames and spare < self.cost:
-                break
-            affordable = left
-            if math.isfinite(spare):
-                affordable = max(1, int(spare / self.cost)) if self.cost else 1
-            frames.append(rollout.step(1 if single else min(left, affordable)))
-            self.cost = (time.perf_counter() - start) / max(rollout.steps - first, 1)
-        self._shown_cost += (self.cost - self._shown_cost) * (0.1 if self._shown_cost else 1.0)
-        self._meter.count(rollout.steps - first)
+        frames = self._pace.step(rollout, turn, single=self._stage.picture.kind == "phase")
         self._past.keep(frames, self._stage)
         return frames
 
@@ -235,18 +252,9 @@ class Simulation:
         return *picture.payload(frames, self.scales.state.value, overlay), extra
 
     def _exact(self, t: float) -> Tensor | None:
-        """The exact solution, while the state has evolved by one system from its own start.
-
-        Past the times that the solution holds for there is none, and `_inexact` says why.
-        """
-        stage = self._stage
-        if stage.picture.kind != "profile" or stage.remade or not stage.system.has_exact:
-            return None
-        assert stage.scene is not None
-        if stage.scene.start is not None or self._past.edited:
-            return None
+        """The exact solution where it is known; past its times `_inexact` says why it is not."""
         try:
-            return stage.system.exact(t, seed=stage.scene.chosen_seed)
+            return None if self._past.edited else self._stage.exact(t)
         except ValueError as problem:
             self._inexact = str(problem)
             return None
@@ -267,8 +275,8 @@ class Simulation:
             high=high,
             residual=sample.residual,
             iterations=max(float(f.iterations) for f in self._frames),
-            ms=self._shown_cost * 1e3,
-            rate=self._meter.rate,
+            ms=self._pace.shown * 1e3,
+            rate=self._pace.rate,
             energy=sample.energy,
             drift=sample.drift,
             own_drift=sample.own_drift,
@@ -281,12 +289,6 @@ class Simulation:
 def _differs(turn: Turn, picture: Picture, lane: Lane) -> bool:
     """Whether the lane is to show its difference from the truth."""
     return turn.show == "difference" and picture.kind != "phase" and lane.model != TRUTH
-
-
-def _reason(rollout: Rollout) -> str:
-    """The failed step's line; a state that grew without bound has diverged."""
-    reason = rollout.stopped
-    return reason.replace("stopped", "diverged", 1) if "the state" in reason else reason
 
 
 def first_setup(scene: Scene) -> Setup:

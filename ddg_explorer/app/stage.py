@@ -8,8 +8,10 @@ scene leaves the lane without a rollout, and the reason.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 
+import torch
 from torch import Tensor
 
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
@@ -20,9 +22,10 @@ from ddg_explorer.app.stability_marks import LaneLimit
 from ddg_explorer.app.state import TRUTH, Lane, Scene
 from ddg_explorer.app.turns import Setup, build, live_tol, suitable
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.frames import measure
+from ddg_explorer.frames import Frame, measure
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
+from ddg_explorer.integrators.collocation import Collocation
 from ddg_explorer.models.base import Model
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 from ddg_explorer.systems.builtin import PresetSystem
@@ -63,7 +66,7 @@ class Stage:
     epoch
         Counts how often time began anew.
     remade
-        How often the dynamics have changed since the start.
+        How often the dynamics have changed since the start, those of a lane that was joined too.
     """
 
     def __init__(self, shelf: Shelf) -> None:
@@ -81,12 +84,19 @@ class Stage:
         self.misfit = ""
         self.epoch = 0
         self.remade = 0
+        self._start: Tensor
 
     @property
     def moment(self) -> Moment:
         """Where the lane is, while somebody runs."""
         assert self.rollout is not None
         return Moment(self.rollout.frame, self.references, self.remade)
+
+    @property
+    def stopped(self) -> str:
+        """The failed step's line; a state that grew without bound has diverged."""
+        reason = "" if self.rollout is None else self.rollout.stopped
+        return reason.replace("stopped", "diverged", 1) if "the state" in reason else reason
 
     def reconcile(self, wanted: Scene, lane: Lane) -> tuple[Setup | None, str]:
         """Make `wanted` hold; what is refused is reported once and, for this lane, not tried again.
@@ -106,12 +116,49 @@ class Stage:
         self.scene, self._refused, self._lane = wanted, None, lane
         return setup, ""
 
-    def restart(self) -> None:
-        """Back to t = 0."""
-        if self.rollout is not None:
-            self.rollout.reset()
-            self.epoch += 1
-            self.refer()
+    def restart(self) -> tuple[Setup | None, str]:
+        """Back to t = 0, at the initial state of the scene as it is by now, with its picture.
+
+        Where the present parameters have none: at the one that the run began with, and one line.
+        """
+        if self.rollout is None:
+            return None, ""
+        scene, lane, line = self.scene, self._lane, ""
+        assert scene is not None
+        assert lane is not None
+        if self.remade:
+            try:
+                other = not torch.equal(_initial(scene, self.system), self._start)
+            except ValueError as problem:
+                other, line = False, f"back at the state that the run began with: {problem}"
+            if other:
+                self._begin(scene, lane, self.system, self.rollout.dynamics)
+                return self._describe(scene, lane, restarted=True), ""
+        self.rollout.reset()
+        self.epoch += 1
+        self.remade = self.remade if line else 0
+        self.refer()
+        return None, line
+
+    def exact(self, t: float) -> Tensor | None:
+        """The exact solution, while one system has acted on its own initial state.
+
+        ValueError past the times that it holds for.
+        """
+        assert self.scene is not None
+        own = not self.remade and self.scene.start is None
+        if self.picture.kind != "profile" or not own or not self.system.has_exact:
+            return None
+        return self.system.exact(t, seed=self.scene.chosen_seed)
+
+    def join(self, other: Frame) -> None:
+        """Go on from another lane's state, at its time; drifts are taken from there."""
+        rollout = self.rollout
+        assert rollout is not None
+        frame = measure(rollout.dynamics, self.system, other.t, other.step, other.u)
+        rollout.restore(replace(rollout.snapshot(), frame=frame, clock=(frame.t, 0, rollout.dt)))
+        self.remade += 1
+        self.refer()
 
     def widen(self, lane: Lane) -> Setup | None:
         """A setup with a larger picture where the state has left it."""
@@ -160,7 +207,7 @@ class Stage:
             growth=GROWTH_LIMIT if lane.model == TRUTH else MODEL_GROWTH,
         )
         references = References.of(rollout.frame, system)
-        self.picture, self.references = picture(system, u0), references
+        self.picture, self.references, self._start = picture(system, u0), references, u0
         self.rollout, self.system, self.misfit = rollout, system, ""
         self.remade = 0
         self.epoch += 1
@@ -235,4 +282,9 @@ def _scheme_key(scene: Scene, lane: Lane, dynamics: Dynamics) -> str:
 def _scheme(scene: Scene, lane: Lane, dynamics: Dynamics) -> Integrator:
     scheme = INTEGRATORS[_scheme_key(scene, lane, dynamics)]
     loose = scene.tol is None and scheme.implicit
-    return scheme(tol=live_tol(scene, dynamics) if loose else scene.tol)
+    tol = live_tol(scene, dynamics) if loose else scene.tol
+    learned = isinstance(dynamics, Model) and dynamics.grid is not None and dynamics.grid.ndim > 1
+    if learned and issubclass(scheme, Collocation):
+        # hundreds of substeps would be one step that nothing can interrupt
+        return scheme(tol=tol, adaptive=False)
+    return scheme(tol=tol)

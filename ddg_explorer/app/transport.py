@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import panel as pn
 import panel_material_ui as pmui
 
-from ddg_explorer.app.changes import put
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.state import SPEEDS
 from ddg_explorer.app.store import Store
@@ -17,11 +17,24 @@ BUTTON, GAP, SPEED = (98, 40), 8, 51
 
 
 class Transport:
-    """The buttons that drive a runner, and the speed of the view."""
+    """The buttons that drive a runner, and the speed of the view.
+
+    `play` holds two, Play and Pause, of which one is seen: a click does what its label says, also
+    where the label is out of date by the time it is heard.
+    """
 
     def __init__(self, store: Store, runner: Runner) -> None:
         self._runner = runner
-        self.play = _button("Play", "play", self._toggle, "contained")
+        self._start = _button("Play", "play", lambda: self._play(True), "contained")
+        self._pause = _button("Pause", "pause", lambda: self._play(False), "contained")
+        self._start.styles = self._pause.styles = {"grid-area": "1 / 1"}
+        self.play = pn.Column(
+            self._start,
+            self._pause,
+            width=BUTTON[0],
+            height=BUTTON[1],
+            styles={"display": "grid"},
+        )
         self.step = _button("Step", "step", runner.step, "outlined")
         self.reset = _button("Reset", "reset", runner.reset, "outlined")
         self.speed = NumberSlider(
@@ -43,19 +56,16 @@ class Transport:
         )
 
     def show(self, playing: bool) -> None:
-        """Play turns into Pause while running; the button keeps its width."""
-        put(
-            self.play,
-            label="Pause" if playing else "Play",
-            icon=ICONS["pause" if playing else "play"],
-        )
+        """Pause is seen while running, Play else, at the same place."""
+        self._start.visible, self._pause.visible = not playing, playing
 
     def show_speed(self, speed: int) -> None:
         """Set the slider from the state."""
         self.speed.value = speed
 
-    def _toggle(self) -> None:
-        self._runner.play(not self._runner.playing)
+    def _play(self, playing: bool) -> None:
+        self._runner.play(playing)
+        (self._pause if playing else self._start).focus()
 
 
 def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmui.Button:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ddg_explorer.app import entries
 from ddg_explorer.app.edits import Edit
@@ -74,7 +76,8 @@ class Turn:
     Up to `steps` steps are taken within about `budget` seconds, or all of them where the budget is
     None: lanes in lock step take as many as each other. `exact` asks for the exact solution beside
     the state, where it is known; `show` is "state" or "difference". `commands` are obeyed in their
-    order, before the steps. `grouping` counts how often the lanes had been put into groups.
+    order, before the steps. `grouping` counts how often the lanes had been put into groups;
+    `gather` says that they have not kept step before.
     """
 
     scene: Scene
@@ -86,6 +89,7 @@ class Turn:
     show: str = "state"
     commands: tuple[Command, ...] = ()
     grouping: int = 0
+    gather: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,17 @@ class Outcome:
     span: tuple[float, float] = (0.0, 0.0)
     undoable: int = 0
     visiting: bool = False
+
+
+class Kept(NamedTuple):
+    """A lane's history and what it is of; see `History`."""
+
+    dynamics: Dynamics
+    truth: Dynamics
+    picture: Picture
+    limits: tuple[float, float]
+    times: np.ndarray
+    states: Tensor
 
 
 def build(scene: Scene) -> PresetSystem:

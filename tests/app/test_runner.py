@@ -215,16 +215,43 @@ def test_two_quick_steps_are_two_steps():
 
 def test_an_internal_error_is_logged_shown_as_one_line_and_survived(caplog):
     class Broken(Simulation):
-        broken = True
+        faulty = True
 
-        def advance(self, turn):
-            if self.broken:
+        def advance(self, turn, leader=None):
+            if self.faulty:
                 raise RuntimeError("deliberate")
-            super().advance(turn)
+            super().advance(turn, leader)
 
     async def scenario():
-        canvas, simulation = FakeCanvas(), Broken(Lane())
-        runner = make(canvas, simulation)
+        canvas, simulation, outcomes = FakeCanvas(), Broken(Lane()), []
+        runner = make(canvas, simulation, outcomes)
+        runner.play(True)
+        runner.start()
+        with caplog.at_level(logging.ERROR):
+            await until(lambda: not runner.playing)
+        assert outcomes[-1].stopped.startswith("internal error")
+        assert "deliberate" not in outcomes[-1].stopped
+        assert "deliberate" in caplog.text
+        simulation.faulty = False
+        runner.reset()
+        await until(lambda: canvas.frames)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_error_of_the_views_is_logged_shown_as_one_line_and_survived(caplog):
+    async def scenario():
+        canvas, runner = FakeCanvas(), make(FakeCanvas())
+        runner.set_lanes([(Simulation(Lane()), canvas)])
+        seen = []
+
+        def fail(pairs):
+            seen.extend(pairs)
+            if len(seen) == 1:
+                raise RuntimeError("deliberate")
+
+        runner._on_outcomes = fail
         runner.play(True)
         runner.start()
         with caplog.at_level(logging.ERROR):
@@ -232,9 +259,8 @@ def test_an_internal_error_is_logged_shown_as_one_line_and_survived(caplog):
         assert not runner.playing
         assert "deliberate" not in canvas.status
         assert "deliberate" in caplog.text
-        simulation.broken = False
-        runner.reset()
-        await until(lambda: canvas.frames)
+        runner.play(True)
+        await until(lambda: len(seen) > 3)
         runner.close()
 
     asyncio.run(scenario())
@@ -318,10 +344,10 @@ def test_lanes_stay_with_their_thread_unless_it_is_busy_and_another_is_not():
 @pytest.mark.parametrize("end", ["regroup", "close"])
 def test_a_turn_begun_ahead_ends_with_its_group(end, monkeypatch):
     class Slow(Simulation):
-        def advance(self, turn):
+        def advance(self, turn, leader=None):
             turns.append(turn.grouping)
             time.sleep(0.03)
-            super().advance(turn)
+            super().advance(turn, leader)
 
     async def scenario():
         runner = make(FakeCanvas(), Slow(Lane()))
@@ -363,9 +389,45 @@ def test_turns_tell_which_grouping_of_the_lanes_they_are_of():
         runner = make(FakeCanvas())
         before = runner._take(runner._groups[0])
         runner.want(replace(runner._wanted, view=View(lockstep=False)))
-        after = runner._take(runner._groups[0])
+        apart = runner._take(runner._groups[0])
+        runner.want(replace(runner._wanted, view=View()))
+        together = runner._take(runner._groups[0])
         runner.close()
-        assert after.reset
-        assert after.grouping > before.grouping
+        assert before.grouping < apart.grouping < together.grouping
+        assert [turn.reset for turn in (before, apart, together)] == [True, False, False]
+        assert [turn.gather for turn in (before, apart, together)] == [False, False, True]
+
+
+def test_a_reset_that_waits_outlives_another_grouping():
+    async def scenario():
+        runner = make(FakeCanvas())
+        runner.want(replace(runner._wanted, view=View(lockstep=False)))
+        turn = runner._take(runner._groups[0])
+        runner.close()
+        assert turn.reset
+
+    asyncio.run(scenario())
+
+
+def test_the_run_goes_on_where_lock_step_is_left_and_taken_up_again():
+    async def scenario():
+        first, second, outcomes = FakeCanvas(), FakeCanvas(), []
+        runner = make(first, outcomes=outcomes)
+        runner.set_lanes([(Simulation(Lane()), first), (Simulation(Lane()), second)])
+        lanes = (Lane(), Lane())
+        runner.want(AppState(STATE.scene, lanes))
+        runner.start()
+        for _ in range(3):
+            runner.step()
+        await until(lambda: [o.header.steps for o in outcomes[-2:]] == [3, 3])
+        for lockstep in (False, True):
+            seen = len(outcomes)
+            runner.want(AppState(STATE.scene, lanes, View(lockstep=lockstep)))
+            await until(lambda n=seen: len(outcomes) >= n + 2)
+            assert [o.header.steps for o in outcomes[-2:]] == [3, 3]
+            assert not any(o.error for o in outcomes)
+        runner.close()
+
+    asyncio.run(scenario())
 
     asyncio.run(scenario())

@@ -90,6 +90,28 @@ def test_bare_page_moves_by_itself_and_obeys_transport(open_page):
     wait(lambda: number(canvas, "t") > 0, "playing again")
 
 
+TWO_CLICKS = """([first, second]) => {
+  const found = [];
+  const look = root => root.querySelectorAll("*").forEach(e => {
+    if (e.tagName === "BUTTON" && e.offsetParent) found.push(e);
+    if (e.shadowRoot) look(e.shadowRoot);
+  });
+  look(document);
+  for (const label of [first, second]) found.find(e => e.innerText.trim() === label).click();
+}"""
+
+
+def test_pause_pressed_right_after_step_does_not_play_on(open_page):
+    page = open_page("system=pendulum&lanes=truth")
+    canvas = field(page)
+    wait(lambda: number(canvas, "seq") > 3, "frames")
+    page.evaluate(TWO_CLICKS, ["Step", "Pause"])
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    settle(canvas)
+    press(page, "Play")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
+
+
 def test_time_step_typed_and_dragged_reaches_a_frame(open_page):
     page = open_page("system=kdv&preset=two_solitons")
     canvas = field(page)
@@ -184,6 +206,9 @@ def test_a_lane_is_removed_added_and_put_under_another_integrator(open_page):
     page = open_page("system=pendulum")
     lanes = page.get_by_test_id("field")
     expect(lanes).to_have_count(4)
+    schemes = page.get_by_label("Integrator of Neural ODE").locator("option").all_inner_texts()
+    assert "RK2" in schemes
+    assert not {"DG", "Implicit midpoint"} & set(schemes)
     page.get_by_role("button", name="Remove Neural ODE").click()
     expect(lanes).to_have_count(3)
     press(page, "Add a lane")
@@ -198,6 +223,43 @@ def test_a_lane_that_does_not_fit_says_why(open_page):
     page = open_page("system=kdv&n=64")
     field(page)
     expect(page.get_by_text("trained with Δx = 0.2").first).to_be_visible()
+
+
+def test_a_lane_that_fits_again_goes_on_with_the_truth(open_page):
+    page = open_page("system=pendulum&lanes=truth,hnn")
+    truth, hnn = (page.get_by_test_id("field").nth(i) for i in range(2))
+    wait(lambda: number(hnn, "t") > 1, "the model runs", 20)
+    pause(page, truth)
+    choose(page, "Structure operator G", "S − R")
+    expect(page.get_by_text("trained with friction = 0").first).to_be_visible()
+    choose(page, "Structure operator G", "S: conserves energy")
+    expect(page.get_by_text("goes on from the truth at t =")).to_be_visible()
+    wait(lambda: number(hnn, "t") == number(truth, "t") > 1, "the same time")
+
+
+def test_lock_step_is_left_and_taken_up_again_without_losing_the_run(open_page):
+    page = open_page("system=cahn_hilliard_2d&lanes=truth,dgnet")
+    truth, dgnet = (page.get_by_test_id("field").nth(i) for i in range(2))
+    wait(lambda: number(dgnet, "t") > 0, "the model runs", 20)
+    pause(page, truth)
+    t = number(truth, "t")
+    press(page, "Free running")
+    difference = page.get_by_role("button", name="Difference", exact=True)
+    expect(difference).to_be_disabled()
+    difference.hover(force=True)
+    expect(page.get_by_text("Differences need lock step")).to_be_visible()
+    press(page, "Lock step")
+    expect(difference).to_be_enabled()
+    assert number(truth, "t") == number(dgnet, "t") == t
+    press(page, "Free running")
+    press(page, "Play")
+    wait(
+        lambda: number(truth, "t") > number(dgnet, "t") + 5e-3 > t + 5e-3, "the truth is faster", 20
+    )
+    pause(page, truth)
+    press(page, "Lock step")
+    expect(page.get_by_text("the lanes were at different times")).to_be_visible()
+    wait(lambda: number(truth, "t") == number(dgnet, "t") == 0, "both at the start")
 
 
 def test_lanes_show_their_difference_from_the_truth(open_page):
