@@ -31,6 +31,16 @@ CELL_SECONDS = 120
 OFFLINE = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "all")}
 FIGURE = "application/vnd.holoviews_exec.v0+json"
 
+NETWORK = """
+net = torch.nn.Sequential(torch.nn.Linear(2, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+learned = lambda u: net(u)[..., 0]
+assert u.shape == v.shape == (2,)
+defect = ddg.discrete_grad(learned)(v, u) @ (v - u) - learned(v) + learned(u)
+assert abs(defect.item()) < 1e-14
+"""
+EXERCISES = {"01_energy_and_law": NETWORK}
+"""Notebook → a cell that does one of its exercises at its end."""
+
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -63,7 +73,10 @@ def run(
 
 @every_notebook
 def test_it_runs(path: Path, specifications: KernelSpecManager, tmp_path: Path) -> None:
-    notebook = run(nbformat.read(path, as_version=4), specifications, tmp_path)
+    notebook = nbformat.read(path, as_version=4)
+    if exercise := EXERCISES.get(path.stem):
+        notebook.cells.append(nbformat.v4.new_code_cell(exercise))
+    notebook = run(notebook, specifications, tmp_path)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert sum(FIGURE in output.get("data", {}) for output in outputs) >= 3
@@ -73,6 +86,18 @@ def test_the_kernel_is_this_interpreter(specifications: KernelSpecManager, tmp_p
     cell = nbformat.v4.new_code_cell("import sys; print(sys.executable)")
     notebook = run(nbformat.v4.new_notebook(cells=[cell]), specifications, tmp_path)
     assert notebook.cells[0].outputs[0].text.strip() == sys.executable
+
+
+def test_the_explorer_is_shown_without_further_ado(
+    specifications: KernelSpecManager, tmp_path: Path
+) -> None:
+    cell = nbformat.v4.new_code_cell(
+        'import ddg_explorer as ddg\nddg.explore("mass_spring", play=False)'
+    )
+    outputs = run(nbformat.v4.new_notebook(cells=[cell]), specifications, tmp_path).cells[0].outputs
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
+    assert FIGURE in outputs[-1].data
+    assert "https://cdn.holoviz.org" not in outputs[-1].data["text/html"]
 
 
 def test_a_failing_cell_is_reported(specifications: KernelSpecManager, tmp_path: Path) -> None:

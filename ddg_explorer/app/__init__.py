@@ -6,6 +6,7 @@ has no use for them.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ __all__ = ["Explorer", "explore"]
 def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True) -> Explorer:
     """The explorer on a system, to be shown in a notebook.
 
+    A notebook that has not loaded Panel's extension gets it here, from this installation.
+
     Raises
     ------
     ValueError
@@ -25,7 +28,19 @@ def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True
     from ddg_explorer.app.explorer import Explorer
     from ddg_explorer.app.state import AppState, Scene
 
-    return Explorer(AppState(Scene(system, preset)), play=play)
+    explorer = Explorer(AppState(Scene(system, preset)), play=play)
+    _load_extension()
+    return explorer
+
+
+def _load_extension() -> None:
+    """What a notebook needs to show Panel's objects, unless it has it; nothing outside one."""
+    import panel as pn
+
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if hasattr(shell, "kernel") and not pn.extension._loaded:
+        pn.extension(inline=True)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from ddg_explorer.app.formulas import typeset
 from ddg_explorer.app.gallery import Gallery
 from ddg_explorer.app.grid_controls import GridControls
 from ddg_explorer.app.layout import section
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.operator_editor import OperatorEditor
 from ddg_explorer.app.parameters import ParameterControls
 from ddg_explorer.app.state import STEP_SIZES, TOLERANCES, Scene
@@ -32,7 +33,7 @@ from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.systems import SYSTEMS
 
 DT_RANGE = 40.0
-"""The Δt slider spans the preset's Δt divided and multiplied by this."""
+"""The Δt slider spans the preset's Δt divided and multiplied by this, and begins below the mark."""
 EDITED = "edited"
 """The menu's option while an edited G runs."""
 
@@ -50,6 +51,8 @@ class Controls:
         Called with one line where a choice is refused.
     shelf
         The models of the session, whose learned G the editor offers.
+    restart
+        Brings the run back to t = 0.
     """
 
     def __init__(
@@ -58,9 +61,10 @@ class Controls:
         setup: Setup,
         report: Callable[[str], None],
         shelf: Shelf | None = None,
+        restart: Callable[[], None] | None = None,
     ) -> None:
         self._store = store
-        self._report = report
+        self._report, self._restart = report, restart
         self._make_choices()
         self._make_sliders()
         self._parameters = ParameterControls(store, self._change)
@@ -87,7 +91,7 @@ class Controls:
             size="small",
             margin=(10, 0),
             sizing_mode="stretch_width",
-            on_click=lambda _: self._to_preset(self.preset.value),
+            on_click=lambda _: self._reset(),
         )
         physics = section("Physics", self._parameters.physics)
         self._physics = physics
@@ -155,21 +159,32 @@ class Controls:
         return lambda value: self._change(**{name: value})
 
     def _change(self, **changes: Any) -> None:
+        """What is refused leaves the widgets as they were; another form has its own operators."""
+        if "choices" in changes:
+            changes |= {"structure": None, "entries": None}
         try:
             self._store.change_scene(**changes)
         except ValueError as problem:
             self._report(str(problem))
+            self.show(self._setup)
 
     def _to_structure(self, key: str) -> None:
         """A choice from the menu drops what was edited."""
         if key != EDITED:
             self._change(structure=key, entries=None)
 
+    def _reset(self) -> None:
+        """The preset as it opens, from its start, also where only the run has left it."""
+        self._to_preset(self.preset.value)
+        if self._restart is not None:
+            self._restart()
+
     def _to_preset(self, preset: str) -> None:
         self._store.put_scene(Scene(self._store.state.scene.system, preset))
 
     def show(self, setup: Setup) -> None:
         """Set every widget from a scene that holds; nothing is written back to the store."""
+        self._setup = setup
         self._show_choices(setup)
         self._show_numbers(setup)
         self._parameters.show(setup.scene, setup.system)
@@ -180,7 +195,9 @@ class Controls:
 
     def show_limits(self, limits: Sequence[tuple[str, str, float]]) -> None:
         """Title, colour and largest Δt of the lanes whose own schemes are explicit."""
-        marks = [[limit, colour, f"{title}: about {limit:.2g}"] for title, colour, limit in limits]
+        marks = [
+            [limit, colour, f"{title}: about {number(limit, 2)}"] for title, colour, limit in limits
+        ]
         lines = [self._limit_line, *(mark[2] for mark in marks)]
         put(self.dt, marks=marks, note=" · ".join(line for line in lines if line))
 
@@ -208,11 +225,11 @@ class Controls:
         scene, system = setup.scene, setup.system
         base, limit = system.presets[str(system.preset)].dt, setup.explicit_limit
         known = math.isfinite(limit)
-        self._limit_line = f"explicit schemes: up to about {limit:.2g}" if known else ""
+        self._limit_line = f"explicit schemes: up to about {number(limit, 2)}" if known else ""
         put(
             self.dt,
             value=scene.dt or system.dt,
-            start=base / DT_RANGE,
+            start=min(base / DT_RANGE, max(limit / 2, STEP_SIZES[0])),
             end=base * DT_RANGE,
             mark=limit if known else None,
         )

@@ -27,7 +27,7 @@ class Desk:
         runner: Runner,
         browser: session.Browser,
     ) -> None:
-        self.controls = Controls(store, setup, session.notify, shelf)
+        self.controls = Controls(store, setup, session.notify, shelf, runner.reset)
         self.lanebar = LaneBar(store, shelf, session.notify)
         self.transport = Transport(store, runner)
         self.share = ShareBar(store, shelf, race, browser)

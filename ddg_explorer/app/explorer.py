@@ -163,8 +163,15 @@ class Explorer(Viewer):
             "train": lambda: makers.make_train(self._dark, self._on_model),
             "results": lambda: makers.make_results(self._dark),
             "structure": lambda: makers.make_structure(self._dark, self.shelf),
-            "theory": lambda: makers.make_theory(self._dark),
+            "theory": self._make_theory,
         }
+
+    def _make_theory(self) -> Page:
+        """The theory, in the language of the link, which follows it."""
+        page: Any = makers.make_theory(self._dark)
+        page.language.value = self.store.state.view.lang
+        page.language.param.watch(lambda event: self.store.change_view(lang=event.new), "value")
+        return page
 
     def _on_ready(self) -> None:
         # Before the session counts as loaded, Panel cannot send outside the document's lock.
@@ -260,6 +267,7 @@ class Explorer(Viewer):
     def _show_bars(self) -> None:
         if self._desk is not None:
             self._desk.show_bars(self.store.state, self._setup)
+            self._desk.controls.exact.value = self.store.state.view.exact
 
     def _set_dark(self, dark: bool) -> None:
         if dark != self._dark:

@@ -63,7 +63,7 @@ class GridControls:
             size="small",
             margin=(2, 0, 6, 0),
             sizing_mode="stretch_width",
-            description="Another initial state: draws a new seed.",
+            description="Randomise the initial state: draws a new seed.",
             on_click=lambda _: self._randomise(),
         )
         self._grid = pn.Column(

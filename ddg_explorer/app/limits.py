@@ -50,8 +50,11 @@ class Limits:
 
     def pin(self, low: float, high: float) -> None:
         """Keep these limits; ValueError unless they are finite and low < high."""
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(f"limits={low:g}, {high:g}: need low < high, both finite")
+        for limit in (low, high):
+            if not math.isfinite(limit):
+                raise ValueError(f"limit={limit:g}: must be a finite number")
+        if low >= high:
+            raise ValueError(f"limits={low:g}, {high:g}: need low < high")
         self.value, self._pinned = (low, high), True
 
     def snap(self, span: tuple[float, float]) -> None:

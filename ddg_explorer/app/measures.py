@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ddg_explorer.app.turns import Sample
 from ddg_explorer.frames import Frame
+from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.systems.base import System
 
 
@@ -47,8 +48,13 @@ class References:
         )
 
 
-def measured(frames: Sequence[Frame], start: References, reference: Frame | None) -> Sample:
-    """A sample of the newest of `frames`; `reference` is the true frame of the same time."""
+def measured(
+    frames: Sequence[Frame], start: References, reference: Frame | None, integrator: Integrator
+) -> Sample:
+    """A sample of the newest of `frames`; `reference` is the true frame of the same time.
+
+    Of an explicit `integrator`, which solves nothing, there is no residual.
+    """
     last = frames[-1]
     energy, own = float(last.energy), float(last.own_energy)
     mass = math.nan if last.mass is None else float(last.mass[0])
@@ -60,7 +66,7 @@ def measured(frames: Sequence[Frame], start: References, reference: Frame | None
         own_drift=abs(own - start.own_energy) / start.own_scale,
         mass=mass,
         mass_drift=abs(mass - start.mass) / start.mass_scale,
-        residual=max(float(f.residual) for f in frames),
+        residual=max(float(f.residual) for f in frames) if integrator.implicit else math.nan,
         error=distance / start.size,
         energy_scale=start.energy_scale,
         mass_scale=start.mass_scale,

@@ -23,11 +23,11 @@ from torch import Tensor
 from ddg_explorer.app.limits import snapped
 from ddg_explorer.frames import Frame
 from ddg_explorer.systems.base import System
+from ddg_explorer.systems.wave import Wave
 
 SEQUENTIAL = ("kdv",)
 """Fields whose values have no meaningful centre; all others are signed."""
 
-CHANNELS: Mapping[str, tuple[str, ...]] = {"wave": ("u", "v")}
 COORDINATES: Mapping[str, tuple[str, ...]] = {
     "two_body": ("x₁", "y₁", "x₂", "y₂"),
 }
@@ -40,7 +40,10 @@ CONTOUR_GRID = 121
 
 @dataclass(frozen=True)
 class Picture:
-    """One lane's picture; `limits` are those it starts with."""
+    """One lane's picture; `limits` are those it starts with.
+
+    `spec["conserves"]` says whether the true G conserves H.
+    """
 
     kind: str
     scale: str
@@ -93,7 +96,6 @@ def picture(system: System, u0: Tensor) -> Picture:
         return _phase(system, u0)
     kind = "field" if system.grid.ndim == 2 else "profile"
     scale = "sequential" if system.name in SEQUENTIAL else "diverging"
-    names = CHANNELS.get(system.name, ("u",))[: system.channels]
     span = (float(u0[0].min()), float(u0[0].max()))
     if system.name.startswith("cahn_hilliard"):
         span = (min(span[0], -1.0), max(span[1], 1.0))
@@ -101,9 +103,17 @@ def picture(system: System, u0: Tensor) -> Picture:
         "kind": kind,
         "shape": list(system.grid.shape),
         "length": list(system.grid.length),
-        "names": list(names),
+        "names": list(channels(system)),
+        "conserves": system.structure.is_skew,
     }
     return Picture(kind, scale, snapped(span, scale == "diverging"), spec)
+
+
+def channels(system: System) -> tuple[str, ...]:
+    """Letters of a field's channels, as its equation has them."""
+    if isinstance(system, Wave):
+        return ("e", "v") if system.strain else ("u", "v")
+    return ("u",)
 
 
 def outgrown(old: Picture, system: System, u: Tensor) -> Picture | None:
@@ -126,11 +136,11 @@ def outgrown(old: Picture, system: System, u: Tensor) -> Picture | None:
 
 
 def refreshed(old: Picture, system: System, u: Tensor) -> Picture:
-    """The picture after a live change of parameters: same window, contours of the new H."""
-    if old.kind != "phase" or not old.spec["contours"]:
-        return old
-    window = old.spec["window"]
-    return replace(old, spec={**old.spec, "contours": contours(system, window, u)})
+    """The picture after a live change of H or G: same window, contours of the new H."""
+    spec = {**old.spec, "conserves": system.structure.is_skew}
+    if spec.get("contours"):
+        spec["contours"] = contours(system, spec["window"], u)
+    return replace(old, spec=spec)
 
 
 def _phase(system: System, u0: Tensor) -> Picture:
@@ -147,6 +157,7 @@ def _phase(system: System, u0: Tensor) -> Picture:
         "names": list(names),
         "axes": list(names[:2]) if not orbit else ["x", "y"],
         "curves": [[i, i + 1] for i in range(0, len(names) - 1, 2)],
+        "conserves": system.structure.is_skew,
     }
     wrapped = WRAPPED.get(system.name, ())
     if orbit:

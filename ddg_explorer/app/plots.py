@@ -46,10 +46,10 @@ TITLES = {
     "energy": "Energy H",
     "drift": "Relative change of H",
     "own_drift": "Relative change of each model’s own H",
-    "mass": "Mass ∫u",
+    "mass": "Mass ∫{mass}",
     "error": "Distance from the truth, relative",
 }
-"""Chart, and column of what it shows → heading."""
+"""Chart, and column of what it shows → heading; `mass` is the letter of a field's first channel."""
 
 
 class RunningPlots(Component):
@@ -82,21 +82,25 @@ class RunningPlots(Component):
         self._round: set[int] = set()
         self._bounds: dict[str, tuple[float, float]] = {}
         self.on_msg(self._receive)
-        self.restyle(dark, has_mass=True, dtype=torch.float64)
+        self.restyle(dark, mass="u", dtype=torch.float64)
 
     @property
     def alone(self) -> bool:
         """Whether the true system is the only lane."""
         return len(self.models) == 1
 
-    def restyle(self, dark: bool, *, has_mass: bool, dtype: torch.dtype) -> None:
-        """Colours of the theme, and the charts of what there is in this number format."""
+    def restyle(self, dark: bool, *, mass: str, dtype: torch.dtype) -> None:
+        """Colours of the theme, and the charts of what there is in this number format.
+
+        `mass` is the letter of a field's first channel, "" for an ODE.
+        """
         decades = [math.log10(FLOOR) - MARGIN, math.log10(CEILING)]
         charts = []
         for name, title in TITLES.items():
-            lines, legend = self._lines(name, dark, has_mass), ""
+            title = title.format(mass=mass)
+            lines, legend = self._lines(name, dark, bool(mass)), ""
             if name == "drift" and self.alone:
-                further, legend = self._beside_the_drift(dark, has_mass)
+                further, legend = self._beside_the_drift(dark, bool(mass))
                 lines += further
             if lines:
                 limits = decades if name in LOGARITHMIC else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
@@ -174,6 +175,18 @@ def notify(line: str) -> None:
     """Show one line as a notification, where the page has them."""
     if pn.state.notifications is not None:
         pn.state.notifications.error(line, duration=8000)
+
+
+@contextmanager
+def telling(line: str) -> Iterator[None]:
+    """Show one line for as long as something takes, where the page has notifications."""
+    area = pn.state.notifications
+    shown = None if area is None else area.info(line, duration=0)
+    try:
+        yield
+    finally:
+        if shown is not None:
+            shown.destroy()
 
 
 def tell(line: str) -> None:

@@ -1,4 +1,4 @@
-"""The table that sums up the lanes of a race: drifts, distance, residual and cost, as HTML."""
+"""The table that sums up the lanes of a race: energies, distance, residual, cost, as HTML."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ddg_explorer.app.numerals import scientific
 from ddg_explorer.app.turns import Outcome
 
 
-def table(rows: list[str]) -> str:
-    """The whole table."""
-    return _TABLE.format(rows="".join(rows))
+def table(rows: list[str], *, conserves: bool) -> str:
+    """The whole table; a G that conserves H lets it drift at most, another one has it change."""
+    return _TABLE.format(rows="".join(rows), what="Drift of" if conserves else "Change of")
 
 
 def row(title: str, colour: str, outcome: Outcome | None) -> str:
@@ -48,6 +48,6 @@ table.lanes th[rowspan]:first-child, table.lanes td:first-child {{ text-align: l
 table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
 table.lanes i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px;
   margin-right: 5px; vertical-align: middle; }}
-</style><table class="lanes"><thead><tr><th rowspan="2">Lane</th><th colspan="2">Drift of</th>
+</style><table class="lanes"><thead><tr><th rowspan="2">Lane</th><th colspan="2">{what}</th>
 <th rowspan="2">distance</th><th rowspan="2">residual</th><th rowspan="2">ms</th></tr>
 <tr><th>true H</th><th>own H</th></tr></thead><tbody>{rows}</tbody></table>"""

@@ -40,6 +40,7 @@ PAGES = {
     "theory": "Theory",
 }
 """Page → its tab."""
+LANGUAGES = ("en", "ja")
 
 
 def _one_of(name: str, value: str, allowed: Any) -> None:
@@ -176,7 +177,7 @@ class View:
 
     Steps per frame (None: the race's), the exact solution beside it, the theme (None: light),
     whether all lanes keep step, whether lanes show their state or its difference from the truth,
-    and which page is open.
+    which page is open, and the language of the theory.
     """
 
     speed: int | None = None
@@ -185,11 +186,13 @@ class View:
     lockstep: bool = True
     show: str = "state"
     page: str = "explore"
+    lang: str = "en"
 
     def __post_init__(self) -> None:
         _within("speed", self.speed, SPEEDS)
         _one_of("show", self.show, SHOWN)
         _one_of("page", self.page, PAGES)
+        _one_of("lang", self.lang, LANGUAGES)
 
 
 @dataclass(frozen=True)
@@ -220,15 +223,13 @@ class AppState:
         base = Scene()
         for f in fields(Scene):
             value = getattr(self.scene, f.name)
-            if f.name == "start":
-                continue
             if f.name == "parameters":
                 flat |= {f"p.{k}": repr(float(v)) for k, v in sorted(value.items())}
             elif f.name == "choices":
                 flat |= {f"c.{k}": v for k, v in sorted(value.items())}
             elif f.name == "entries":
                 flat |= {} if value is None else {"entries": kernels.to_text(value)}
-            elif value is not None and value != getattr(base, f.name):
+            elif f.name != "start" and value is not None and value != getattr(base, f.name):
                 flat[f.name] = repr(value) if isinstance(value, float) else str(value)
         lanes = tuple(lane for lane in self.lanes if not lane.source)
         if lanes != default_lanes(self.scene):
@@ -246,7 +247,7 @@ class AppState:
             flat["theme"] = "dark" if view.dark else "light"
         if not view.lockstep:
             flat["lockstep"] = "0"
-        for name in ("show", "page"):
+        for name in ("show", "page", "lang"):
             if getattr(view, name) != getattr(View(), name):
                 flat[name] = getattr(view, name)
         return flat
@@ -271,7 +272,7 @@ class AppState:
             elif key in ("exact", "lockstep"):
                 _one_of(key, text, ("0", "1"))
                 view[key] = text == "1"
-            elif key in ("show", "page"):
+            elif key in ("show", "page", "lang"):
                 view[key] = text
             elif key == "theme":
                 _one_of("theme", text, ("dark", "light"))

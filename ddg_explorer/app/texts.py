@@ -95,7 +95,7 @@ def badges(structure: Structure, *, has_mass: bool) -> str:
         found.append(
             ("good", "✓", "conserves mass")
             if structure.conserves_mass
-            else ("warn", "–", "mass not conserved")
+            else ("warn", "–", "mass not conserved in general")
         )
     return "".join(badge(*b) for b in found)
 

@@ -63,9 +63,9 @@ class CahnHilliard2D(CahnHilliardBase):
             about=(
                 "Out of noise of ±0.05 a coarse labyrinth grows and thickens. γ = 5·10⁻⁴ on the "
                 "unit square, as in the published one-dimensional experiment; the grid is "
-                "small, so it runs fastest. Pull Δt far beyond the mark of the explicit "
-                "schemes: with the discrete gradient the energy still only falls, and the mass "
-                "stays."
+                "small, so it runs fastest. Δt is already some 40 times beyond the mark of the "
+                "explicit schemes; pull it further: with the discrete gradient the energy still "
+                "only falls, and the mass stays."
             ),
             dt=2e-4,
             initial="noise",

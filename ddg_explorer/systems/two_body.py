@@ -45,8 +45,8 @@ class TwoBody(MechanicalSystem):
             title="Elliptic orbit",
             about=(
                 "Two equal masses on mirrored ellipses about their common centre, slow outside "
-                "and fast inside. The ellipses should close: their slow turning, and a lag behind "
-                "the exact orbit, are errors of the scheme. The energy stays to rounding."
+                "and fast inside. The ellipses should close: their slow turning is an error of "
+                "the scheme, which falls with Δt. The energy stays to rounding."
             ),
             dt=0.02,
             initial="orbit",

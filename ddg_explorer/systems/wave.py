@@ -66,7 +66,8 @@ class Wave(FieldSystem):
         ),
     }
     choices: Mapping[str, tuple[str, ...]] = {"form": ("displacement", "strain")}
-    structures: Mapping[str, str] = DISPLACEMENT
+    structures: Mapping[str, str] = {**DISPLACEMENT, **STRAIN}
+    """Of both forms; an instance has those of its own."""
     structure_symbols: Mapping[str, str] = {
         "symplectic": "S",
         "damped_symplectic": "(S - R)",
@@ -118,8 +119,8 @@ class Wave(FieldSystem):
             title="Strain form",
             about=(
                 "The same equation in strain e = u_x and velocity v, with the first-derivative "
-                "operator G = [[0, ∂x], [∂x, 0]] of the talk: it conserves energy, and the "
-                "integrals of strain and velocity as well."
+                "operator G = [[0, ∂x], [∂x, 0]]: it conserves energy, and the integrals of "
+                "strain and velocity as well."
             ),
             dt=0.02,
             initial="pulse",

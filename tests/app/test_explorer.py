@@ -130,6 +130,29 @@ def test_a_trained_model_runs_where_it_fits(system, runs, tmp_path, monkeypatch)
     explorer.close()
 
 
+def test_the_exact_solution_s_switch_follows_the_state():
+    explorer = Explorer(AppState(Scene("kdv", "two_solitons")), play=False)
+    switch, links = explorer.desk.controls.exact, []
+    explorer.browser.write = links.append
+    explorer.store.put(AppState(Scene("kdv", "two_solitons"), view=View(exact=True)))
+    assert switch.value
+    switch.value = False
+    assert not explorer.store.state.view.exact
+    assert ["exact" in link for link in links] == [True, False]
+    explorer.close()
+
+
+def test_the_link_carries_the_language_of_the_theory():
+    explorer = Explorer(AppState(view=View(page="theory", lang="ja")), play=False)
+    theory = explorer.tabs.page("theory")
+    assert "離散勾配" in theory._prose["discrete"].object
+    theory.language.value = "en"
+    assert explorer.store.state.to_flat() == {"system": "kdv", "page": "theory"}
+    theory.language.value = "ja"
+    assert explorer.store.state.to_flat()["lang"] == "ja"
+    explorer.close()
+
+
 def test_the_drawer_follows_the_room_there_is():
     explorer = Explorer(play=False)
     page = explorer.page()
@@ -186,3 +209,12 @@ def test_twenty_closed_explorers_are_freed():
     del explorer
     gc.collect()
     assert [ref() for ref in alive] == [None] * 20
+
+
+def test_reset_to_preset_begins_the_run_anew_where_the_scene_is_the_preset_already():
+    explorer = Explorer(AppState(Scene("kdv", "two_solitons"), (Lane(),)), play=False)
+    group = explorer.runner._groups[0]
+    explorer.runner._take(group)
+    explorer.desk.controls.reset.clicks += 1
+    assert explorer.runner._take(group).reset
+    explorer.close()

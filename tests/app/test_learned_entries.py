@@ -203,14 +203,11 @@ def test_a_difference_from_minus_one_is_relative_to_its_centre():
     assert "distance 0.5" in comparison(scene.entries, menu, form)
 
 
-@pytest.mark.parametrize(
-    ("g", "line"),
-    [(torch.eye(2), "nothing of the true one"), (torch.zeros(2, 2), "a G that is zero")],
-)
-def test_a_g_without_a_part_of_the_true_one_is_refused(g, line):
+@pytest.mark.parametrize("g", [torch.eye(2), torch.zeros(2, 2)])
+def test_a_g_without_a_part_of_the_true_one_is_refused(g):
     model = untrained("pendulum", "learned_matrix")
     ((_, weight),) = model.structure.module.named_parameters()
     with torch.no_grad():
         weight.copy_(g)
-    with pytest.raises(Misfit, match=line):
+    with pytest.raises(Misfit, match="nothing of the true one"):
         learned_entries.opened("mine", model, build(Scene("pendulum")))

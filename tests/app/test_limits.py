@@ -50,9 +50,17 @@ def test_pinned_limits_stay_until_they_are_snapped():
     assert limits.value[1] >= 9.0
 
 
-@pytest.mark.parametrize("pair", [(1.0, 1.0), (2.0, 1.0), (math.nan, 1.0), (0.0, math.inf)])
-def test_senseless_limits_are_refused(pair):
-    with pytest.raises(ValueError, match="low < high"):
+@pytest.mark.parametrize(
+    ("pair", "line"),
+    [
+        ((1.0, 1.0), "limits=1, 1: need low < high"),
+        ((2.0, 1.0), "limits=2, 1: need low < high"),
+        ((math.nan, 1.0), "limit=nan: must be a finite number"),
+        ((0.0, math.inf), "limit=inf: must be a finite number"),
+    ],
+)
+def test_senseless_limits_are_refused(pair, line):
+    with pytest.raises(ValueError, match=f"^{line}$"):
         Limits((0.0, 1.0), signed=False).pin(*pair)
 
 

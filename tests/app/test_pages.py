@@ -12,8 +12,11 @@ import numpy as np
 import panel as pn
 import pytest
 import torch
+from bokeh.core.validation.check import check_integrity
+from bokeh.document import Document
 from bokeh.models import ColumnDataSource, HoverTool
 
+from ddg_explorer.app import state
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.numerals import number, scientific
 from ddg_explorer.app.pages import structure_figures
@@ -206,7 +209,7 @@ def test_the_page_of_no_results_shows_the_published_ones(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [(name, key) for name, cls in SYSTEMS.items() for key in cls.structures],
+    [(name, key) for name, cls in SYSTEMS.items() for key in cls().structures],
 )
 def test_every_operator_of_every_system_can_be_looked_at(name: str, key: str) -> None:
     system = SYSTEMS[name](structure=key)
@@ -389,6 +392,13 @@ def test_the_verdicts_follow_the_tolerance() -> None:
     assert "not conserved" not in page._verdicts.object
 
 
+def test_pictures_of_a_symbol_have_sizes_that_bokeh_can_lay_out() -> None:
+    page = StructurePage(False)
+    page.which.widget.value = "system:cahn_hilliard_2d"
+    found = check_integrity(page.view.get_root(Document()).references())
+    assert not [issue for issue in (*found.error, *found.warning) if "SIZING" in issue.name]
+
+
 # --- theory
 
 
@@ -487,6 +497,10 @@ def test_both_languages_say_the_same_with_the_same_formulas() -> None:
         tags = [sorted(re.findall(r"</?\w+", words[name])) for words in (english, japanese)]
         assert tags[0] == tags[1], name
         assert english[name].count("$") % 2 == japanese[name].count("$") % 2 == 0, name
+
+
+def test_every_language_of_a_link_is_spoken() -> None:
+    assert tuple(LANGUAGES) == state.LANGUAGES
 
 
 def test_the_theory_page_speaks_both_languages_and_follows_its_controls() -> None:

@@ -112,7 +112,7 @@ def test_zeros_stand_on_the_floor_of_log_axes_and_a_zero_residual_is_none():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_the_floor_of_log_axes_lies_below_the_last_bit_and_above_the_edge(dtype):
     plots = RunningPlots(["truth"], dark=False)
-    plots.restyle(False, has_mass=True, dtype=dtype)
+    plots.restyle(False, mass="u", dtype=dtype)
     drift = shown(plots)["drift"]
     assert 0.01 < drift["floor"] / torch.finfo(dtype).eps < 0.5
     assert drift["decades"][0] < math.log10(drift["floor"])
@@ -144,8 +144,10 @@ def test_charts_and_lines_are_those_of_what_there_is(dark):
     looks = {(line["colour"], str(line["dash"])) for line in charts["energy"]["lines"]}
     assert len(looks) == 3
     assert charts["drift"]["decades"] == [-17.5, 1]
-    race.restyle(dark, has_mass=False, dtype=torch.float64)
+    race.restyle(dark, mass="", dtype=torch.float64)
     assert "mass" not in shown(race)
+    race.restyle(dark, mass="e", dtype=torch.float64)
+    assert shown(race)["mass"]["title"] == "Mass ∫e"
     alone = shown(RunningPlots(["truth"], dark))
     columns = [COLUMNS[line["column"]] for line in alone["drift"]["lines"]]
     assert columns == ["drift", "mass_drift", "residual"]

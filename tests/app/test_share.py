@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -213,6 +214,14 @@ def test_opening_a_recipe_that_cannot_be_built_changes_nothing(bar):
     assert bar.store.state.scene.system == "pendulum"
 
 
+def test_a_recipe_leaves_theme_and_language_to_whoever_opens_it(bar):
+    scene = Scene("kdv", "two_solitons")
+    bar.store.put(AppState(Scene("kdv"), view=View(dark=False, lang="ja")))
+    recipe = dump_recipe(AppState(scene, view=View(exact=True, dark=True)))
+    asyncio.run(bar.take("recipe.json", recipe))
+    assert bar.store.state == AppState(scene, view=View(exact=True, dark=False, lang="ja"))
+
+
 def test_a_state_starts_the_scene_that_it_was_opened_for(bar):
     (record,) = records(Scene("kdv"), [])
     data, seen = state_file(record), []
@@ -241,6 +250,36 @@ def test_saving_before_the_first_frame_is_refused_in_one_line(bar):
     assert bar._browser.files == []
 
 
+def test_what_is_being_made_is_said_and_made_once(bar, monkeypatch):
+    begun, good = [], []
+
+    @contextmanager
+    def telling(line):
+        begun.append(line)
+        yield
+        begun.remove(line)
+
+    monkeypatch.setattr(session, "telling", telling)
+    monkeypatch.setattr(session, "tell", good.append)
+    clip = {"label": "Clip (GIF)"}
+
+    async def twice():
+        bar.race.simulations[0].advance(Turn(Scene("kdv"), steps=3, budget=None))
+        task = asyncio.ensure_future(bar._chosen(clip))
+        await asyncio.sleep(0)
+        assert begun == ["Making the clip…"]
+        await bar._chosen(clip)
+        await task
+
+    asyncio.run(twice())
+    assert bar.told == ["Clip (GIF) is being made already."]
+    assert begun == []
+    ((name, _),) = bar._browser.files
+    assert good == [f"{name} is ready."]
+    asyncio.run(bar._chosen(clip))
+    assert len(bar._browser.files) == 2
+
+
 def test_a_file_is_made_of_what_was_shown_when_it_was_asked_for(bar):
     bar.race.simulations[0].advance(Turn(Scene("kdv"), steps=3, budget=None))
     shown = Shown.by(bar.race, bar.store.state)
@@ -267,6 +306,7 @@ def test_a_model_comes_back_and_runs_the_same():
     with zipfile.ZipFile(io.BytesIO(models_file([record]))) as archive:
         data = archive.read("dgnet.safetensors")
     model = opened_model("mine.safetensors", data)
+    assert model.card["data"] == record.kept.dynamics.card["data"]
     u0 = record.kept.states[0]
     a, b = (Rollout(m, u0, 0.1).step(3).u for m in (model, record.kept.dynamics))
     torch.testing.assert_close(a, b, rtol=0, atol=0)

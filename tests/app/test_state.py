@@ -26,6 +26,7 @@ def test_default_state_is_a_short_link():
         ),
         AppState(lanes=(Lane(), Lane("dgnet", "midpoint"), Lane("srnn"))),
         AppState(Scene("kdv", "two_solitons", activation="sin")),
+        AppState(view=View(page="theory", lang="ja")),
     ],
 )
 def test_flat_form_restores_the_state_exactly(state):
@@ -60,6 +61,7 @@ def test_flat_form_restores_the_state_exactly(state):
         ({"lanes": "dgnet"}, "lanes: the first is truth"),
         ({"page": "nowhere"}, "page='nowhere'"),
         ({"show": "all"}, "show='all'"),
+        ({"lang": "fr"}, "lang='fr': use one of en, ja"),
         ({"lockstep": "yes"}, "lockstep='yes'"),
         ({"activation": "magic"}, "activation='magic'"),
         ({"unknown": "1"}, "unknown='1'"),

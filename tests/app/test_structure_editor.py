@@ -15,7 +15,7 @@ from ddg_explorer.app.turns import Turn, build
 from ddg_explorer.structure.projections import dissipative_kernel, real_symbol
 from ddg_explorer.systems import SYSTEMS
 
-EDITABLE = [(name, key) for name, cls in SYSTEMS.items() for key in cls.structures]
+EDITABLE = [(name, key) for name, cls in SYSTEMS.items() for key in cls().structures]
 ROUGH = {
     "kdv": (0.3, 0.9, -1.7),
     "cahn_hilliard_2d": (0.1, 0.8, -0.3, 1.4, -1.0, 0.6, 0.2, 1.1, 0.5),

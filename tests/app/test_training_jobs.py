@@ -22,7 +22,7 @@ from ddg_explorer.app.training.process import WorkerProcess
 from ddg_explorer.app.training.pump import PERIOD, Pump
 from ddg_explorer.app.training.specification import DataSpec, JobSpec
 from ddg_explorer.app.training.work import work
-from ddg_explorer.budgets import quick
+from ddg_explorer.budgets import Budget, quick
 from ddg_explorer.models import load_model
 from ddg_explorer.models.files import read_card
 
@@ -68,6 +68,10 @@ def endless() -> JobSpec:
     data = DataSpec(system="pendulum", preset="published", trajectories=2, frames=5)
     budget = quick("pendulum", "node").with_optimizer("adam").with_steps(200_000)
     return JobSpec(data, "node", budget, {"hidden": 8})
+
+
+def short() -> Budget:
+    return quick("pendulum", "node").with_optimizer("adam").with_steps(2)
 
 
 def weights(path) -> dict[str, torch.Tensor]:
@@ -234,6 +238,23 @@ def test_a_file_that_cannot_be_read_is_one_line(jobs, tmp_path):
     assert not job.resumable
     jobs.resume(job)
     assert job.state == "failed"
+
+
+def test_published_data_need_no_cache_of_the_user_s(tmp_path, monkeypatch, caplog):
+    """They are kept with the job then, so that it can be resumed."""
+    folder, spec = tmp_path / "job", DataSpec(recipe="pendulum", trajectories=2, frames=5)
+    folder.mkdir()
+    events = list(work(replace(endless(), data=spec, budget=short()), folder))
+    assert events[-1]["event"] == "done"
+    assert list(folder.glob("*.nc")) == []
+    assert len(list((tmp_path / "cache").rglob("*.nc"))) == 1
+
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    blocked = list(work(replace(endless(), data=spec, budget=short()), folder))
+    assert blocked[-1]["card"]["data"] == events[-1]["card"]["data"]
+    assert len(list(folder.glob("*.nc"))) == 1
+    assert "cannot be written to" in caplog.text
 
 
 def test_a_waiting_job_keeps_its_file(jobs, tmp_path):

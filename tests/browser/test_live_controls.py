@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
-from test_live import field, number, wait
+from test_live import choose, field, number, wait
 
 
 def entry(page: Page, column: int):
@@ -54,7 +56,7 @@ def test_a_learned_g_is_opened_beside_the_true_one_and_runs(open_page):
     page.get_by_text("DGNet, friction", exact=True).last.click()
     comparison = page.get_by_test_id("comparison")
     expect(comparison).to_contain_text("True: S − R")
-    expect(comparison).to_contain_text("distance 0.007")
+    expect(comparison).to_contain_text("distance 7.0")
     expect(page.get_by_test_id("badges")).to_contain_text("dissipates energy")
     expect(page.get_by_label("Entry, row 2, column 2", exact=True)).to_have_value("−0.207")
     assert "structure=damped_symplectic" in page.evaluate("location.search")
@@ -79,3 +81,29 @@ def test_the_gallery_opens_and_chooses(open_page):
     assert "preset=standing" in page.evaluate("location.search")
     canvas = field(page)
     wait(lambda: number(canvas, "epoch") != epoch or number(canvas, "t") > 0, "it runs")
+
+
+def test_friction_of_the_strain_form_runs_and_another_form_drops_it(open_page):
+    page = open_page("system=wave&preset=strain")
+    canvas = field(page)
+    choose(page, "Structure operator G", "friction dissipates energy")
+    expect(page.get_by_test_id("badges")).to_contain_text("dissipates energy")
+    assert "structure=damped_strain_wave" in page.evaluate("location.search")
+    wait(lambda: number(canvas, "drift") > 1e-3, "the energy falls", 20)
+    choose(page, "Form", "displacement")
+    expect(page.get_by_test_id("badges")).to_contain_text("conserves energy")
+    assert "structure" not in page.evaluate("location.search")
+
+
+def test_a_button_is_called_by_what_is_written_on_it(open_page):
+    page = open_page("system=kdv&preset=two_solitons")
+    buttons = page.get_by_role("button").filter(visible=True, has_text="Randomise")
+    expect(buttons).to_have_count(1)
+    expect(buttons).to_have_accessible_name(re.compile("Randomise"))
+
+
+def test_the_mark_of_explicit_schemes_is_seen_where_the_step_begins_beyond_it(open_page):
+    page = open_page("system=cahn_hilliard_2d&preset=published&lanes=truth")
+    slider = page.locator("[data-control='dt']")
+    expect(slider.locator(".mark")).to_be_visible()
+    expect(slider).to_contain_text("explicit schemes: up to about 4.6e−6")

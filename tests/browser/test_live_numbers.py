@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from test_live import field, number, pause, typed, wait
+from test_live import choose, field, number, pause, typed, wait
 
 from ddg_explorer.app.component import script
 
@@ -89,6 +89,37 @@ def test_a_limit_of_the_difference_is_typed_and_the_other_stays_exact(open_page)
     low.press("Enter")
     wait(lambda: number(dgnet, "low") == -1e-4, "the typed limit")
     assert number(dgnet, "high") == high
+
+
+def test_escape_gives_back_a_limit_and_a_word_is_refused(open_page):
+    page = open_page("system=kdv&preset=two_solitons&lanes=truth")
+    canvas = field(page)
+    pause(page, canvas)
+    low, limits = page.get_by_label("lowest colour"), [number(canvas, x) for x in ("low", "high")]
+    shown = low.input_value()
+    low.fill("-3")
+    low.press("Escape")
+    expect(low).to_have_value(shown)
+    low.fill("abc")
+    low.press("Enter")
+    expect(page.get_by_text("limit=nan: must be a finite number")).to_be_visible()
+    expect(low).to_have_value(shown)
+    assert [number(canvas, x) for x in ("low", "high")] == limits
+
+
+def test_read_outs_speak_of_the_law_and_of_what_is_solved(open_page):
+    page = open_page("system=mass_spring&preset=published&lanes=truth,dgnet")
+    field(page)
+    expect(page.locator(".readouts").first).to_contain_text("own drift")
+    expect(page.locator("table.lanes")).to_contain_text("Drift of")
+    choose(page, "Structure operator G", "friction")
+    expect(page.locator(".readouts").first).to_contain_text("change of H")
+    expect(page.locator("table.lanes")).to_contain_text("Change of")
+    for scheme, residual in (("discrete_gradient", "0"), ("rk4", "–")):
+        page = open_page(f"system=wave&lanes=truth&integrator={scheme}")
+        expect(field(page)).not_to_have_attribute("data-t", "0")
+        solve = page.locator(".readouts div", has_text="residual").locator("dd")
+        expect(solve).to_have_text(residual)
 
 
 def test_what_a_slider_shows_is_what_runs(open_page):

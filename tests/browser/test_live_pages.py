@@ -52,3 +52,26 @@ def test_pictures_of_a_symbol_are_square(open_page, width: int):
     square = [size for size in shown if abs(size[0] - size[1]) <= 1]
     assert len(square) == 3
     assert min(size[0] for size in square) > 250
+
+
+def test_the_theory_changes_its_language_at_once_and_keeps_it(open_page):
+    page = open_page("page=theory")
+    expect(page.get_by_role("heading", name="Secant and tangent")).to_be_visible()
+    page.evaluate("""() => {
+      window.mixed = 0;
+      const spoken = (root) => [...root.querySelectorAll("*")].flatMap((e) =>
+        e.shadowRoot ? spoken(e.shadowRoot) : e.matches("div[lang]") ? [e.lang] : []);
+      const look = () => {
+        if (new Set(spoken(document)).size > 1) window.mixed += 1;
+        requestAnimationFrame(look);
+      };
+      look();
+    }""")
+    page.get_by_role("button", name="日本語").click()
+    expect(page.get_by_role("heading", name="理論")).to_be_visible()
+    expect(page.get_by_text("時間刻み Δt", exact=True)).to_be_visible()
+    assert page.evaluate("window.mixed") == 0
+    query = page.evaluate("location.search").lstrip("?")
+    assert "lang=ja" in query
+    again = open_page(query)
+    expect(again.get_by_role("heading", name="理論")).to_be_visible()

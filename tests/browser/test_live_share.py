@@ -50,6 +50,32 @@ def test_a_recipe_is_saved_and_opened_again(open_page):
     expect(other.locator(".lane[data-kind='phase']").first).to_be_visible()
 
 
+def test_a_recipe_brings_the_exact_solution_and_leaves_the_theme(open_page):
+    page = open_page("system=kdv&preset=two_solitons&n=64")
+    field(page)
+    state = {"system": "kdv", "preset": "two_solitons", "n": "64", "exact": "1", "theme": "dark"}
+    opened(page, "dark.json", json.dumps({"ddg_explorer": 1, "state": state}).encode())
+    expect(page.get_by_role("switch", name="Show the exact solution")).to_be_checked()
+    query = page.evaluate("location.search")
+    assert "exact=1" in query
+    assert "theme" not in query
+    press(page, "Pause")
+    _, picture = saved(page, "Picture (PNG)")
+    assert Image.open(io.BytesIO(picture)).convert("L").getpixel((1, 1)) > 200
+
+
+def test_a_clip_says_that_it_is_being_made_and_when_it_is_ready(open_page):
+    page = open_page("system=kdv&preset=two_solitons&n=64")
+    canvas = field(page)
+    wait(lambda: number(canvas, "seq") > 60, "some frames", 30)
+    press(page, "Share")
+    with page.expect_download(timeout=60_000):
+        page.get_by_role("menuitem", name="Clip (GIF)").click()
+        expect(page.get_by_text("Making the clip…")).to_be_visible()
+    expect(page.get_by_text("kdv-two_solitons-seed0.gif is ready.")).to_be_visible()
+    expect(page.get_by_text("Making the clip…")).to_have_count(0)
+
+
 def test_picture_and_state_hold_what_is_seen(open_page):
     page = open_page("system=kdv&preset=two_solitons&n=64")
     canvas = field(page)

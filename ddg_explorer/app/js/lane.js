@@ -8,7 +8,11 @@ const READOUTS = [
   ["t", "t"], ["rate", "steps/s"], ["fps", "frames/s"], ["ms", "ms/step"],
   ["residual", "residual"], ["iterations", "iterations"], ["device", "device"],
 ];
-const COMPACT_READOUTS = [["t", "t"], ["own", "own drift"], ["error", "distance"], ["ms", "ms/step"]];
+// An energy that is meant to change does not drift.
+const compactReadouts = (conserves) => [
+  ["t", "t"], ["own", conserves === false ? "change of H" : "own drift"],
+  ["error", "distance"], ["ms", "ms/step"],
+];
 
 function readHeader(buffer) {
   const v = new DataView(buffer);
@@ -97,8 +101,9 @@ class LaneView {
   }
 
   arrange() {
+    const {compact, spec} = this.model;
     this.list.replaceChildren();
-    this.cells = Object.fromEntries((this.model.compact ? COMPACT_READOUTS : READOUTS).map(
+    this.cells = Object.fromEntries((compact ? compactReadouts(spec.conserves) : READOUTS).map(
       ([key, label]) => {
         const cell = element("div", "", this.list);
         element("dt", "", cell, label);
@@ -124,7 +129,14 @@ class LaneView {
     const input = element("input", "", this.bar);
     input.setAttribute("aria-label", label);
     input.inputMode = "decimal";
+    const shown = () => (this.last ? formatNumber(this.last[name]) : "");
+    input.onkeydown = (e) => {
+      if (e.key !== "Escape") return;
+      input.value = shown();
+      input.blur();
+    };
     input.onchange = () => {
+      if (input.value === shown()) return;
       const typed = Number(input.value.trim().replace(",", ".").replaceAll("−", "-") || NaN);
       const {low, high} = {...this.last, [name]: typed};
       if (this.last) this.model.send_msg({limits: [low, high]});
@@ -155,6 +167,7 @@ class LaneView {
       && String(env.spec.shape) === String(model.spec.shape)
       && String(env.spec.names) === String(model.spec.names)
       && env.spec.show === model.spec.show;
+    if (env.spec?.conserves !== model.spec.conserves) this.arrange();
     env.spec = model.spec;
     this.root.dataset.kind = model.spec.kind;
     this.touch.equip();
@@ -241,7 +254,7 @@ class LaneView {
       rate: formatNumber(Math.round(header.rate), 4),
       fps: this.times.length,
       ms: header.ms.toFixed(header.ms < 10 ? 2 : 1),
-      residual: header.residual ? small(header.residual) : "–",
+      residual: small(header.residual),
       iterations: header.iterations,
       device: this.model.device,
       own: Number.isNaN(header.own) ? "no H" : small(header.own),

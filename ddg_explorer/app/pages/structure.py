@@ -270,7 +270,7 @@ def _image_card(title: str, words: str, fig: Any) -> pn.Column:
     """A picture over both wavenumbers, whose names are set beside it: Bokeh has no subscripts."""
     head = markup.text(f"<h3>{html.escape(title)}</h3>{markup.caption(words)}")
     down = markup.text('<div class="down">k<sub>x</sub> Δx</div>')
-    down.param.update(width=20, sizing_mode="fixed", align="center")
+    down.param.update(width=20, sizing_mode=None, align="center")
     across = markup.text('<div class="across">k<sub>y</sub> Δy</div>')
     picture = pn.Row(down, square_pane(fig), sizing_mode="stretch_width")
     return card(

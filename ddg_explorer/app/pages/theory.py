@@ -75,11 +75,12 @@ class TheoryPage:
     def _say(self, language: str) -> None:
         words = LANGUAGES[language]
         head = markup.heading(TITLES[language], words["lead"])
-        self._title.object = f'<div lang="{language}">{head}</div>'
-        for name, shown in self._prose.items():
-            shown.object = f'<div lang="{language}">{typeset(words[name])}</div>'
-        self.step.reword(words)
-        self.secant.reword(words)
+        with pn.io.hold():
+            self._title.object = f'<div lang="{language}">{head}</div>'
+            for name, shown in self._prose.items():
+                shown.object = f'<div lang="{language}">{typeset(words[name])}</div>'
+            self.step.reword(words)
+            self.secant.reword(words)
 
     def _layout(self) -> pn.Column:
         prose = self._prose

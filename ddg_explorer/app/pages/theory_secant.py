@@ -121,6 +121,7 @@ class SecantPicture:
         self.numbers = pn.Column(
             self.distance, self._table, sizing_mode="stretch_width", styles={"gap": "8px"}
         )
+        self._draw()
         self.reword(words)
         self.restyle(dark)
 
@@ -131,7 +132,7 @@ class SecantPicture:
         self.u.label, self.v.label = words["u"], words["v"]
         self.distance.label = words["distance"]
         self._errors.xaxis.axis_label, self._errors.yaxis.axis_label = "|v − u|", words["error"]
-        self._draw()
+        self._show_words()
 
     def restyle(self, dark: bool) -> None:
         """Colours of the theme."""

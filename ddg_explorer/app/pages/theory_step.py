@@ -167,6 +167,7 @@ class StepPicture:
             sizing_mode="stretch_width",
             styles={"gap": "8px"},
         )
+        self._draw()
         self.reword(words)
         self.restyle(dark)
 
@@ -178,7 +179,7 @@ class StepPicture:
             words["position"],
             words["momentum"],
         )
-        self._draw()
+        self._show_words()
 
     def restyle(self, dark: bool) -> None:
         """Colours of the theme."""

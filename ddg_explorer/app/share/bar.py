@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class ShareBar:
 
     def __init__(self, store: Store, shelf: Shelf, race: Race, browser: session.Browser) -> None:
         self._store, self._shelf, self._race, self._browser = store, shelf, race, browser
+        self._making: set[str] = set()
         self.save = pmui.MenuButton(
             label="Share",
             icon=ICONS["share"],
@@ -68,14 +70,22 @@ class ShareBar:
         if label == LINK:
             self._browser.copy_link(state.to_flat())
             return
+        if label in self._making:
+            session.notify(f"{label} is being made already.")
+            return
         suffix, make = MAKERS[label]
         name = f"{state.scene.system}-{state.scene.chosen_preset}-seed{state.scene.chosen_seed}"
+        self._making.add(label)
         try:
-            data = await _in_worker(make, Shown.by(self._race, state))
+            with session.telling(f"Making the {label.partition(' (')[0].lower()}…"):
+                data = await _in_worker(make, Shown.by(self._race, state))
         except ValueError as problem:
             session.notify(str(problem))
         else:
             self._browser.save(data, name + suffix)
+            session.tell(f"{name}{suffix} is ready.")
+        finally:
+            self._making.discard(label)
 
     async def take(self, name: str, data: bytes) -> None:
         """Open a file that a person has chosen; what cannot be is said in one line."""
@@ -86,8 +96,10 @@ class ShareBar:
             session.notify(str(problem))
 
     def _take(self, name: str, found: Any, scene: Scene) -> None:
-        if isinstance(found, AppState):
-            self._store.put(found)
+        if isinstance(found, AppState):  # theme and language are of whoever looks
+            own = self._store.state.view
+            view = replace(found.view, dark=own.dark, lang=own.lang)
+            self._store.put(replace(found, view=view))
         elif not isinstance(found, Start):
             lane = Lane(found.key, source=self._shelf.put(Path(name).stem, found))
             self._store.put_lanes([*self._store.state.lanes, lane])

@@ -64,8 +64,7 @@ def compose(reels: Sequence[Reel], t: float, table: bytes, palette: dict[str, st
         top = SCALE * (MARGIN + index // columns * tile[1])
         _head(sheet, reel, t, (left, top), palette)
         sheet.paste(drawn(reel, t, table, palette), (left, top + SCALE * HEAD))
-    small = sheet.resize((size[0] + size[0] % 2, size[1] + size[1] % 2), Image.Resampling.LANCZOS)
-    return np.asarray(small)
+    return np.asarray(sheet.reduce(SCALE))
 
 
 def picture_file(reels: Sequence[Reel], table: bytes, palette: dict[str, str]) -> bytes:

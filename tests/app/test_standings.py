@@ -1,0 +1,41 @@
+"""The table of a race: what it calls an energy that moves, and what it shows of a solve."""
+
+import re
+
+import pytest
+
+from ddg_explorer.app import standings
+from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.race import Race
+from ddg_explorer.app.simulation import Simulation
+from ddg_explorer.app.state import AppState, Lane, Scene
+from ddg_explorer.app.store import Store
+from ddg_explorer.app.turns import Turn
+
+
+@pytest.mark.parametrize(
+    ("scene", "head"),
+    [
+        (Scene("kdv", n=16, length=3.2), "Drift of"),
+        (Scene("cahn_hilliard", n=16, length=0.32), "Change of"),
+        (Scene("pendulum", structure="growing"), "Change of"),
+    ],
+)
+def test_an_energy_that_is_meant_to_change_does_not_drift(scene, head):
+    store = Store(AppState(scene, lanes=(Lane(), Lane("dgnet"))))
+    notices: list[str] = []
+    race = Race(store, Shelf(), None, notices.append)
+    simulations = race.set_lanes(store.state.lanes)
+    for simulation, canvas in simulations:
+        race.push(canvas, simulation.turn(Turn(scene, steps=1, budget=60.0)), flush=True)
+    assert f'<th colspan="2">{head}</th>' in race.table.object
+
+
+@pytest.mark.parametrize(
+    ("integrator", "shown"), [("discrete_gradient", "0"), ("rk4", "–"), ("leapfrog", "–")]
+)
+def test_a_scheme_that_solves_nothing_has_no_residual(integrator, shown):
+    """A wave's discrete gradient step is linear: its solve is exact."""
+    outcome = Simulation(Lane()).turn(Turn(Scene("wave", integrator=integrator), steps=1))
+    cells = re.findall("<td[^>]*>(.*?)</td>", standings.row("Truth", "#000", outcome))
+    assert cells[4] == shown
