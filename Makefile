@@ -1,12 +1,13 @@
 # make app | test | lint | bench | weights; each sets up its own virtual environment first.
 #
 # PYTHON=python3.12 make test   uses .venv-python3.12 instead of .venv
+# make test VENV=folder         uses that one, whatever VENV is in the environment
 
 ifdef PYTHON
-VENV ?= .venv-$(notdir $(PYTHON))
+VENV := .venv-$(notdir $(PYTHON))
 else
 PYTHON := python3
-VENV ?= .venv
+VENV := .venv
 endif
 BIN := $(VENV)/bin
 SOURCES := ddg_explorer apps tests benchmarks docs
@@ -65,5 +66,6 @@ $(BIN)/python:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
 	$(PYTHON) -m venv $(VENV)
 
+# Removes no environment that lies elsewhere, or has a name of its own.
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
+	rm -rf $(if $(findstring /,$(VENV)),,$(filter .venv%,$(VENV))) build dist .pytest_cache .ruff_cache

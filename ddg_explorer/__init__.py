@@ -93,8 +93,14 @@ def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True
     ValueError
         For an unknown system or preset.
     ModuleNotFoundError
-        Without the `app` extra: `pip install 'ddg-explorer[app]'`.
+        Without the `app` extra; it says what to install.
     """
     from ddg_explorer.app import explore
 
-    return explore(system, preset=preset, play=play)
+    try:
+        return explore(system, preset=preset, play=play)
+    except ModuleNotFoundError as error:
+        line = (
+            f"the app needs {error.name}, which is not installed: pip install 'ddg-explorer[app]'"
+        )
+        raise ModuleNotFoundError(line, name=error.name) from None

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import TRAJECTORY_SUFFIXES, atomic, checked_path
+from ddg_explorer.io import TRAJECTORY_SUFFIXES, atomic, checked_path, write_netcdf
 from ddg_explorer.structure import KernelStructure, MatrixStructure
 from ddg_explorer.systems import System
 
@@ -160,8 +160,10 @@ class Dataset:
         with atomic(target) as temporary:
             if target.suffix == ".nc":
                 # checksums: a damaged file is refused instead of trained on
+                whole = self.to_xarray()
                 chunks = {"chunksizes": (1, *self.u.shape[1:]), "fletcher32": True}
-                self.to_xarray().to_netcdf(temporary, engine="h5netcdf", encoding={"u": chunks})
+                whole["u"].encoding.update(chunks)
+                write_netcdf(whole, temporary)
                 return target
             arrays = self._arrays()
             axes = {f"axis_{name}": points for name, points in arrays["axes"].items()}

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.data import Dataset, context_of
+from ddg_explorer.data_cache import DataCache
 from ddg_explorer.models.operators import make_operator
-from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recording import Recording
-from ddg_explorer.rollout import Rollout
+from ddg_explorer.rollout import Rollout, checked_count
 from ddg_explorer.systems import SYSTEMS, PresetSystem
 from ddg_explorer.trajectory import Trajectory
 
@@ -43,9 +43,9 @@ class DataRecipe:
         The true system: key of `SYSTEMS`, its preset and keywords; `structure` may be a key of its
         menu or a specification (`models.operators`).
     dt, steps
-        Δt between frames, and frames after the first (nondimensional).
+        Δt between frames (nondimensional), and frames after the first, ≥ 1.
     trajectories
-        Number of initial states, drawn by the seed.
+        Number of initial states, ≥ 1, drawn by the seed.
     integrator
         Scheme of the true trajectory, one step per Δt (adaptive ones take as many as they need).
     noise
@@ -63,6 +63,10 @@ class DataRecipe:
     noise: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
     test: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("trajectories", "steps"):
+            object.__setattr__(self, name, checked_count(name, getattr(self, name), 1))
 
     def make_system(self) -> PresetSystem:
         """The true system."""
@@ -165,13 +169,14 @@ def make_dataset(
     trajectories, steps
         Instead of the recipe's numbers.
     cache
-        Whether to keep it in the user's cache folder, or the folder to keep it in.
+        Whether to keep it in the user's cache folder, or the folder to keep it in. The user's may
+        be one that cannot be written to; a warning is logged then.
 
     Raises
     ------
     ValueError
         For an unknown name, numbers out of range, a true trajectory that does not converge, or a
-        cache folder that cannot be written to.
+        named cache folder that cannot be written to, before any step.
     """
     sizes: dict[str, Any] = {"trajectories": trajectories, "steps": steps}
     for made in advance_dataset(recipe, seed=seed, cache=cache, **sizes):
@@ -194,13 +199,13 @@ def advance_dataset(
         recipe = replace(recipe, trajectories=trajectories)
     if steps is not None:
         recipe = replace(recipe, steps=steps)
-    path = _cache_path(recipe, seed, cache)
-    data = None if path is None else _cached(path)
+    kept, name = DataCache(cache), f"{recipe.system}-{recipe.digest(seed)}.nc"
+    data = kept.read(name)
     if data is None:
+        kept.prepare()
         run = yield from _trajectories(recipe, seed)
         data = _observed(recipe, seed, run)
-        if path is not None:
-            _keep(data, path)
+        kept.keep(data, name)
     yield data
 
 
@@ -263,32 +268,3 @@ def _observed(recipe: DataRecipe, seed: int, run: Trajectory) -> Dataset:
         states = states + recipe.noise * torch.stack(rows)
     made = {**recipe.to_dict(), "seed": seed}
     return Dataset(states, recipe.dt, system.grid, context=context_of(system), recipe=made)
-
-
-def _cache_path(recipe: DataRecipe, seed: int, cache: bool | str | Path) -> Path | None:
-    if cache is False:
-        return None
-    if cache is True:
-        from platformdirs import user_cache_path
-
-        cache = user_cache_path("ddg_explorer") / "data"
-    return Path(cache) / f"{recipe.system}-{recipe.digest(seed)}.nc"
-
-
-def _cached(path: Path) -> Dataset | None:
-    """What is kept, None where there is nothing or the file is damaged: then it is made again."""
-    try:
-        return read_dataset(path)
-    except ValueError:
-        return None
-
-
-def _keep(data: Dataset, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data.save(path)
-    except OSError as error:
-        raise ValueError(
-            f"cache={str(path.parent)!r}: cannot be written to ({error.strerror}); "
-            "name another folder, or pass cache=False"
-        ) from None

@@ -10,7 +10,10 @@ known beforehand; above `MEMORY_LIMIT` it is refused with a ValueError that says
 
 from __future__ import annotations
 
+import errno
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +34,7 @@ from ddg_explorer.io import (
     write_netcdf,
 )
 from ddg_explorer.rollout import Rollout, checked_count
-from ddg_explorer.trajectory import Trajectory, state_axes
+from ddg_explorer.trajectory import CHUNK_BYTES, Trajectory, state_axes
 
 MEMORY_LIMIT = 4 * 2**30
 """Bytes (4 GiB) a recording may hold in memory unless the caller says otherwise."""
@@ -152,12 +155,23 @@ class Recording:
         if self.path is None or not held:
             return
         part = self._part(self._flushed, self._count, self._states[:held], "").to_xarray()
-        if self._temporary is None:
-            self._temporary = temporary_beside(self.path)
-            write_netcdf(part, self._temporary)
-        else:
-            append_netcdf(part, self._temporary)
+        try:
+            if self._temporary is None:
+                self._temporary = temporary_beside(self.path)
+                write_netcdf(part, self._temporary)
+            else:
+                self._check_space(part.nbytes)
+                append_netcdf(part, self._temporary)
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
         self._flushed = self._count
+
+    def _check_space(self, size: int) -> None:
+        """OSError where the disk lacks the room: HDF5 ends the process where it fills up."""
+        assert self.path is not None
+        if shutil.disk_usage(self.path.parent).free < size + CHUNK_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _part(self, start: int, stop: int, states: Tensor | Path, reason: str) -> Trajectory:
         columns: dict[str, Any] = {k: value[start:stop] for k, value in self._columns.items()}

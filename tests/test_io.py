@@ -1,6 +1,8 @@
 """Files: atomic, complete or absent, and equal to what was saved when read back."""
 
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -232,6 +234,33 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         assert target.read_text() == "old"
     assert target.read_text() == "new"
     assert list(tmp_path.iterdir()) == [target]
+
+
+NO_ROOM = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from test_io import make_trajectory
+from ddg_explorer.data import Dataset
+whole = make_trajectory(batch=(200,))
+data = Dataset(whole.u.transpose(0, 1).flatten(2), 0.1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
+for name in sys.argv[2:]:
+    try:
+        (data if "data" in name else whole).save(name)
+    except OSError as error:
+        print(error.filename)
+"""
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    """A limit on the size of files stops a write as a full disk does."""
+    pytest.importorskip("resource")
+    paths = [str(tmp_path / name) for name in ("run.nc", "run.npz", "data.nc")]
+    command = [sys.executable, "-c", NO_ROOM, str(Path(__file__).parent), *paths]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == paths
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_checked_path_accepts_what_it_should(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ ROOMS = (
     {"frames", "rollout", "trajectory", "recording", "simulation"},
     {
         *("data", "tables", "own_data", "recipes", "sources", "training", "diagnostics"),
-        *("evaluation", "budgets", "fitting", "learned_structure", "compare", "weights", "paper"),
+        *("data_cache", "evaluation", "budgets", "fitting", "learned_structure", "compare"),
+        *("weights", "paper"),
     },
     {"cli", "commands", "app"},
 )
@@ -83,6 +84,15 @@ def test_importing_the_package_stays_light() -> None:
     assert not loaded & (FOREIGN | HEAVY)
     assert not names & LEARNING
     assert done.stderr == ""
+
+
+def test_explore_without_the_extra_says_what_to_install() -> None:
+    code = "import sys; sys.modules['panel'] = None; import ddg_explorer; ddg_explorer.explore()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: the app needs panel, which is not installed: "
+        "pip install 'ddg-explorer[app]'"
+    )
 
 
 def test_public_names_are_there() -> None:

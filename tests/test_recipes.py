@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 
 from ddg_explorer import recipes
 from ddg_explorer.compare import held_out_seed
+from ddg_explorer.data import Dataset
 from ddg_explorer.recipes import (
     DATA_RECIPES,
     DataRecipe,
@@ -197,14 +200,58 @@ def test_default_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert file.name == f"mass_spring-{small('spring').digest(0)}.nc"
 
 
-def test_refusals(tmp_path: Path) -> None:
+@pytest.fixture
+def blocked(tmp_path: Path) -> Path:
+    """A folder that nobody can make."""
+    (tmp_path / "file").write_text("")
+    return tmp_path / "file" / "folder"
+
+
+def test_a_user_s_cache_that_cannot_be_written_to_is_done_without(
+    blocked: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import platformdirs
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: blocked / name)
+    made = make_dataset(small("spring"))
+    assert made.digest() == make_dataset(small("spring"), cache=False).digest()
+    (line,) = caplog.messages
+    assert "cannot be written to (" in line
+    assert line.endswith("; the data are not kept")
+
+
+def test_a_named_cache_that_cannot_be_written_to_is_refused_before_any_step(
+    blocked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "Rollout", pytest.fail)
+    with pytest.raises(ValueError, match=r"^cache='.*folder': cannot be written to \(.*name anoth"):
+        make_dataset(small("spring"), cache=blocked)
+
+
+def test_data_that_no_longer_fit_on_the_disk_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import platformdirs
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.nc")
+
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(Dataset, "save", full)
+    assert make_dataset(small("spring")).trajectories == 3
+    assert f"({os.strerror(errno.ENOSPC)}); the data are not kept" in caplog.text
+    with pytest.raises(ValueError, match=os.strerror(errno.ENOSPC)):
+        make_dataset(small("spring"), cache=tmp_path)
+
+
+def test_refusals() -> None:
     with pytest.raises(ValueError, match="data='weather': use one of kdv"):
         make_dataset("weather")
     with pytest.raises(ValueError, match="the true trajectory failed: stopped at t"):
         make_dataset(replace(small("ch"), integrator="euler", dt=1.0), cache=False)
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    with pytest.raises(ValueError, match="cannot be written to"):
-        make_dataset(small("spring"), cache=blocked / "folder")
+    for sizes in ({"trajectories": 0}, {"steps": 0}, {"steps": 2.5}, {"trajectories": -1}):
+        ((name, value),) = sizes.items()
+        with pytest.raises(ValueError, match=f"^{name}={value}: must be an integer ≥ 1$"):
+            make_dataset("spring", cache=False, **sizes)
     with pytest.raises(ValueError, match="seed=-1"):
         make_dataset(small("spring"), seed=-1, cache=False)

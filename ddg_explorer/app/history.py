@@ -3,15 +3,18 @@
 Frames are kept as they are, in their own dtype, so that going back and on again is exact. When the
 memory is full every second frame goes and from then on only every second one is added: the whole
 run stays in view, ever more coarsely.
+
+All are rows of a few arrays that are made when time begins. Small tensors of their own, long-lived
+between the large ones that every step makes and drops, would tear the process's heap.
 """
 
 from __future__ import annotations
 
 import bisect
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ddg_explorer.app.measures import References
@@ -30,8 +33,19 @@ class Moment(NamedTuple):
     remade: int
 
 
+class _Note(NamedTuple):
+    """What of a moment is no tensor."""
+
+    step: int
+    reason: str
+    references: References
+    remade: int
+
+
 class History:
     """Moments of rising time; the first one is always among them.
+
+    All moments between two calls of `clear` have states of one shape, dtype and device.
 
     Parameters
     ----------
@@ -40,11 +54,11 @@ class History:
     """
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
-        self.limit = limit
+        self._limit = limit
         self.clear()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._times)
 
     @property
     def times(self) -> np.ndarray:
@@ -53,8 +67,8 @@ class History:
 
     @property
     def states(self) -> Tensor:
-        """(T, *state_shape)."""
-        return torch.stack([moment.frame.u for moment in self._kept])
+        """(T, *state_shape), a copy."""
+        return self._rows["u"][: len(self)].clone()
 
     @property
     def span(self) -> tuple[float, float]:
@@ -63,7 +77,8 @@ class History:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._kept: list[Moment] = []
+        self._rows: dict[str, Tensor] = {}
+        self._notes: list[_Note] = []
         self._times: list[float] = []
         self._stride, self._skipped = 1, 0
 
@@ -85,19 +100,45 @@ class History:
             return None
         after = bisect.bisect_left(self._times, t)
         choices = [i for i in (after - 1, after) if 0 <= i < len(self._times)]
-        return self._kept[min(choices, key=lambda i: abs(self._times[i] - t))]
+        return self._moment(min(choices, key=lambda i: abs(self._times[i] - t)))
+
+    def _moment(self, index: int) -> Moment:
+        step, reason, references, remade = self._notes[index]
+        tensors: dict[str, Any] = {"mass": None}
+        tensors |= {name: rows[index].clone() for name, rows in self._rows.items()}
+        frame = Frame(t=self._times[index], step=step, reason=reason, **tensors)
+        return Moment(frame, references, remade)
 
     def _turn_back(self, t: float) -> None:
         """Drop what is of this time and later, from before time was turned back."""
         cut = bisect.bisect_left(self._times, t)
-        del self._kept[cut:], self._times[cut:]
+        del self._notes[cut:], self._times[cut:]
 
     def _append(self, moment: Moment) -> None:
         frame, self._skipped = moment.frame, 0
-        self._kept.append(moment)
+        tensors = _tensors(frame)
+        if not self._rows:
+            # an odd number: of these, every second one leaves first and last
+            count = 2 * (max(2, min(MOST_FRAMES, self._limit // frame.u.nbytes)) // 2) + 1
+            self._rows = {
+                name: value.new_empty((count, *value.shape)) for name, value in tensors.items()
+            }
+        for name, rows in self._rows.items():
+            rows[len(self)] = tensors[name]
         self._times.append(frame.t)
-        size = frame.u.element_size() * frame.u.nelement()
-        # an even number: of one more, every second from the second on leaves first and last
-        if len(self._kept) > 2 * max(1, min(MOST_FRAMES, self.limit // size) // 2):
-            del self._kept[1::2], self._times[1::2]
-            self._stride *= 2
+        self._notes.append(_Note(frame.step, frame.reason, moment.references, moment.remade))
+        if len(self) == len(self._rows["u"]):
+            self._halve()
+
+    def _halve(self) -> None:
+        """Drop every second moment, but the first and the last."""
+        del self._notes[1::2], self._times[1::2]
+        self._stride *= 2
+        for rows in self._rows.values():
+            rows[: len(self)] = rows[::2].clone()
+
+
+def _tensors(frame: Frame) -> dict[str, Tensor]:
+    """State and measures of a frame by name."""
+    values = {field.name: getattr(frame, field.name) for field in fields(frame)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -23,6 +27,8 @@ SWITCH_INTERVAL = 5e-4
 would be added to every message."""
 ROUTE = "explorer"
 """Path of the page."""
+ENDINGS = ("SIGTERM", "SIGHUP")
+"""Signals that end the server as Ctrl-C does: from a service manager, from a closed terminal."""
 
 
 @cache
@@ -65,18 +71,40 @@ class Root(RequestHandler):
 
 
 def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> None:
-    """Serve the explorer at http://address:port/explorer until interrupted.
+    """Serve the explorer at http://address:port/explorer until interrupted or ended by a signal.
 
     Pages opened under other host names are refused unless BOKEH_ALLOW_WS_ORIGIN lists them.
     """
     configure()
     hosts = dict.fromkeys((address, "localhost", "127.0.0.1"))
-    pn.serve(
-        {ROUTE: open_session},
-        port=port,
-        address=address,
-        show=show,
-        title=TITLE,
-        extra_patterns=[("/", Root)],
-        websocket_origin=[f"{host}:{port}" for host in hosts],
-    )
+    with _ended_as_by_interrupt():
+        pn.serve(
+            {ROUTE: open_session},
+            port=port,
+            address=address,
+            show=show,
+            title=TITLE,
+            extra_patterns=[("/", Root)],
+            websocket_origin=[f"{host}:{port}" for host in hosts],
+        )
+
+
+@contextmanager
+def _ended_as_by_interrupt() -> Iterator[None]:
+    """Let `ENDINGS` end the server as Ctrl-C does, so that its temporary files are removed.
+
+    A signal that is ignored stays so, as SIGHUP under nohup; in the end all are as before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ENDINGS if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *numbers)}
+    for number in numbers:
+        if before[number] is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

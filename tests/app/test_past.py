@@ -1,7 +1,7 @@
 """Edits and time travel: what they change, what they keep, and how they are taken back."""
 
-from dataclasses import replace
-from types import SimpleNamespace
+import gc
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ddg_explorer.app.history import History, Moment
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Lane, Scene
 from ddg_explorer.app.turns import GoTo, Turn, Undo, build
+from ddg_explorer.frames import Frame
 from ddg_explorer.rollout import Rollout
 
 KDV = Scene("kdv", "two_solitons", n=128)
@@ -215,9 +216,36 @@ def test_reset_forgets_history_and_edits():
 
 def still(t):
     """A moment of a frame of 64 bytes."""
-    frame: Any = SimpleNamespace(t=t, u=torch.full((8,), t, dtype=torch.float64))
-    references: Any = None
-    return Moment(frame, references, 0)
+    return moment_of(torch.full((8,), t, dtype=torch.float64), t)
+
+
+def moment_of(u, t):
+    energy, zero = u.square().sum(), torch.zeros((), dtype=u.dtype)
+    frame = Frame(
+        t=t,
+        step=int(t),
+        u=u,
+        energy=energy,
+        own_energy=energy,
+        mass=u.sum(-1, keepdim=True),
+        residual=zero,
+        iterations=torch.tensor(3),
+        converged=torch.tensor(True),
+        reason=f"stopped at t = {t}",
+    )
+    references: Any = ("references", t)
+    return Moment(frame, references, int(t))
+
+
+def same(moment, other):
+    """Bit by bit, and of one dtype."""
+    for field in fields(Frame):
+        one, two = getattr(moment.frame, field.name), getattr(other.frame, field.name)
+        if isinstance(two, torch.Tensor):
+            torch.testing.assert_close(one, two, rtol=0, atol=0)
+        else:
+            assert one == two
+    return moment[1:] == other[1:]
 
 
 def test_history_is_bounded_and_keeps_the_whole_run_in_view():
@@ -240,21 +268,56 @@ def test_an_edited_state_is_kept_however_coarse_the_history_is():
     assert history.times[-1] < 22
     history.put(still(22.0))
     assert history.times[-1] == 22
-    edited = still(22.0)
+    edited = moment_of(torch.arange(8.0, dtype=torch.float64), 22.0)
     history.put(edited)
     assert list(history.times).count(22.0) == 1
-    assert history.nearest(22.0) is edited
+    assert same(history.nearest(22.0), edited)
     for k in range(40):
         kept = still(23.0 + k)
         history.put(kept)
-        assert history.nearest(99.0) is kept
+        assert same(history.nearest(99.0), kept)
         assert len(history) <= 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_kept_comes_back_bit_by_bit_and_in_its_own_memory(dtype):
+    """Every measure in its dtype; the history that goes on does not change what it gave back."""
+    history, generator = History(limit=8 * 64), torch.Generator().manual_seed(2)
+    moments = {
+        float(k): moment_of(torch.randn(8, generator=generator, dtype=dtype), float(k))
+        for k in range(100)
+    }
+    for moment in moments.values():
+        history.add(moment)
+    assert 4 < len(history) <= 16
+    found = {t: history.nearest(t) for t in history.times}
+    states = history.states
+    for k in range(100, 300):
+        history.add(still(float(k)))
+    for (t, kept), u in zip(found.items(), states, strict=True):
+        assert same(kept, moments[t])
+        assert torch.equal(u, kept.frame.u)
+
+
+def test_a_long_history_is_a_few_arrays():
+    """Memory: tensors of their own for every kept frame would tear the heap."""
+
+    def tensors() -> int:
+        return sum(issubclass(type(found), torch.Tensor) for found in gc.get_objects())
+
+    history = History()
+    history.add(still(0.0))
+    before = tensors()
+    for k in range(1, 500):
+        history.add(still(float(k)))
+    assert len(history) == 500
+    assert tensors() <= before
 
 
 def test_the_slider_reaches_an_edit_of_a_long_run():
     simulation = Simulation(Lane())
+    simulation.past.history = History(limit=6 * 8 * 128)
     turn(simulation, KDV)
-    simulation.past.history.limit = 6 * 8 * 128
     for _ in range(20):
         turn(simulation, KDV, steps=1)
     outcome = turn(simulation, KDV, Edit("add", ((5.0, 1.0),)))

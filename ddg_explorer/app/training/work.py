@@ -11,18 +11,22 @@ The same specification, folder and seed give the same weights, also where the ru
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 from ddg_explorer.app.training.preview import LAST_SECONDS, SECONDS, Preview
-from ddg_explorer.app.training.specification import JobSpec
+from ddg_explorer.app.training.specification import DataSpec, JobSpec
 from ddg_explorer.data import Dataset
+from ddg_explorer.data_cache import make_writable, user_folder
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import named
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recipes import advance_dataset
+
+log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 RUN, MODEL = "run.safetensors", "model.safetensors"
@@ -74,7 +78,7 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
 
 
 def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
-    """Read or make the trajectories; those of a scene are kept in the job's folder."""
+    """Read or make the trajectories."""
     source, recipe = spec.data, spec.data.resolved()
     yield {"event": "data", "done": 0.0}
     if recipe is None:
@@ -84,7 +88,7 @@ def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
         except ValueError as problem:
             raise named(problem, source.file, Path(source.file).name) from problem
     else:
-        cache = True if source.recipe is not None else folder
+        cache = _cache(source, folder)
         made, told = None, time.process_time()
         for made in advance_dataset(recipe, seed=source.data_seed, cache=cache):
             if isinstance(made, float) and time.process_time() - told >= DATA_PERIOD:
@@ -94,3 +98,16 @@ def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
         data = made
     yield {"event": "data", "done": 1.0}
     return data.with_noise(source.noise, source.data_seed) if source.noise else data
+
+
+def _cache(source: DataSpec, folder: Path) -> bool | Path:
+    """Where data are kept: published ones in the user's cache, for all, if it can be written to;
+    others in the job's folder, for its resumption."""
+    if source.recipe is None:
+        return folder
+    try:
+        make_writable(user_folder())
+    except OSError as error:
+        log.warning("data in the job's folder, for the user's cannot be written to: %s", error)
+        return folder
+    return True
