@@ -43,7 +43,12 @@ class LaneBar:
         self.clock = self._radio(CLOCKS, "lockstep", CLOCK)
         self.what = self._radio(SHOWS, "show", SHOW)
         self._reason = pmui.Tooltip(
-            self.what, title="", placement="top", describe_child=True, margin=0
+            self.what,
+            title="",
+            placement="top",
+            describe_child=True,
+            margin=0,
+            height=HEIGHT,
         )
         self.view = pn.FlexBox(
             self.add,
