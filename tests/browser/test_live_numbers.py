@@ -113,7 +113,7 @@ def test_read_outs_speak_of_the_law_and_of_what_is_solved(open_page):
     expect(page.locator(".readouts").first).to_contain_text("own drift")
     expect(page.locator("table.lanes")).to_contain_text("Drift of")
     choose(page, "Structure operator G", "friction")
-    expect(page.locator(".readouts").first).to_contain_text("change of H")
+    expect(page.locator(".readouts").first).to_contain_text("own change")
     expect(page.locator("table.lanes")).to_contain_text("Change of")
     for scheme, residual in (("discrete_gradient", "0"), ("rk4", "–")):
         page = open_page(f"system=wave&lanes=truth&integrator={scheme}")

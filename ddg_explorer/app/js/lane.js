@@ -10,7 +10,7 @@ const READOUTS = [
 ];
 // An energy that is meant to change does not drift.
 const compactReadouts = (conserves) => [
-  ["t", "t"], ["own", conserves === false ? "change of H" : "own drift"],
+  ["t", "t"], ["own", conserves === false ? "own change" : "own drift"],
   ["error", "distance"], ["ms", "ms/step"],
 ];
 
