@@ -24,8 +24,8 @@ MAKEFILE = Path(__file__).parents[1] / "Makefile"
 )
 def test_clean_removes_environments_of_its_own_only(options, removed, tmp_path) -> None:
     shutil.copy(MAKEFILE, tmp_path)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHON", "MAKEFLAGS")}
-    environment["VENV"] = "/precious"
+    outer = ("PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    environment = {k: v for k, v in os.environ.items() if k not in outer} | {"VENV": "/precious"}
     run = ["make", "--dry-run", "clean", *options]
     done = subprocess.run(
         run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
