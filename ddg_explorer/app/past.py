@@ -7,12 +7,11 @@ from one starts its solver afresh, so it repeats its steps to within its toleran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ddg_explorer.app.edits import Edit, apply
 from ddg_explorer.app.history import History, Moment
 from ddg_explorer.app.measures import References
-from ddg_explorer.app.stage import Stage
+from ddg_explorer.app.stage import Stage, resume
 from ddg_explorer.app.turns import Command, GoTo, Mark, Recall, Undo
 from ddg_explorer.frames import Frame, measure
 from ddg_explorer.rollout import Rollout
@@ -104,5 +103,5 @@ def _put_back(moment: Moment, stage: Stage, rollout: Rollout) -> None:
     if remade != stage.remade:
         frame = measure(rollout.dynamics, rollout.truth, frame.t, frame.step, frame.u)
         references = References.of(frame, stage.system)
-    rollout.restore(replace(rollout.snapshot(), frame=frame, clock=(frame.t, 0, rollout.dt)))
+    resume(rollout, frame)
     stage.references = references

@@ -52,6 +52,11 @@ MODEL_GROWTH = 20.0
 never seen such states, and a bounded one would wander there for ever."""
 
 
+def resume(rollout: Rollout, frame: Frame) -> None:
+    """Let a rollout go on from a frame, at its time."""
+    rollout.restore(replace(rollout.snapshot(), frame=frame, clock=(frame.t, 0, rollout.dt)))
+
+
 class Stage:
     """A lane's rollout and picture in the scene that holds.
 
@@ -156,7 +161,7 @@ class Stage:
         rollout = self.rollout
         assert rollout is not None
         frame = measure(rollout.dynamics, self.system, other.t, other.step, other.u)
-        rollout.restore(replace(rollout.snapshot(), frame=frame, clock=(frame.t, 0, rollout.dt)))
+        resume(rollout, frame)
         self.remade += 1
         self.refer()
 

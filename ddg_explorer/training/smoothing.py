@@ -63,8 +63,7 @@ def smooth(data: Dataset) -> Dataset:
         power = x.square().mean((0, 1))
         x = (1 - noise / power.clamp_min(1e-300)).clamp_min(0.0) * x
         parts = x.unflatten(0, (len(u), 2)).movedim(1, -1).contiguous()
-        spectrum = torch.view_as_complex(parts)
-        x = data.grid.irfft(spectrum.unflatten(-1, data.grid.rfft(u[:1, 0]).shape[2:]))
+        x = data.grid.irfft(torch.view_as_complex(parts).unflatten(-1, data.grid.half_shape))
     return replace(data, u=x.to(data.u), recipe={**data.recipe, "smoothed": True})
 
 
