@@ -55,8 +55,7 @@ def smooth(data: Dataset) -> Dataset:
         raise ValueError(f"noise='smooth': {data.frames} frames are too few, needs {2 * ORDER}")
     u = data.u.double()
     if data.grid is None:
-        y, bands = u.unsqueeze(2), torch.arange(u.shape[-1])
-        x = _in_time(y, bands)[0].squeeze(2)
+        x = _components(u)
     else:
         y = torch.view_as_real(data.grid.rfft(u).flatten(3)).movedim(-1, 1).flatten(0, 1)
         x, noise = _in_time(y, _bands(data.grid, len(y)))
@@ -65,6 +64,16 @@ def smooth(data: Dataset) -> Dataset:
         parts = x.unflatten(0, (len(u), 2)).movedim(1, -1).contiguous()
         x = data.grid.irfft(torch.view_as_complex(parts).unflatten(-1, data.grid.half_shape))
     return replace(data, u=x.to(data.u), recipe={**data.recipe, "smoothed": True})
+
+
+def _components(u: Tensor) -> Tensor:
+    """Smoothed states of an ODE, s = 0 for each component: λ = 1/(20 ε)."""
+    steady = _Smoother(u.shape[1])
+    spectrum = torch.einsum("nm,tnc->tmc", steady.modes, u)
+    gains = 1 / (1 + torch.logspace(-4, 10, 57, dtype=u.dtype)[:, None] * steady.stiffness)
+    lost = (1 - gains).square() @ spectrum.square().sum(0)
+    best = (lost / (1 - gains).sum(1, keepdim=True).square()).argmin(0)
+    return torch.einsum("nm,tmc->tnc", steady.modes, gains[best].mT * spectrum)
 
 
 def inner(data: Dataset) -> Dataset:
@@ -114,7 +123,7 @@ class _Smoother:
         """The matrix that smooths `series`, (frames, n), and the variance of noise it leaves."""
         frames, n = series.shape
         moments = series @ series.mT / n
-        rough = torch.linalg.vecdot(self.differences @ moments, self.differences)
+        rough = (self.differences @ moments * self.differences).sum(-1)
         quiet = rough.sort().values[: max(1, len(rough) // 4)].mean()
         if not quiet > 0:
             return self.unit, 0.0
@@ -127,7 +136,7 @@ class _Smoother:
 
     def _steady(self, moments: Tensor) -> Iterator[tuple[Tensor, float, float]]:
         """For s = 0 the smoother of least score, its lost power and degrees of freedom."""
-        power = torch.linalg.vecdot(self.modes.mT @ moments, self.modes.mT)
+        power = (self.modes.mT @ moments * self.modes.mT).sum(-1)
         gains = 1 / (1 + self.stiffness / (GAIN * FLOORS[:, None]))
         lost, freedom = (1 - gains).square() @ power, (1 - gains).sum(1)
         best = int((lost / freedom.square()).argmin())
@@ -140,5 +149,5 @@ class _Smoother:
             factor = torch.linalg.cholesky(self.unit + self.differences.mT @ weighted)
             matrix = torch.cholesky_inverse(factor)
             rest = self.unit - matrix
-            lost = torch.linalg.vecdot(rest @ moments, rest).sum()
+            lost = (rest @ moments * rest).sum()
             yield matrix, float(lost), float(rest.diagonal().sum())
