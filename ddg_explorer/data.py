@@ -20,8 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, write_netcdf
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import TRAJECTORY_SUFFIXES, atomic, checked_path, write_netcdf
+from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.structure import KernelStructure, MatrixStructure
 from ddg_explorer.systems import System
 

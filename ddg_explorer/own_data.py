@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ddg_explorer.array_files import Archive, open_netcdf, open_npz, real_numbers
 from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import Archive, existing, one_line, open_netcdf, open_npz, real_numbers
+from ddg_explorer.io import existing, one_line
 from ddg_explorer.systems import System
 from ddg_explorer.tables import EVEN, TIME, TRAJECTORY, even_step, read_table
 

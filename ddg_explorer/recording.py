@@ -23,16 +23,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ddg_explorer.array_files import amend_netcdf, append_netcdf, write_netcdf
 from ddg_explorer.frames import Frame
-from ddg_explorer.io import (
-    amend_netcdf,
-    append_netcdf,
-    checked_path,
-    publish,
-    temporary_beside,
-    versions,
-    write_netcdf,
-)
+from ddg_explorer.io import checked_path, publish, temporary_beside, versions
 from ddg_explorer.rollout import Rollout, checked_count
 from ddg_explorer.trajectory import CHUNK_BYTES, Trajectory, state_axes
 

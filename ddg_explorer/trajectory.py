@@ -16,17 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, open_netcdf, open_npz, write_netcdf
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.io import (
-    TRAJECTORY_SUFFIXES,
-    atomic,
-    checked_path,
-    existing,
-    one_line,
-    open_netcdf,
-    open_npz,
-    write_netcdf,
-)
+from ddg_explorer.io import atomic, checked_path, existing, one_line
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -13,8 +13,9 @@ import pytest
 import torch
 import xarray as xr
 
+from ddg_explorer.array_files import open_npz, read_state
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import atomic, checked_path, open_npz, read_state
+from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.trajectory import LONG_NAMES, Trajectory, load_trajectory
 

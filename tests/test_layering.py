@@ -18,7 +18,7 @@ LEARNING = {"ddg_explorer.models", "ddg_explorer.training", "ddg_explorer.recipe
 
 # Each room may import itself and the rooms on lines above it.
 ROOMS = (
-    {"version", "io", "discrete", "grids", "stencils"},
+    {"version", "io", "array_files", "discrete", "grids", "stencils"},
     {"structure"},
     {"dynamics"},
     {"systems", "models"},

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, read_state
 from ddg_explorer.commands.interruption import interruptible
 from ddg_explorer.commands.options import (
     OF_SYSTEM,
@@ -30,7 +31,7 @@ from ddg_explorer.commands.report import Report, table
 from ddg_explorer.diagnostics import Summary
 from ddg_explorer.frames import Frame
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import TRAJECTORY_SUFFIXES, checked_path, read_state
+from ddg_explorer.io import checked_path
 from ddg_explorer.models import Model, load_model
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.app.share.record import Record
-from ddg_explorer.io import named, read_state
+from ddg_explorer.array_files import read_state
+from ddg_explorer.io import named
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.files import load_model
 

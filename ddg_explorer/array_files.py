@@ -1,0 +1,212 @@
+"""Arrays in files: netCDF-4 (`.nc`, through xarray and h5netcdf) and NumPy archives (`.npz`).
+
+Trajectories have dimensions `time, *batch, channel, *grid` (`component` for an ODE). What is read
+is taken to come from anybody: a damaged or oversized file is a ValueError of one line, and nothing
+is unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ddg_explorer.io import existing, one_line
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+TRAJECTORY_SUFFIXES = (".nc", ".npz")
+ARRAY_BYTES = 4 << 30
+"""Bytes that one array of a file may take in memory unless the caller says otherwise."""
+NO_NETCDF = "is no netCDF-4 file, or damaged"
+TRUE_LANE = "truth"
+"""Group of a history that the page has saved, one group a lane, whose states are the true ones."""
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write `dataset` to `path` with a time dimension that `append_netcdf` can extend.
+
+    Made in memory first: HDF5 ends the process where a disk fills up under it.
+    """
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        dataset.dump_to_store(H5NetCDFStore(file), unlimited_dims=("time",))
+    path.write_bytes(content.getbuffer())
+
+
+def append_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Append every variable of `dataset` that has a time dimension to the file's own."""
+    import h5netcdf
+
+    with h5netcdf.File(path, "a") as file:
+        start = file.dimensions["time"].size
+        stop = start + dataset.sizes["time"]
+        file.resize_dimension("time", stop)
+        for name, variable in dataset.variables.items():
+            if "time" in variable.dims:
+                file.variables[name][start:stop] = variable.values
+
+
+def amend_netcdf(path: Path, variable: str, values: np.ndarray, **attributes: str) -> None:
+    """Overwrite one variable without a time dimension, and set attributes of the file."""
+    import h5netcdf
+
+    with h5netcdf.File(path, "a") as file:
+        file.variables[variable][...] = values
+        file.attrs.update(attributes)
+
+
+class Archive(Mapping[str, np.ndarray]):
+    """Arrays of an open `.npz` by name, each read when it is asked for; see `open_npz`."""
+
+    def __init__(self, file: zipfile.ZipFile, limit: int) -> None:
+        self._file, self._limit = file, limit
+        self._members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        member = self._members[name]
+        check_size(f"array {name!r}", member.file_size, self._limit)
+        with _refusing(f"array {name!r} is damaged, or holds no plain numbers"):
+            return _array(self._file.read(member))
+
+
+@contextmanager
+def open_npz(path: Path, limit: int = ARRAY_BYTES) -> Iterator[Archive]:
+    """The arrays of a NumPy archive of any origin.
+
+    Those of more than `limit` bytes are refused by what the archive says of them, before they are
+    decompressed.
+
+    Raises
+    ------
+    ValueError
+        One line for a file that is no archive, and when an array is read that is damaged, too large
+        or holds Python objects.
+    """
+    try:
+        file = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        raise ValueError("is no NumPy archive, or damaged") from None
+    with file:
+        yield Archive(file, limit)
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The array of a `.npy` file, read-only."""
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+    shape, columns_first, dtype = getattr(np.lib.format, header)(stream)
+    if dtype.hasobject:
+        raise ValueError("Python objects")
+    flat = np.frombuffer(data, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if columns_first else "C")
+
+
+@contextmanager
+def open_netcdf(path: Path, group: str | None = None) -> Iterator[xr.Dataset]:
+    """A netCDF-4 file, or one group of it, as a dataset that reads what is asked for.
+
+    A file that is none is a ValueError of one line.
+    """
+    import xarray as xr
+
+    with _refusing(NO_NETCDF):
+        dataset = xr.open_dataset(path, engine="h5netcdf", group=group)
+    with dataset:
+        yield dataset
+
+
+@contextmanager
+def _refusing(line: str) -> Iterator[None]:
+    """ValueError with this line for whatever goes wrong in a library that takes a file apart.
+
+    zipfile, its decompressors, NumPy, HDF5, h5netcdf and xarray each have errors of their own.
+    """
+    try:
+        yield
+    except Exception:
+        raise ValueError(line) from None
+
+
+def check_size(name: str, size: int, limit: int) -> None:
+    """ValueError for more than `limit` bytes."""
+    if size > limit:
+        raise ValueError(f"{name} takes {size >> 20} MiB, at most {limit >> 20} are read")
+
+
+def real_numbers(array: np.ndarray, name: str) -> np.ndarray:
+    """A copy in native byte order; ValueError for what is not real numbers of up to 64 bits."""
+    if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
+        raise ValueError(f"{name}: must be real numbers of up to 64 bits, not {array.dtype}")
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+def read_state(path: str | Path, frame: int = -1, limit: int = ARRAY_BYTES) -> Tensor:
+    """One state of a saved trajectory, (*batch, *state_shape), in the dtype it was saved in.
+
+    Parameters
+    ----------
+    path
+        A `.nc` or `.npz` file with a variable `u`, time first. An `.npz` without `t` holds a single
+        state. Of a history that the page has saved, the true system's lane.
+    frame
+        Which frame; the last one by default. Only this frame is read from a `.nc` file.
+    limit
+        Bytes of the array that has to be read for it.
+
+    Raises
+    ------
+    ValueError
+        For a file that does not exist, is not such a file, or has no such frame.
+    """
+    path, suffix = existing(path, TRAJECTORY_SUFFIXES)
+    read = _npz_frame if suffix == ".npz" else _netcdf_frame
+    try:
+        return torch.from_numpy(real_numbers(read(path, frame, limit), "u"))
+    except IndexError:
+        raise ValueError(f"path={str(path)!r}: has no frame={frame}") from None
+    except KeyError:
+        raise ValueError(f"path={str(path)!r}: has no variable 'u' over time") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"path={str(path)!r}: cannot be read ({one_line(error)})") from None
+
+
+def _npz_frame(path: Path, frame: int, limit: int) -> np.ndarray:
+    with open_npz(path, limit) as file:
+        return file["u"][frame] if "t" in file else file["u"]
+
+
+def _netcdf_frame(path: Path, frame: int, limit: int) -> np.ndarray:
+    with open_netcdf(path, _group_of_states(path)) as dataset:
+        state = dataset["u"].isel(time=frame)
+        check_size("u", state.nbytes, limit)
+        return state.values
+
+
+def _group_of_states(path: Path) -> str | None:
+    """The group that holds `u`, the true lane's before others; None where the file itself does."""
+    import h5netcdf
+
+    with _refusing(NO_NETCDF), h5netcdf.File(path) as file:
+        groups = [name for name, group in file.groups.items() if "u" in group.variables]
+        if "u" in file.variables or not groups:
+            return None
+    return TRUE_LANE if TRUE_LANE in groups else groups[0]
