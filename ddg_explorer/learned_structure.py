@@ -7,9 +7,9 @@ laws are measured, not assumed: the sum of the kernel relative to its centre (ma
 value of the symmetric part's symbol relative to the magnitude of its smallest (energy), and the
 difference from the kernel's rotations and reflections (isotropy).
 
-The distance to a known true stencil τ is max|cκ − τ|/max_{j≠0}|τⱼ|, with c such that the centres
-agree, or where τ has no centre the least-squares one. A free matrix beside an H that leaves more
-than this scale open (`models.freedom`) is also compared with the whole family of its equals.
+The distance to a known true stencil is that of `structure.comparison`. Beside an H that leaves more
+than the scale open a free matrix is taken as `models.freedom.lawful` has it, and compared with all
+its equals too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from torch import Tensor
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import EnergyModel, Model
-from ddg_explorer.models.freedom import family, family_distance
+from ddg_explorer.models.freedom import family, family_distance, lawful
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.models.operators import make_operator
-from ddg_explorer.structure import Report, Structure
+from ddg_explorer.structure import MatrixStructure, Report, Structure
+from ddg_explorer.structure.comparison import distance, padded
 from ddg_explorer.systems import SYSTEMS
 
 TOLERANCE = 1e-3
@@ -132,7 +133,8 @@ class StructureFindings:
         if self.freedom is not None and self.freedom > 1:
             lines.append(
                 f"the learned H leaves {self.freedom} factors of G open, not its scale alone (it "
-                "is separable or quadratic): G is one of a family with the same motion"
+                "is separable or quadratic): of all G with this motion the one by which energy "
+                "rises least"
             )
             if self.family_distance is not None:
                 lines.append(f"the true operator's family is {self.family_distance:.1e} away")
@@ -200,11 +202,19 @@ def inspect_structure(
 def normalised_structure(
     model: EnergyModel, at: Tensor | None = None
 ) -> tuple[Structure, float, bool]:
-    """G with its scale fixed, c, and whether G was learned; the model itself stays as it is."""
+    """G with its freedom fixed, c, and whether G was learned; the model itself stays as it is.
+
+    The freedom is a scale, and where H leaves more open the choice of `models.freedom.lawful`.
+    """
     if model.structure.module is None:
         return model.structure, 1.0, model.key == "symplectic_form"
     own = copy.deepcopy(model)
-    return own.structure, normalise(own, at=at), True
+    scale, basis = normalise(own, at=at), family(own)
+    if basis is not None and len(basis) > 1:
+        found = lawful(own.structure.matrix(model.state_shape).detach().double(), basis)
+        if found is not None:
+            return MatrixStructure(found), scale, True
+    return own.structure, scale, True
 
 
 def stencil_of(structure: Structure, grid: Grid, state_shape: tuple[int, ...]) -> Tensor | None:
@@ -261,40 +271,3 @@ def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:
         shape = [max(a, b) for a, b in zip(found.shape, true.shape, strict=True)]
         found, true = padded(found, shape), padded(true, shape)
     return distance(found, true)
-
-
-def distance(found: Tensor, true: Tensor) -> float:
-    """max|c·found − true| over the largest weight of `true` beside its centre; see the module."""
-    return gap(matching_scale(found, true) * found, true)
-
-
-def matching_scale(found: Tensor, true: Tensor) -> float:
-    """c with which c·found is compared to `true`; see the module."""
-    centre = tuple(n // 2 for n in true.shape)
-    if true.shape == found.shape and _is_centred(true) and found[centre] != 0:
-        return float(true[centre] / found[centre])
-    return float((found * true).sum() / found.square().sum())
-
-
-def gap(found: Tensor, true: Tensor) -> float:
-    """max|found − true|, as they are, over the largest weight of `true` beside its centre, or the
-    centre where that is all there is."""
-    beside = true.clone()
-    if true.shape == found.shape and _is_centred(true):
-        beside[tuple(n // 2 for n in true.shape)] = 0
-    return float((found - true).abs().max() / (beside if beside.any() else true).abs().max())
-
-
-def _is_centred(true: Tensor) -> bool:
-    """Whether the largest weight is the centre of an odd box, as that of a Laplacian is."""
-    odd = all(n % 2 for n in true.shape)
-    centre = true[tuple(n // 2 for n in true.shape)]
-    return odd and bool((centre != 0) & (centre.abs() == true.abs().max()))
-
-
-def padded(kernel: Tensor, shape: list[int]) -> Tensor:
-    """The kernel in the middle of a larger odd box of zeros."""
-    out = kernel.new_zeros(shape)
-    cut = [slice((n - m) // 2, (n + m) // 2) for n, m in zip(shape, kernel.shape, strict=True)]
-    out[tuple(cut)] = kernel
-    return out

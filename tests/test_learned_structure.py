@@ -5,9 +5,10 @@ import torch
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.grids import Grid
-from ddg_explorer.learned_structure import distance, inspect_structure
+from ddg_explorer.learned_structure import inspect_structure
 from ddg_explorer.models import EnergyModel, ModelRecipe
 from ddg_explorer.recipes import make_dataset
+from ddg_explorer.structure.comparison import distance
 from ddg_explorer.training import train
 
 TALK = [[2.450, 1.339, 2.448], [1.328, -15.148, 1.326], [2.447, 1.338, 2.452]]
@@ -187,7 +188,7 @@ def test_a_free_kernel_trained_on_kdv_is_found_skew() -> None:
 def test_more_freedom_than_a_scale_is_said() -> None:
     """H of an untrained network on (q, p) couples them; one whose layers see q or p alone does not.
 
-    The matrix found is then a relative of S, and the report says so instead of calling it wrong.
+    Its matrix is then a relative of S, and S itself is what the report is about.
     """
     relative = [[0.0, 2.0], [-0.5, 0.0]]
     model = ode_model(relative, {"kind": "symplectic"})
@@ -204,7 +205,9 @@ def test_more_freedom_than_a_scale_is_said() -> None:
                 weight.copy_(torch.eye(2).double())
     found = inspect_structure(model)
     assert found.freedom == 2
-    assert found.distance is not None
-    assert found.distance > 0.1
+    assert coupled.distance is not None
+    assert coupled.distance > 0.1
+    assert found.distance == pytest.approx(0, abs=1e-12)
+    assert found.energy_law == "conserved"
     assert found.family_distance == pytest.approx(0, abs=1e-12)
     assert any("leaves 2 factors" in line for line in found.sentences())

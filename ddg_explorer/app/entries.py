@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ddg_explorer.learned_structure import ROUNDING, padded, stencil_of
+from ddg_explorer.learned_structure import ROUNDING, stencil_of
 from ddg_explorer.structure import KernelStructure, MatrixStructure, Structure
 from ddg_explorer.structure import projections as project
+from ddg_explorer.structure.comparison import padded
 from ddg_explorer.systems.builtin import PresetSystem
 
 ENTRY_LIMIT = 1e4

@@ -18,11 +18,12 @@ import torch
 
 from ddg_explorer.app import entries
 from ddg_explorer.app.entrants import Misfit, Shelf, stored
-from ddg_explorer.learned_structure import matching_scale, normalised_structure
+from ddg_explorer.learned_structure import normalised_structure
 from ddg_explorer.models import MODELS
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.freedom import family
 from ddg_explorer.structure import Friction
+from ddg_explorer.structure.comparison import matching_scale
 from ddg_explorer.systems.builtin import PresetSystem
 from ddg_explorer.weights import SHIPPED
 

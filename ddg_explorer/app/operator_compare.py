@@ -16,7 +16,7 @@ from ddg_explorer.app import entries, operator_marks, texts
 from ddg_explorer.app.numerals import number
 from ddg_explorer.app.state import Scene
 from ddg_explorer.app.turns import build
-from ddg_explorer.learned_structure import gap
+from ddg_explorer.structure.comparison import gap
 from ddg_explorer.systems.builtin import PresetSystem
 
 SMALLEST = 1e-12

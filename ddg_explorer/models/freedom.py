@@ -6,6 +6,8 @@ for then A∇H is the gradient of another energy. A = c is the scale that `gauge
 where H is separable, H = V(q) + T(p): diag(a, b) makes aV + bT of it and [[0, 1/b], [−1/a, 0]] of
 S; and for a quadratic H, whose ∇²H is one matrix. Then data cannot tell S from its relatives.
 
+`lawful` is the pair of all these by whose G energy rises least: skew or dissipative where one is.
+
 Found from the Hessians of the learned H at states like those it was trained on: A is in the null
 space of a linear system of equations.
 """
@@ -23,6 +25,11 @@ STATES = 64
 TOLERANCE = 1e-2
 """Relative size up to which the antisymmetric part of A∇²H counts as none: errors of learned second
 derivatives stay below it, couplings of an energy are above."""
+
+DRAWS = 64
+CONDITION = 30.0
+"""Of a G that is well conditioned."""
+SINGULAR = 1e8
 
 
 def family(model: EnergyModel) -> Tensor | None:
@@ -72,3 +79,40 @@ def family_distance(found: Tensor, true: Tensor, basis: Tensor) -> float:
     c = torch.linalg.lstsq(columns, found.flatten()[:, None], driver="gelsd").solution
     gap = (columns @ c)[:, 0] - found.flatten()
     return float(gap.abs().max() / found.abs().max())
+
+
+def lawful(matrix: Tensor, basis: Tensor) -> Tensor | None:
+    """Of all G A⁻¹, with A from a basis `(k, d, d)`, the one by which energy rises least.
+
+    As large as G; one that is skew has the sign of S. None where none is well conditioned.
+    """
+    if not float(torch.linalg.cond(matrix)) < SINGULAR:
+        return None
+    inverse = falling(basis @ torch.linalg.inv(matrix))
+    if inverse is None:
+        return None
+    found = torch.linalg.inv(inverse)
+    found = found * (matrix.norm() / found.norm())
+    half = len(found) // 2
+    forward = float((found[:half, half:] - found[half:, :half].mT).trace()) >= 0
+    skew = float((found + found.mT).norm() / found.norm()) < TOLERANCE
+    return -found if skew and not forward else found
+
+
+def falling(basis: Tensor) -> Tensor | None:
+    """Of the inverses M = G⁻¹ in the span of `(k, d, d)`, the one by whose G energy rises least.
+
+    M and G are skew together, and negative semi-definite together. Of norm 1; None where none is
+    well conditioned.
+    """
+    sums = (basis + basis.mT).flatten(1)
+    _, nearly_skew = torch.linalg.eigh(sums @ sums.mT)
+    generator = torch.Generator().manual_seed(0)
+    draws = torch.randn(DRAWS, len(basis), generator=generator, dtype=torch.float64).to(basis)
+    weights = torch.cat([nearly_skew[:, :1].mT, draws])
+    candidates = torch.tensordot(torch.cat([weights, -weights]), basis, 1)
+    candidates = candidates / candidates.norm(dim=(1, 2), keepdim=True)
+    rise = torch.linalg.eigvalsh(candidates + candidates.mT)[:, -1]
+    rise[torch.linalg.cond(candidates) > CONDITION] = torch.inf
+    best = int(rise.argmin())
+    return candidates[best] if bool(rise[best].isfinite()) else None

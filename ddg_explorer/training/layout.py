@@ -1,12 +1,13 @@
 """All learned weights as one vector, as second-order methods see them.
 
 A quadratic form enters by its upper triangle, since only its symmetric part acts. While the weights
-of a free kernel are held to their sum, only changes that keep it are left.
+of G are held, or a free kernel's to their sum, only changes that keep it are left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 QUADRATIC = "quadratic"
 STIFFNESS = "stiffness"
 OPERATOR = "operator."
+Held = Literal["all", "sum"]
+"""What does not change of a learned G: its weights, or their sum."""
 
 
 class Layout:
@@ -39,8 +42,8 @@ class Layout:
         m = len(weight) if weight.ndim else 1
         return m * (m + 1) // 2 if name.endswith(QUADRATIC) else weight.numel()
 
-    def columns(self, blocks: Mapping[str, Tensor], held: str | None) -> Tensor:
-        """J `(rows, size)` from blocks `(rows, *shape of the weight)`; `held` keeps its sum."""
+    def columns(self, blocks: Mapping[str, Tensor], held: Held | None) -> Tensor:
+        """J `(rows, size)` from blocks `(rows, *shape of the weight)`."""
         parts = []
         for name, weight in self.weights.items():
             block = blocks[name]
@@ -48,7 +51,7 @@ class Layout:
                 i, j = torch.triu_indices(*weight.shape)
                 block = block[:, i, j] + block[:, j, i] * (i != j)
             block = block.reshape(len(block), -1)
-            parts.append(block - block.mean(1, keepdim=True) if name == held else block)
+            parts.append(_left(block, held) if name.startswith(OPERATOR) else block)
         return torch.cat(parts, 1)
 
     def values(self) -> Tensor:
@@ -70,12 +73,14 @@ class Layout:
     def floor(self, diagonal: Tensor, relative: float) -> Tensor:
         """What is added to the diagonal of JᵀJ: a fraction of its mean over the network's weights.
 
-        The quadratic part, κ and G are linear and well determined: none is added there.
+        The quadratic part, κ and G are linear and well determined: none is added there, unless they
+        are held and their columns are zero.
         """
         parts = dict(zip(self.weights, diagonal.split(self._sizes), strict=True))
         network = torch.cat([d for name, d in parts.items() if not self._linear(name)])
         floor = relative * network.mean()
-        values = {n: 1e-12 * d.mean() if self._linear(n) else floor for n, d in parts.items()}
+        free = {name for name, d in parts.items() if self._linear(name) and bool(d.any())}
+        values = {n: 1e-12 * d.mean() if n in free else floor for n, d in parts.items()}
         return torch.cat([values[name].expand(len(d)) for name, d in parts.items()])
 
     def _linear(self, name: str) -> bool:
@@ -85,12 +90,12 @@ class Layout:
         """Copies of all weights."""
         return {name: w.clone() for name, w in self.weights.items()}
 
-    def move(self, start: Mapping[str, Tensor], delta: Tensor, held: str | None) -> None:
+    def move(self, start: Mapping[str, Tensor], delta: Tensor, held: Held | None) -> None:
         """Set the weights to `start` + `delta`."""
         parts = delta.split(self._sizes)
         for (name, weight), part in zip(self.weights.items(), parts, strict=True):
-            if name == held:
-                part = part - part.mean()
+            if name.startswith(OPERATOR):
+                part = _left(part, held)
             if name.endswith(QUADRATIC):
                 i, j = torch.triu_indices(*weight.shape)
                 full = torch.zeros_like(weight)
@@ -99,3 +104,10 @@ class Layout:
                 weight.copy_(start[name] + full)
             else:
                 weight.copy_(start[name] + part.reshape(weight.shape))
+
+
+def _left(changes: Tensor, held: Held | None) -> Tensor:
+    """The changes `(..., n)` of G that are left."""
+    if held == "all":
+        return torch.zeros_like(changes)
+    return changes - changes.mean(-1, keepdim=True) if held == "sum" else changes

@@ -24,8 +24,9 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.structure import FreeKernel
+from ddg_explorer.training.first_matrix import first_matrix, learned_matrix
 from ddg_explorer.training.jacobians import AutomaticJacobian, jacobian
-from ddg_explorer.training.layout import Layout
+from ddg_explorer.training.layout import Held, Layout
 from ddg_explorer.training.patches import Windows, reach
 from ddg_explorer.training.prepare import mean_change
 from ddg_explorer.training.weak import RADIUS
@@ -106,7 +107,7 @@ class LevenbergMarquardt:
         self.layout = Layout({k: p for k, p in model.named_parameters() if p.requires_grad})
         self.generator = generator
         self.damping = FIRST_DAMPING
-        self.held = "operator.raw" if free_kernel(model) and conserves_mean(data) else None
+        self.held, self.held_steps = held(model, data, steps)
         self.scale = math.sqrt(mean_change(data, weak=weak))
         radius = reach(model) + RADIUS * weak
         self.residuals = jacobian(model, data.dt, self.scale, weak=weak)
@@ -115,7 +116,7 @@ class LevenbergMarquardt:
 
     def advance(self, step: int) -> float:
         """Iteration number `step`, counted from 0, on a batch that grows: the loss before it."""
-        if step >= HELD_STEPS:
+        if step >= self.held_steps:
             self.held = None
         first, last = self.rows
         growth = min(1.0, 1.5 * step / self.steps)
@@ -181,6 +182,18 @@ def steered(damping: float, gain: float) -> float:
     if gain > 0.7:
         return damping / 3
     return 2.5 * damping if gain < 0.3 else damping
+
+
+def held(model: Model, data: Dataset, steps: int) -> tuple[Held | None, int]:
+    """What of G is held, and for how many iterations, while H finds its shape.
+
+    The sum of a free kernel where the data keep the mean; all of a matrix that the data gave.
+    """
+    if free_kernel(model) and conserves_mean(data):
+        return "sum", HELD_STEPS
+    if learned_matrix(model) is not None and first_matrix(data) is not None:
+        return "all", steps // 2
+    return None, 0
 
 
 def free_kernel(model: Model) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.training.first_matrix import start_matrix
 from ddg_explorer.training.scaling import (
     fit_inputs,
     fit_linear,
@@ -26,7 +27,7 @@ VALIDATION_SITES = 12_000
 
 @torch.no_grad()
 def prepare(model: Model, data: Dataset, generator: torch.Generator, *, small: bool) -> None:
-    """Fit the scales of the network to the data; `small` also draws the weights anew for lm."""
+    """Fit the scales of the network to the data; `small` also starts the weights anew for lm."""
     weight = next(model.parameters())
     u, v = data.pairs()
     count = _pairs(data, SAMPLE_SITES)
@@ -35,6 +36,7 @@ def prepare(model: Model, data: Dataset, generator: torch.Generator, *, small: b
     fit_inputs(model, torch.cat([u, v]))
     if small:
         initialise_small(model, generator)
+        start_matrix(model, data)
     # a third of the sites is enough for the few coefficients of the output
     u, v = u[: max(1, count // 3)], v[: max(1, count // 3)]
     fit_output(model, v, u, data.dt)

@@ -15,9 +15,10 @@ from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.training.specification import Description
 from ddg_explorer.app.turns import Turn, build
-from ddg_explorer.learned_structure import gap, inspect_structure
+from ddg_explorer.learned_structure import inspect_structure
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.recipes import DATA_RECIPES
+from ddg_explorer.structure.comparison import gap
 
 KERNEL, FRICTION = "DGNet, free kernel", "DGNet, friction"
 CH2D = Scene("cahn_hilliard_2d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ddg_explorer.models.freedom import family_distance, symmetrising
+from ddg_explorer.models.freedom import family_distance, lawful, symmetrising
 
 
 def some(make, count=20):
@@ -63,3 +63,20 @@ def test_the_family_of_a_separable_energy_holds_its_relatives():
     assert family_distance(relative, true, basis) < 1e-12
     other = torch.tensor([[0.1, 1.0], [-1.0, -0.2]], dtype=torch.float64)
     assert family_distance(other, true, basis) == pytest.approx(0.1, rel=1e-6)
+
+
+@pytest.mark.parametrize("friction", [0.0, 0.3])
+@pytest.mark.parametrize("factors", [(3.0, 0.2), (1.0, -4.0)])
+def test_of_all_relatives_the_one_that_conserves_or_dissipates_is_taken(friction, factors):
+    true = torch.tensor([[0.0, 1.0], [-1.0, -friction]], dtype=torch.float64)
+    relative = true @ torch.diag(torch.tensor(factors, dtype=torch.float64))
+    found = lawful(relative, symmetrising(some(separable)))
+    assert found is not None
+    assert torch.linalg.eigvalsh(found + found.mT).max() < 1e-2
+    torch.testing.assert_close(found.norm(), relative.norm())
+    if not friction:
+        torch.testing.assert_close(found / found[0, 1], true, rtol=0, atol=1e-9)
+
+
+def test_a_matrix_that_is_not_invertible_has_no_lawful_relative():
+    assert lawful(torch.zeros(2, 2, dtype=torch.float64), symmetrising(some(separable))) is None

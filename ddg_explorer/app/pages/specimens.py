@@ -18,15 +18,14 @@ from torch import Tensor
 from ddg_explorer.grids import Grid
 from ddg_explorer.learned_structure import (
     inspect_structure,
-    matching_scale,
     normalised_structure,
-    padded,
     stencil_of,
     true_structure,
 )
 from ddg_explorer.models import EnergyModel, Model
 from ddg_explorer.structure import Friction, KernelStructure, Laplacian, Report, Structure
 from ddg_explorer.structure.base import TOLERANCE as ROUNDING
+from ddg_explorer.structure.comparison import matching_scale, padded
 from ddg_explorer.systems import SYSTEMS
 
 PUBLISHED_KERNEL = (
