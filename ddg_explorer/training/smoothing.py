@@ -10,10 +10,14 @@ wavenumber, since short waves can decay or turn within a few steps while long on
 each band of wavenumbers (component of an ODE) and each channel s_t is measured, by how much the
 third differences of all trajectories at time t exceed those of the quietest quarter of times, and
 the floor ε is chosen by generalised cross-validation. So a fast start stays as it was observed, and
-what follows is smoothed as far as it is smooth.
+what follows is smoothed as far as it is smooth. Fewer than 100 series cannot tell s_t: it is zero
+then, which is Whittaker's smoother with λ = 1/(20 ε).
 
 On a periodic field the noise that is left is taken out where it rises above the power of the
 trajectories, by a Wiener filter in space.
+
+On one machine and number of threads the result depends on the values alone, bit by bit, not on
+where or in which order they lie in memory: a training that resumes smooths its data again.
 
 Sources: E. T. Whittaker, Proc. Edinburgh Math. Soc. 41 (1923) 63; P. Craven and G. Wahba, Numer.
 Math. 31 (1979) 377, doi 10.1007/BF01404567; N. Wiener, 1949.
@@ -22,8 +26,7 @@ Math. 31 (1979) 377, doi 10.1007/BF01404567; N. Wiener, 1949.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -34,8 +37,10 @@ from ddg_explorer.grids import Grid
 ORDER = 3
 GAIN = math.comb(2 * ORDER, ORDER)
 """Variance of third differences of white noise of variance 1."""
-FLOORS = torch.logspace(3, -10, 14, dtype=torch.float64)
-"""ε that are tried."""
+FLOORS = 1 / (GAIN * torch.logspace(-4, 10, 57, dtype=torch.float64))
+"""ε that are tried, a quarter of a decade apart."""
+COARSE = 4
+"""With s ≠ 0 an ε costs a factorisation: every fourth is tried, then those next to the best."""
 SIGNIFICANT, ENOUGH = 8.0, 100
 """Third differences are the signal's where their mean square over n series exceeds the quiet one by
 a share of 8/√n: scatter alone, of share √(2/n), does not get there. Fewer than 100 series cannot
@@ -53,9 +58,9 @@ def smooth(data: Dataset) -> Dataset:
     """
     if data.frames < 2 * ORDER:
         raise ValueError(f"noise='smooth': {data.frames} frames are too few, needs {2 * ORDER}")
-    u = data.u.double()
+    u = data.u.double().contiguous()
     if data.grid is None:
-        x = _components(u)
+        x = _in_time(u.unsqueeze(2), torch.arange(u.shape[-1]))[0].squeeze(2)
     else:
         y = torch.view_as_real(data.grid.rfft(u).flatten(3)).movedim(-1, 1).flatten(0, 1)
         x, noise = _in_time(y, _bands(data.grid, len(y)))
@@ -64,16 +69,6 @@ def smooth(data: Dataset) -> Dataset:
         parts = x.unflatten(0, (len(u), 2)).movedim(1, -1).contiguous()
         x = data.grid.irfft(torch.view_as_complex(parts).unflatten(-1, data.grid.half_shape))
     return replace(data, u=x.to(data.u), recipe={**data.recipe, "smoothed": True})
-
-
-def _components(u: Tensor) -> Tensor:
-    """Smoothed states of an ODE, s = 0 for each component: λ = 1/(20 ε)."""
-    steady = _Smoother(u.shape[1])
-    spectrum = torch.einsum("nm,tnc->tmc", steady.modes, u)
-    gains = 1 / (1 + torch.logspace(-4, 10, 57, dtype=u.dtype)[:, None] * steady.stiffness)
-    lost = (1 - gains).square() @ spectrum.square().sum(0)
-    best = (lost / (1 - gains).sum(1, keepdim=True).square()).argmin(0)
-    return torch.einsum("nm,tmc->tnc", steady.modes, gains[best].mT * spectrum)
 
 
 def inner(data: Dataset) -> Dataset:
@@ -110,6 +105,27 @@ def _in_time(y: Tensor, bands: Tensor) -> tuple[Tensor, Tensor]:
     return x, noise
 
 
+@dataclass(frozen=True)
+class _Found:
+    """The smoother with one of `FLOORS`, the power it takes out and its degrees of freedom."""
+
+    matrix: Tensor
+    lost: float
+    freedom: float
+    floor: int
+
+    @property
+    def score(self) -> float:
+        """Of generalised cross-validation, the least is best."""
+        return self.lost / self.freedom**2
+
+    @property
+    def left(self) -> float:
+        """Variance of the noise that it leaves."""
+        frames = len(self.matrix)
+        return self.lost / self.freedom * float(self.matrix.square().sum()) / frames
+
+
 class _Smoother:
     """The smoothers of series of so many frames."""
 
@@ -121,7 +137,7 @@ class _Smoother:
 
     def fitted(self, series: Tensor) -> tuple[Tensor, float]:
         """The matrix that smooths `series`, (frames, n), and the variance of noise it leaves."""
-        frames, n = series.shape
+        n = series.shape[1]
         moments = series @ series.mT / n
         rough = (self.differences @ moments * self.differences).sum(-1)
         quiet = rough.sort().values[: max(1, len(rough) // 4)].mean()
@@ -130,24 +146,33 @@ class _Smoother:
         excess = rough / quiet - 1
         seen = excess > (SIGNIFICANT / math.sqrt(n) if n >= ENOUGH else math.inf)
         excess = torch.where(seen, excess, 0.0)
-        known = self._steady(moments) if not excess.any() else self._varying(moments, excess)
-        matrix, lost, freedom = min(known, key=lambda found: found[1] / found[2] ** 2)
-        return matrix, lost / freedom * float(matrix.square().sum()) / frames
+        found = self._varying(moments, excess) if excess.any() else self._steady(moments)
+        return found.matrix, found.left
 
-    def _steady(self, moments: Tensor) -> Iterator[tuple[Tensor, float, float]]:
-        """For s = 0 the smoother of least score, its lost power and degrees of freedom."""
+    def _steady(self, moments: Tensor) -> _Found:
+        """The best for s = 0."""
         power = (self.modes.mT @ moments * self.modes.mT).sum(-1)
         gains = 1 / (1 + self.stiffness / (GAIN * FLOORS[:, None]))
         lost, freedom = (1 - gains).square() @ power, (1 - gains).sum(1)
         best = int((lost / freedom.square()).argmin())
-        yield self.modes * gains[best] @ self.modes.mT, float(lost[best]), float(freedom[best])
+        matrix = self.modes * gains[best] @ self.modes.mT
+        return _Found(matrix, float(lost[best]), float(freedom[best]), best)
 
-    def _varying(self, moments: Tensor, excess: Tensor) -> Iterator[tuple[Tensor, float, float]]:
-        """The smoother of every ε, its lost power and degrees of freedom."""
-        for floor in FLOORS:
-            weighted = self.differences / (GAIN * (excess + floor))[:, None]
-            factor = torch.linalg.cholesky(self.unit + self.differences.mT @ weighted)
-            matrix = torch.cholesky_inverse(factor)
-            rest = self.unit - matrix
-            lost = (rest @ moments * rest).sum()
-            yield matrix, float(lost), float(rest.diagonal().sum())
+    def _varying(self, moments: Tensor, excess: Tensor) -> _Found:
+        """The best for s = `excess`."""
+
+        def best(floors: range) -> _Found:
+            found = (self._weighted(moments, excess, floor) for floor in floors)
+            return min(found, key=lambda one: one.score)
+
+        count = len(FLOORS)
+        near = best(range(0, count, COARSE)).floor
+        return best(range(max(0, near - COARSE + 1), min(count, near + COARSE)))
+
+    def _weighted(self, moments: Tensor, excess: Tensor, floor: int) -> _Found:
+        weighted = self.differences / (GAIN * (excess + FLOORS[floor]))[:, None]
+        factor = torch.linalg.cholesky(self.unit + self.differences.mT @ weighted)
+        matrix = torch.cholesky_inverse(factor)
+        rest = self.unit - matrix
+        lost = (rest @ moments * rest).sum()
+        return _Found(matrix, float(lost), float(rest.diagonal().sum()), floor)
