@@ -1,6 +1,7 @@
-"""How well a model predicts: one-step error, and rollouts beside true ones.
+"""How well a model predicts: its slopes, and rollouts beside true ones.
 
-    one-step error   mean ‖(v − u)/Δt − Φ(v, u, Δt)‖² over the pairs of a test set
+    one-step error   mean ((v − u)/Δt − Φ(v, u, Δt))² over the pairs of a test set
+    du/dt error      mean (f(u) − f̂(u + noise))², f the true right-hand side and f̂ the model's
     state MSE        mean (û − u)²,        energy MSE   mean (E(û) − E(u))²
 
 û is the model's rollout from the first state of a true trajectory u, E the true energy (or another
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.diagnostics import drift
+from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.frames import Frame
 from ddg_explorer.integrators import Integrator
 from ddg_explorer.models.base import Model
@@ -149,6 +151,31 @@ def one_step_error(model: Model, data: Dataset) -> float:
         part = slice(start, start + CHUNK)
         total += float(model.residual(v[part], u[part], data.dt).double().square().sum())
     return total / u.numel()
+
+
+@torch.no_grad()
+def derivative_error(model: Model, true: Dynamics, data: Dataset, observed: Tensor) -> float:
+    """Mean of (f(u) − f̂(y))² over states and components: the published error of du/dt.
+
+    It compares continuous right-hand sides, whatever the scheme that the model is trained with, so
+    a model that is exact in discrete time has one of the order of its scheme. Where the observed
+    states are noisy, y = u + σξ, so is the published one, and the true f itself does not reach 0:
+    f̂ = f has σ² mean |∂f/∂u|² over components, to leading order.
+
+    Parameters
+    ----------
+    true
+        The dynamics with f = `rhs`.
+    data
+        Noiseless states u, `(trajectories, frames, *state_shape)`.
+    observed
+        y, of the same shape; `data.u` itself where there is no noise.
+    """
+    total, y = 0.0, observed.flatten(0, 1)
+    for u, part in zip(data.u.flatten(0, 1).split(CHUNK), y.split(CHUNK), strict=True):
+        found = model.rhs(part.to(model.device, model.dtype)).cpu().double()
+        total += float((true.rhs(u.double()) - found).square().sum())
+    return total / y.numel()
 
 
 def errors(

@@ -117,6 +117,43 @@ def test_the_published_budget_takes_levenberg_marquardt(
     )
 
 
+@pytest.mark.parametrize("data", ["spring", "pendulum"])
+def test_published_noisy_mechanics_train_by_default(
+    capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    """Rollouts stay within a quarter of the amplitude, root mean square, over 20 time units."""
+    found = call(capsys, "train", "--data", data, "--model", "dgnet", "--test")
+    power = float(make_test(data).u.square().mean())
+    assert (found["reason"], found["diverged"], found["steps"]) == ("", 0, 40)
+    assert 0.9 < found["loss"] < 1.1  # in units of the noise
+    assert found["state_mse"] < 0.25**2 * power
+    assert found["energy_mse"] < 0.01
+
+
+def test_first_order_options_reach_the_run_and_change_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "m.safetensors")
+    options = ("--system", "two_body", "--model", "dgnet", "--optimizer", "adam", *TINY)
+    options = (*options, "--steps", "4", "--hidden", "4", "--save", path)
+    plain = call(capsys, "train", *options)
+    given = ("--lr", "0.01", "--batch", "7", "--schedule", "cosine", "--unroll", "2")
+    found = call(capsys, "train", *options, *given)
+    training = read_card(path)["card"]["training"]
+    assert [training[name] for name in ("lr", "batch", "schedule", "unroll")] == [
+        *(0.01, 7, "cosine", 2)
+    ]
+    assert found["loss"] != plain["loss"]
+
+
+def test_trajectories_that_are_not_explained_are_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ("--data", "pendulum", "--model", "node", "--hidden", "1", "--steps", "3")
+    assert cli.main(["train", *options, *TINY]) == 0
+    assert "in units of the noise: the data are not explained" in capsys.readouterr().err
+
+
 BAD = {
     "model='x'": ["--system", "kdv", "--model", "x"],
     "system=None": ["--model", "node"],
@@ -153,6 +190,22 @@ BAD = {
         *("--system", "kdv", "--model", "dgnet", "--structure", "x")
     ],
     "steps=0": ["--system", "kdv", "--model", "dgnet", "--steps", "0"],
+    "lr=0.01: needs --optimizer adam or soap": [
+        *("--system", "kdv", "--model", "dgnet", "--lr", "0.01")
+    ],
+    "schedule='cosine': needs --optimizer adam or soap": [
+        *("--system", "kdv", "--model", "dgnet", "--schedule", "cosine")
+    ],
+    "lr=nan: must be positive and finite": [
+        *("--system", "kdv", "--model", "dgnet", "--optimizer", "adam", "--lr", "nan")
+    ],
+    "batch=0: must be at least 1": ["--system", "kdv", "--model", "dgnet", "--batch", "0"],
+    "unroll=4: must lie in [1, 3]": [
+        *("--system", "kdv", "--model", "dgnet", "--optimizer", "adam", "--unroll", "4")
+    ],
+    "resume='k.run': must end in .safetensors": [
+        *("--system", "kdv", "--model", "dgnet", "--resume", "k.run")
+    ],
     "scheme='dg'": ["--system", "kdv", "--model", "node", "--scheme", "dg"],
     "set=['alpha=1']: data='kdv' has its own": [
         *("--data", "kdv", "--model", "node", "--set", "alpha=1")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ddg_explorer.budgets import SMALL, budget
 from ddg_explorer.data import Dataset
 from ddg_explorer.evaluation import (
     Forecast,
+    derivative_error,
     errors,
     forecast,
     one_step_error,
@@ -228,6 +230,79 @@ def test_one_step_error_is_the_mean_square_residual() -> None:
     assert one_step_error(model, data) == pytest.approx((4 + 16) / 2)
 
 
+def test_the_derivative_error_is_the_mean_square_difference_of_the_right_hand_sides() -> None:
+    """ü = −ω²q in (q, p), H = p² + q², noise σ: f itself has 4σ², a model at rest mean |f|²."""
+    recipe = DATA_RECIPES["spring"]
+    clean = make_dataset(replace(recipe, noise=0.0), seed=7, cache=False)
+    noisy = make_dataset(recipe, seed=7, cache=False)
+    system = recipe.make_system()
+    rest = ModelRecipe.fitting("node", clean, hidden=2).build()
+    with torch.no_grad():
+        rest.get_buffer("network.field.scale").zero_()
+    assert derivative_error(rest, system, clean, noisy.u) == pytest.approx(
+        float((4 * clean.u.square()).mean())
+    )
+    exact = ModelRecipe.fitting("dgnet", clean, hidden=2, skip=True).build()
+    with torch.no_grad():
+        for name, weight in exact.named_parameters():
+            weight.copy_(torch.eye(2) if name.endswith("quadratic") else torch.zeros_like(weight))
+    scale = float((exact.energy(clean.u) / system.energy(clean.u)).detach().mean())
+    with torch.no_grad():
+        next(w for n, w in exact.named_parameters() if n.endswith("quadratic")).div_(scale)
+    assert derivative_error(exact, system, clean, clean.u) < 1e-24
+    floor = 4 * float((noisy.u - clean.u).square().mean())
+    assert derivative_error(exact, system, clean, noisy.u) == pytest.approx(floor)
+    assert floor == pytest.approx(4 * recipe.noise**2, rel=0.05)
+
+
+def test_noisy_mechanics_have_one_recipe_for_all_budgets_of_ours() -> None:
+    for experiment, model, hidden in (("spring", "dgnet", 8), ("pendulum", "srnn", 6)):
+        cell = Cell(experiment, model, "dg", "ours", 0)
+        for name in ("ours", "quick"):
+            found = budget(name, cell.recipe.system, model, noisy=True)
+            assert found.network == cell.how.network == {"hidden": hidden, "skip": True}
+            assert found.training == cell.how.training
+            assert found.training["noise"] == "states"
+    assert "noise" not in budget("ours", "pendulum", "dgnet").training
+    own = budget("quick", "", "dgnet", ode=True, noisy=True)
+    assert own.training["noise"] == "states"
+    assert budget("ours", "kdv", "dgnet", noisy=True) == budget("ours", "kdv", "dgnet")
+    assert "noise" not in budget("published", "pendulum", "dgnet", noisy=True).training
+
+
+def test_results_older_than_a_metric_are_shown_without_it(tmp_path: Path) -> None:
+    """The KdV DGNet of the published budget: no du/dt error, and 4 of 5 seeds ran `fresh`."""
+    key = "dgnet@published/dg/dg"
+    for path in COMMITTED.glob("kdv/dgnet@published*.json"):
+        result = json.loads(path.read_text())
+        for figures in result["predictions"]["dg"].values():
+            figures.pop("du_dt", None)
+        if result["seed"] == 2:
+            result["predictions"]["dg"].pop("fresh", None)
+        (tmp_path / "kdv").mkdir(exist_ok=True)
+        (tmp_path / "kdv" / path.name).write_text(json.dumps(result))
+    row = summarise(tmp_path, ["kdv"])["kdv"][key]
+    assert (row["du_dt"]["mean"], row["trained"]) == (None, [0, 1, 2, 3, 4])
+    assert row["fresh"]["seed_numbers"] == [0, 1, 3, 4]
+    text = markdown({"kdv": {key: row}}, seeds=True)
+    main, *every = [line for line in text.splitlines() if line.startswith("| dgnet")][:8]
+    cells = [cell.strip() for cell in main.strip("|").split("|")]
+    assert cells[7:10] == ["–", "1.75e-02", number(row["one_step"]["mean"])]
+    counts = {tuple(c.strip() for c in line.strip("|").split("|"))[1:4:2] for line in every[-6:]}
+    assert ("fresh", "4 of 5") in counts
+    assert ("test", "5") in counts
+
+
+def test_a_row_that_is_not_beaten_is_named() -> None:
+    found = {m: over_seeds([{"x": 1e-3}], "x") for m in ("du_dt", "one_step", "energy_mse")}
+    rest = {"published": {"du_dt": 3.85e-2, "energy_mse": 6.17e-4}, "wall_s": 1.0, "cpu_s": 1.0}
+    row = {**found, **rest, "seed_numbers": [0], "trained": [0]}
+    line = "Ours is larger than published: dgnet@ours/dg/dg (energy 1.00e-03 against 6.17e-04)."
+    assert line in markdown({"spring": {"dgnet@ours/dg/dg": row}})
+    assert "larger" not in markdown({"spring": {"dgnet@published/dg/dg": row}})
+    assert "larger" not in markdown({"real-pendulum": {"dgnet@ours/dg/dg": row}})
+
+
 def test_statistics_over_seeds() -> None:
     found = over_seeds([{"x": 1.0}, {"x": 2.0}, {"x": 6.0}, {"x": None}], "x")
     assert found["mean"] == 3
@@ -235,6 +310,7 @@ def test_statistics_over_seeds() -> None:
     assert found["stderr"] == pytest.approx(math.sqrt(7 / 3))
     assert found["seeds"] == [1.0, 2.0, 6.0, None]
     assert over_seeds([{"x": 5.0}], "x")["stderr"] is None
+    assert over_seeds([{"x": 5.0}, {}], "x")["seeds"] == [5.0, None]
 
 
 def test_tables_line_up_and_tell_every_seed() -> None:
@@ -242,27 +318,34 @@ def test_tables_line_up_and_tell_every_seed() -> None:
     lost = over_seeds([{"x": 0}, {"x": 2}], "x")
     row = {
         **{"one_step": figures, "energy_mse": figures, "state_mse": over_seeds([{"x": 1e9}], "x")},
-        **{"diverged": lost, "fresh": {"energy_mse": figures}, "published": {"energy_mse": 2.0}},
-        **{"seed_numbers": [0, 1], "wall_s": 60.0, "cpu_s": None},
+        **{"diverged": lost, "published": {"energy_mse": 2.0}},
+        **{"fresh": {"energy_mse": figures, "seed_numbers": [0, 1]}},
+        **{"seed_numbers": [0, 1], "trained": [0, 1, 2], "wall_s": 60.0, "cpu_s": None},
     }
     text = markdown({"kdv": {"dgnet@ours/dg/dg": row}}, seeds=True)
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
     assert [len({len(line) for line in block}) for block in blocks] == [1, 1]
     cells = [cell.strip() for cell in blocks[0][2].strip("|").split("|")]
-    assert cells[:7] == ["dgnet", "dg", "dg (2 rollouts diverged)", "ours", "2", "60", "–"]
-    assert cells[7:] == ["2.00e-09", "–", "2.00e-09", "2", "diverged", "–"]
+    assert cells[:7] == ["dgnet", "dg", "dg (2 rollouts diverged)", "ours", "2 of 3", "60", "–"]
+    assert cells[7:] == ["–", "–", "2.00e-09", "2.00e-09", "2", "diverged", "–"]
     assert len(blocks[0]) == 2 + len(PUBLISHED["kdv"])
     every = [[cell.strip() for cell in line.strip("|").split("|")] for line in blocks[1][2:]]
     assert [line[1:3] for line in every] == [
-        ["test", "du/dt"],
+        ["test", "one step"],
         ["test", "energy"],
         ["test", "state"],
         ["fresh", "energy"],
     ]
-    assert every[1][3:] == ["2.00e-09 ± 1.0e-09", "2.00e-09", "1.00e-09, 3.00e-09"]
+    assert every[1][3:] == ["2 of 3", "2.00e-09 ± 1.0e-09", "2.00e-09", "1.00e-09, 3.00e-09"]
     assert "Every seed" not in markdown({"kdv": {"dgnet@ours/dg/dg": row}})
     assert aligned([["a", "b"], ["long", ""]]) == "| a    | b |\n| ---- | - |\n| long |   |"
     assert [number(x) for x in (None, 11.5, 4.57e4, 0.2)] == ["–", "11.5", "4.57e+04", "2.00e-01"]
+
+
+def budget_of(result: dict) -> tuple[str, int, int | None]:
+    """Budget, seed, and steps where the name tells them."""
+    name, *steps = result["budget"].removesuffix("-steps").split("-")
+    return name, result["seed"], int(steps[0]) if steps else None
 
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.glob("*/*.json")), ids=lambda p: p.stem)
@@ -272,6 +355,17 @@ def test_committed_results_are_of_todays_recipes(path: Path) -> None:
     made = {key: result["data"]["recipe"][key] for key in recipe}
     assert made == recipe
     assert result["reason"] == ""
+    cell = Cell(path.parent.name, result["model"], result["train"], *budget_of(result))
+    assert cell.how.name == result["budget"]
+    for name, value in cell.how.network.items():
+        assert result["network"][name] == value
+    made_by = {**result["training"], "steps": result["steps"]}
+    options = [cell.how.training, *([cell.how.otherwise] if cell.how.otherwise else [])]
+    today = [json.loads(json.dumps({**how, "steps": result["steps"]})) for how in options]
+    # energies with Dormand–Prince keep raw inputs
+    assert made_by in [*today, *({**how, "scale": False} for how in today)]
+    if cell.steps is None and "steps" in cell.how.training:
+        assert result["steps"] in {how.get("steps") for how in options}
     assert {"command", "date", "versions", "wall_s", "loss"} <= result.keys()
 
 

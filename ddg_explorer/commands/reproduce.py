@@ -74,10 +74,13 @@ def _document(args: argparse.Namespace, tables: Mapping[str, Any]) -> str:
     command = shlex.join(["ddg-explorer", *sys.argv[1:]])
     about = (
         "Means over seeds beside the published means over 15 trials. `test` is the published test "
-        "set, `fresh` another draw of it, `long` five rollouts of 5000 steps; du/dt is the "
-        "one-step error, energy and state are mean square errors of the rollouts. Wall and CPU "
-        "time are of one training, on one thread of a machine that did other work too, or on a "
-        "GPU: every result file names its device."
+        "set, `fresh` another draw of it, `long` five rollouts of 5000 steps. du/dt is the mean "
+        "square error of the continuous right-hand side, as published, and a dash in results older "
+        "than its measurement; `one step` is the residual of the trained step, which was not "
+        "published; energy and state are mean square errors of the rollouts. `4 of 5` seeds: one "
+        "of five trained models did not run that test set. Wall and CPU time are of one training, "
+        "on one thread of a machine that did other work too, or on a GPU: every result file names "
+        "its device."
     )
     parts = ["# Results", f"Written by `{command}`.", about, markdown(tables, seeds=True)]
     return "\n\n".join(parts) + "\n"

@@ -16,7 +16,7 @@ from typing import Any
 from ddg_explorer.budgets import BUDGETS, Budget, budget
 from ddg_explorer.commands.data_options import add_data_options, training_data
 from ddg_explorer.commands.interruption import interruptible
-from ddg_explorer.commands.options import at_least, choose_dtype, naming
+from ddg_explorer.commands.options import at_least, choose_dtype, naming, refuse_given
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.compare import held_out_seed
 from ddg_explorer.data import Dataset
@@ -29,10 +29,15 @@ from ddg_explorer.models.operators import operators_of
 from ddg_explorer.models.recipe import DTYPES, PRIORS
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.defaults import NOISE, OPTIMISERS, default_noise
+from ddg_explorer.training.first_order import SCHEDULES
 from ddg_explorer.training.smoothing import ORDER
 
 UNTRAINED = 0.5
 """Loss, relative to that of no change, above which a finished run has hardly learned anything."""
+UNEXPLAINED = 2.0
+"""Loss in units of the noise above which a finished fit of whole trajectories explains them not."""
+FIRST_ORDER_ONLY = ("lr", "batch", "schedule", "unroll")
+"""Options that Levenberg–Marquardt has not."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +56,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _add_model_options(parser)
     add("--optimizer", choices=OPTIMISERS, help="the best for the model unless given")
     add("--steps", type=int, metavar="K", help="iterations of the optimiser")
+    add("--lr", type=float, metavar="X", help="step size of adam and soap (the budget's)")
+    add("--batch", type=int, metavar="N", help="pairs a step of adam and soap (the budget's)")
+    what = "step size of adam and soap over the run (the budget's)"
+    add("--schedule", choices=SCHEDULES, help=what)
+    what = "steps in a row that adam and soap train on, through the implicit equation (1)"
+    add("--unroll", type=int, metavar="K", help=what)
     add("--budget", choices=BUDGETS, default="ours", help="recipe to start from (ours)")
     add("--test", action="store_true", help="also roll out from held-out states afterwards")
     add("--save", metavar="F", help="write the model to a .safetensors file")
-    add("--resume", metavar="F", help="keep the run in this file, and go on from it")
+    add("--resume", metavar="F", help="keep the run in this .safetensors file, and go on from it")
     add("--device", default="cpu", help="cpu, cuda, cuda:1, … (cpu)")
     add("--dtype", choices=DTYPES, help="of the weights (float64 where the device has it)")
     add("--seed", type=int, default=0, help="of weights, validation split and batches (0)")
@@ -97,6 +108,10 @@ def run(args: argparse.Namespace) -> Report:
             **_network(args),
         )
         _check_frames(args, fit)
+        if fit.options["optimizer"] == "lm":
+            refuse_given(
+                args, FIRST_ORDER_ONLY, "needs --optimizer adam or soap, this run takes lm"
+            )
         interrupted = _follow(fit)
     tested = _tested(fit, recipe, args.data_seed) if args.test else {}
     card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
@@ -114,7 +129,9 @@ def _check(args: argparse.Namespace) -> None:
                 checked_path(path, (".safetensors",))
     if args.model not in MODELS:
         raise ValueError(f"model={args.model!r}: use one of {', '.join(MODELS)}")
-    at_least(args, 1, "trajectories", "frames", "steps", "hidden", "depth")
+    at_least(args, 1, "trajectories", "frames", "steps", "hidden", "depth", "batch", "unroll")
+    if args.lr is not None and not 0 < args.lr < math.inf:
+        raise ValueError(f"lr={args.lr}: must be positive and finite")
     if not 0 <= args.noise < math.inf:
         raise ValueError(f"noise={args.noise}: must be finite and not negative")
     check_device(args.device, DTYPES["float32"])
@@ -135,9 +152,11 @@ def _check_frames(args: argparse.Namespace, fit: Fit) -> None:
 def _budget(args: argparse.Namespace, data: Dataset) -> Budget:
     """The budget with the optimiser and steps of the command line."""
     system = str(data.context.get("system", ""))
-    chosen = budget(args.budget, system, args.model, ode=data.grid is None)
+    noisy = (args.denoise or default_noise(args.optimizer or "lm", data)) == "states"
+    chosen = budget(args.budget, system, args.model, ode=data.grid is None, noisy=noisy)
     chosen = chosen.with_optimizer(args.optimizer).with_steps(args.steps)
-    return chosen.with_options(noise=args.denoise)
+    settings = {name: getattr(args, name) for name in FIRST_ORDER_ONLY}
+    return chosen.with_options(noise=args.denoise, **settings)
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:
@@ -217,7 +236,13 @@ def _report(
     code = 130 if interrupted else int(bool(reason))
     if code:
         sys.stderr.write(f"ddg-explorer train: {reason}\n")
-    elif last is not None and last.loss > UNTRAINED and _treatment(args, fit) != "states":
+    elif last is not None and _treatment(args, fit) == "states":
+        if last.loss > UNEXPLAINED:
+            sys.stderr.write(
+                f"ddg-explorer train: loss {last.loss:.2g} in units of the noise: the data are not "
+                "explained; try more steps, another seed or fewer hidden units\n"
+            )
+    elif last is not None and last.loss > UNTRAINED:
         sys.stderr.write(
             f"ddg-explorer train: loss {last.loss:.2g}: hardly better than no change; "
             "try more steps, another seed or more hidden units\n"

@@ -7,10 +7,10 @@ JSON file of its own, so that a table is resumed cell by cell, and a cell predic
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ddg_explorer.budgets import ODE_ROWS, Budget, budget
+from ddg_explorer.budgets import Budget, budget
 from ddg_explorer.models import MODELS
 from ddg_explorer.paper.published import PUBLISHED
 from ddg_explorer.recipes import DATA_RECIPES, TEST_SEED, DataRecipe
@@ -25,15 +25,6 @@ INTEGRATOR = {
     "leapfrog": "leapfrog",
 }
 """Prediction scheme, as the tables name it → key of `INTEGRATORS`."""
-
-
-NOISY = Budget(
-    "ours",
-    training={"optimizer": "lm", "steps": 40, "rows": ODE_ROWS, "noise": "states"},
-)
-"""Ours where an ODE's observations are noisy: see docs/budgets.md."""
-NOISY_HIDDEN = {"srnn": 6}
-"""Hidden width there; others have 8, with which the fit of an SRNN fails from some seeds."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +85,8 @@ class Cell:
     @property
     def how(self) -> Budget:
         """Network and training."""
-        found = budget(self.budget, self.recipe.system, self.model)
-        if self.budget == "ours" and self.recipe.noise and self.train != "dopri5":
-            network = {**found.network, "hidden": NOISY_HIDDEN.get(self.model, 8)}
-            if self.model != "node":
-                network["skip"] = True
-            found = replace(NOISY, network=network)
+        recipe = self.recipe
+        found = budget(self.budget, recipe.system, self.model, noisy=recipe.noise > 0)
         return found.with_steps(self.steps)
 
     @property

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.evaluation import (
     advance_forecast,
+    derivative_error,
     errors,
     one_step_error,
     own_drift,
@@ -143,7 +146,9 @@ class Study:
             found = last
             yield Event(cell, f"{prediction} on {test}", min(step + 1, steps), steps)
         assert found is not None
+        clean, observed = self._observed(cell, test)
         return {
+            "du_dt": derivative_error(model, cell.recipe.make_system(), clean, observed),
             **measures(model, found, data, cell.recipe),
             "wall_s": found.wall_s,
             "device": described(model.device),
@@ -151,6 +156,23 @@ class Study:
             "data": data.digest(),
             **surroundings(self.command),
         }
+
+    def _observed(self, cell: Cell, test: str) -> tuple[Dataset, Tensor]:
+        """Held-out states and what is observed of them, for the error of du/dt.
+
+        Those of the test set; where training data are noisy, held-out trajectories of their kind
+        with that noise, as published.
+        """
+        if not cell.recipe.noise:
+            data = self._data(cell, test)
+            return data, data.u
+        kind = TESTS[test]
+        sizes = {"trajectories": kind.trajectories, "steps": kind.steps} | self.sizes
+        clean, noisy = (
+            make_dataset(recipe, seed=kind.seed, cache=self.cache, **sizes)
+            for recipe in (replace(cell.recipe, noise=0.0), cell.recipe)
+        )
+        return clean, noisy.u
 
     def _data(self, cell: Cell, test: str) -> Dataset:
         """The training data or a test set of a cell's experiment, made once."""

@@ -15,9 +15,9 @@ from ddg_explorer.paper.tables import METRICS
 def summarise(folder: Path, experiments: Iterable[str]) -> dict[str, Any]:
     """Experiment → row `model@budget/train/predict` → figures over the seeds found in `folder`.
 
-    A row has for every metric `{mean, median, stderr, seeds}` on the published test set, the same
-    under `fresh` and `long` where those were run (with the `seed_numbers` that ran them),
-    `published`, and the mean `wall_s` and `cpu_s` of a training.
+    A row has for every metric `{mean, median, stderr, seeds}` on the published test set with the
+    `seed_numbers` that ran it, the same under `fresh` and `long` where those were run, the seeds
+    that were `trained`, `published`, and the mean `wall_s` and `cpu_s` of a training.
     """
     return {name: _experiment(folder, name) for name in experiments}
 
@@ -39,14 +39,15 @@ def _row(experiment: str, row: str, found: list[dict[str, Any]]) -> dict[str, An
         ran = [result for result in found if test in result["tests"]]
         figures = [result["tests"][test] for result in ran]
         if figures:
-            part = {metric: over_seeds(figures, metric) for metric in _metrics(figures[0])}
-            seeds = {"seed_numbers": [result["seed"] for result in ran]}
-            out |= part if test == "test" else {test: part | seeds}
+            part: dict[str, Any] = {m: over_seeds(figures, m) for m in _metrics(figures[0])}
+            part["seed_numbers"] = [result["seed"] for result in ran]
+            out |= part if test == "test" else {test: part}
     out["published"] = PUBLISHED[experiment].get(RowName.parse(row).published)
     out["wall_s"] = _mean([result["wall_s"] for result in found])
     out["cpu_s"] = _mean([result["cpu_s"] for result in found])
     out["steps"] = found[0]["steps"]
-    out["seed_numbers"] = [result["seed"] for result in found]
+    out.setdefault("seed_numbers", [])
+    out["trained"] = [result["seed"] for result in found]
     out["parameters"] = found[0]["parameters"]
     out["versions"] = found[-1]["versions"]
     out["date"] = found[-1]["date"]
@@ -65,7 +66,7 @@ def _metrics(figures: Mapping[str, Any]) -> list[str]:
 
 def over_seeds(figures: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
     """Mean, median, standard error and the value of every seed; None where a seed has none."""
-    seeds = [one[metric] for one in figures]
+    seeds = [one.get(metric) for one in figures]
     values = [value for value in seeds if value is not None]
     error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
     return {

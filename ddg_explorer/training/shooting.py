@@ -11,7 +11,10 @@ determine a few hundred weights. The quadratic part of an energy and G are left 
 Trajectories are cut into stretches with an initial state each, short ones at first: over a short
 time no phase is off by more than a part of a period, and the sum of squares has no false minima on
 the way (multiple shooting, H. G. Bock 1983). The last iterations take trajectories whole. Before,
-`START` of the iterations are Levenberg–Marquardt on the one-step residuals of smoothed data.
+`START` of the iterations are Levenberg–Marquardt on the one-step residuals of smoothed data. If the
+model then lacks a trajectory from one of the smoothed states, its network is shrunk towards the
+prior's θ = 0 until it has one. A later step, or a cut into longer stretches, that leaves a state
+without one is not taken.
 
 With A = ∂ρ/∂xₙ₊₁, B = ∂ρ/∂xₙ and R = ∂ρ/∂θ the sensitivities follow the step,
 
@@ -24,7 +27,6 @@ and the initial states are eliminated, stretch by stretch, from the damped norma
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,54 +43,21 @@ from ddg_explorer.training.levenberg_marquardt import (
 )
 from ddg_explorer.training.patches import STAGES
 from ddg_explorer.training.smoothing import smooth
+from ddg_explorer.training.stretches import Stretches, noise_level
 
-ORDER = 6
-"""Order of the differences in time that hold the noise and hardly anything of a smooth state."""
 RIDGE = 1.0
 START = 0.6
 STRETCHES = (12, 6, 3, 1)
 """Into how many stretches a trajectory is cut, one after the other."""
-SHORTEST = 4
 LEAST_DAMPING = 1e-8
+SHRUNK, SHRINKINGS = 0.8, 30
+"""Factor of the network's weights, and how often."""
 NEWTON_STEPS = 20
 RENEWED = 4
 DIFFERENCE = 1e-4
 """Of the states, in σ, where a slope is a difference."""
 NEWTON_TOL = 1e-10
 """Largest error of a step, relative to the RMS of the data."""
-
-
-def noise_level(data: Dataset) -> Tensor:
-    """Standard deviation of independent noise on every component, `(d,)`, from differences in time.
-
-    An upper bound where the trajectories are not smooth over a few frames.
-    """
-    order = min(ORDER, data.frames - 1)
-    differences = data.u.diff(order, 1)
-    return (differences.square().mean((0, 1)) / math.comb(2 * order, order)).sqrt()
-
-
-@dataclass(frozen=True)
-class Stretches:
-    """Where the stretches of all trajectories lie: `(stretches,)` and `(stretches, frames)`."""
-
-    trajectory: Tensor
-    frame: Tensor
-
-    @classmethod
-    def cut(cls, trajectories: int, steps: int, parts: int) -> Stretches:
-        """`parts` of a trajectory each, fewer where they would be shorter than `SHORTEST`."""
-        parts = max(1, min(parts, steps // SHORTEST))
-        length = -(-steps // parts)
-        first = torch.linspace(0, steps - length, parts).round().long()
-        frame = first[:, None] + torch.arange(length + 1)
-        return cls(
-            torch.arange(trajectories).repeat_interleave(parts), frame.repeat(trajectories, 1)
-        )
-
-    def of(self, u: Tensor) -> Tensor:
-        """Values of `u` `(trajectories, frames, d)` on the stretches."""
-        return u[self.trajectory[:, None], self.frame]
 
 
 class Shooting:
@@ -142,6 +111,7 @@ class Shooting:
         self.first = LevenbergMarquardt(model, smoothed, generator, steps=self.start, rows=rows)
         self.x, self.damping = smoothed.u.double(), FIRST_DAMPING
         self.run: Tensor | None = None
+        self.slopes: tuple[Tensor, Tensor] | None = None
         self.layout = self.first.layout
         self.ridge = ridge * self.layout.penalised()
         self.residuals = jacobian(model, data.dt, 1.0)
@@ -158,36 +128,61 @@ class Shooting:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over what `state` gave."""
         self.damping, self.x = float(state["damping"]), state["x"].clone()
-        self.run = state.get("run")
+        self.run, self.slopes = state.get("run"), None
         self.first.restore({"damping": state["first.damping"]})
 
     @torch.no_grad()
     def advance(self, step: int) -> float:
         """Iteration number `step`: the loss before it, the mean of |x − y|²/σ² over stretches.
 
-        Infinite where the model has no trajectories from the estimated states, or their
-        sensitivities overflow.
+        Infinite where no shrinking gives the model trajectories from the smoothed states.
         """
         if step < self.start:
             return self.first.advance(step)
         stage = (step - self.start) * len(STRETCHES) // (self.steps - self.start)
+        stretches = self._begin(STRETCHES[stage])
+        return math.inf if stretches is None else self._advance(stretches)
+
+    def _begin(self, parts: int) -> Stretches | None:
+        """Trajectories cut into `parts`, with `run` and `slopes` on them.
+
+        Those of the cut before where the model has none on this one; None if there are none either.
+        """
+        cut = self._cut(parts)
+        if self.run is None:
+            left = SHRINKINGS
+            while not self._take(cut):
+                if not left:
+                    return None
+                left -= 1
+                values = self.layout.values() * self.layout.penalised()
+                self.layout.move(self.layout.snapshot(), (SHRUNK - 1) * values, None)
+        elif len(self.run) != len(cut.frame) and not self._take(cut):
+            cut = self._cut(len(self.run) // len(self.y))
+        if self.slopes is None and self.run is not None:
+            self.slopes = self._sensitivities(self.run)
+        return cut
+
+    def _cut(self, parts: int) -> Stretches:
         trajectories, frames, _ = self.y.shape
-        stretches = Stretches.cut(trajectories, frames - 1, STRETCHES[stage])
-        return self._advance(stretches)
+        return Stretches.cut(trajectories, frames - 1, parts)
+
+    def _take(self, cut: Stretches) -> bool:
+        """Begin at the estimated states of these stretches, if the model has trajectories there."""
+        run = self._run(cut.of(self.x))
+        slopes = None if run is None else self._sensitivities(run)
+        if slopes is not None:
+            self.run, self.slopes = run, slopes
+        return slopes is not None
 
     def _advance(self, stretches: Stretches) -> float:
-        observed = stretches.of(self.y)
-        run = self.run
-        if run is None or run.shape != observed.shape:
-            run = self._run(stretches.of(self.x))
-        if run is None:
-            return math.inf
+        run, slopes, observed = self.run, self.slopes, stretches.of(self.y)
+        assert run is not None
+        assert slopes is not None
+        to_weights, to_start = slopes
         theta = self.layout.values()
         residual = self._misfit(run, observed)
-        to_weights, to_start = self._sensitivities(run)
-        if not bool(torch.isfinite(to_weights).all() & torch.isfinite(to_start).all()):
-            return math.inf
-        basis = torch.linalg.qr(to_start)[0]
+        basis, triangle = torch.linalg.qr(to_start)
         rows = residual.numel()
         free = (to_weights - basis @ (basis.mT @ to_weights)).flatten(0, 1)
         left = residual - basis @ (basis.mT @ residual)
@@ -200,22 +195,23 @@ class Shooting:
             self.damping *= 5
             return float(residual.square().mean())
         foreseen = residual + (to_weights @ delta)[..., None]
-        start = -torch.linalg.lstsq(to_start, foreseen).solution[..., 0]
+        start = -torch.linalg.solve_triangular(triangle, basis.mT @ foreseen, upper=True)[..., 0]
         now = self._objective(residual, theta)
         expected = now - self._objective(foreseen + to_start @ start[..., None], theta + delta)
         before, guess = self.layout.snapshot(), run.clone()
         guess[:, 0] += start
         self.layout.move(before, delta, None)
-        trial = self._run(guess)
-        gain = -math.inf
+        trial, gain, slopes = self._run(guess), -math.inf, None
         if trial is not None:
             reached = self._objective(self._misfit(trial, observed), theta + delta)
             gain = (now - reached) / max(expected, 1e-300)
-        if trial is not None and gain > LEAST_GAIN:
-            run = trial
+            slopes = self._sensitivities(trial) if gain > LEAST_GAIN else None
+        if trial is not None and slopes is not None:
+            run = self.run = trial
+            self.slopes = slopes
         else:
             self.layout.move(before, torch.zeros_like(delta), None)
-        self.run = run
+            gain = -math.inf
         self.x[stretches.trajectory[:, None], stretches.frame] = run
         self.damping = max(steered(self.damping, gain), LEAST_DAMPING)
         return float(residual.square().mean())
@@ -264,8 +260,8 @@ class Shooting:
         ahead, behind = rho.reshape(count, 2 * d, d).chunk(2, 1)
         return ((ahead - behind) / (2 * size[:, None])).mT
 
-    def _sensitivities(self, run: Tensor) -> tuple[Tensor, Tensor]:
-        """∂x/∂θ/σ and ∂x/∂x₀/σ of all frames, `(stretches, frames · d, …)`."""
+    def _sensitivities(self, run: Tensor) -> tuple[Tensor, Tensor] | None:
+        """∂x/∂θ/σ and ∂x/∂x₀/σ of all frames, `(stretches, frames · d, …)`; None if not finite."""
         count, frames, d = run.shape
         v, u = run[:, 1:].flatten(0, 1), run[:, :-1].flatten(0, 1)
         with torch.enable_grad():  # see `AutomaticJacobian`
@@ -282,6 +278,8 @@ class Shooting:
             now[..., : self.layout.size] += pushed[:, n]
             out.append(now)
         scaled = torch.stack(out, 1) / self.sigma[:, None]
+        if not bool(torch.isfinite(scaled).all()):
+            return None
         to_weights, to_start = scaled.flatten(1, 2).split([self.layout.size, d], -1)
         return to_weights, to_start
 

@@ -132,7 +132,7 @@ def test_scrolling_over_a_picture_does_not_zoom_it(tables) -> None:
 
 
 def test_a_metric_that_was_not_published_and_not_run_has_no_chart() -> None:
-    row = Row("node", "rk2", "rk2", published={"one_step": 1.0, "energy_mse": 2.0})
+    row = Row("node", "rk2", "rk2", published={"du_dt": 1.0, "energy_mse": 2.0})
     assert metric_chart([row], "state_mse", dark=True) is None
     assert metric_chart([row], "energy_mse", dark=True) is not None
 
@@ -195,6 +195,21 @@ def test_the_table_puts_errors_first_and_tells_what_stands_beside_them() -> None
     page.models.value = []
     assert "stand alone" not in page._notes.object
     assert "standard error" not in page._table.object
+
+
+def test_partial_seeds_and_rows_that_are_behind_are_told() -> None:
+    page = ResultsPage(False)
+    page.test.widget.value = "fresh"
+    assert ">4 of 5</span>" in page._table.object
+    page.test.widget.value = "test"
+    assert " of 5</span>" not in page._table.object
+    head = re.findall(r"<th [^>]*>(.*?)</th>", page._table.object)
+    du_dt, own = head.index("du/dt MSE"), head.index("One-step error (ours only)")
+    assert head[du_dt + 1] == "Published"
+    assert head[own + 1] == "Seeds"
+    assert "Ours is larger" not in page._notes.object
+    page.experiment.widget.value = "spring"
+    assert "Ours is larger than published: HNN, RK2 (energy" in page._notes.object
 
 
 def test_the_page_of_no_results_shows_the_published_ones(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_every_model_is_offered_and_has_a_structure_or_none(form):
             spec = form.spec().checked()
             assert spec.model == key
             assert spec.name.startswith(MODELS[key].title)
-            assert ("structure" in spec.network) == kind.startswith("learned")
+            assert ("structure" in spec.network) == (kind not in ("none", "own"))
 
 
 def test_a_budget_fills_in_the_numbers(form):

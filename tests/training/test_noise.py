@@ -14,8 +14,9 @@ from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import train
 from ddg_explorer.training.defaults import default_noise
 from ddg_explorer.training.prepare import prepare
-from ddg_explorer.training.shooting import Shooting, Stretches, noise_level
+from ddg_explorer.training.shooting import SHRUNK, Shooting
 from ddg_explorer.training.smoothing import inner, smooth
+from ddg_explorer.training.stretches import Stretches, noise_level
 
 SIGMA = 0.05
 
@@ -125,27 +126,62 @@ def test_estimated_states_train_the_symplectic_form():
 def test_a_model_without_trajectories_ends_with_a_line_that_helps(fault, monkeypatch):
     """One whose implicit step has no solution, and one whose sensitivities overflow."""
     _, noisy = observed()
-    sensitivities = Shooting._sensitivities
-
-    def overflown(self, run):
-        to_weights, to_start = sensitivities(self, run)
-        return to_weights, torch.full_like(to_start, torch.inf)
-
-    broken = {"_run": lambda self, guess: None, "_sensitivities": overflown}
-    monkeypatch.setattr(Shooting, fault, broken[fault])
+    monkeypatch.setattr(Shooting, fault, lambda self, states: None)
     last = list(train(dgnet(noisy, hidden=3), noisy, steps=10, noise="states"))[-1]
     assert (last.step, last.done) == (7, True)
     assert last.reason.endswith("smooth them instead, noise='smooth'")
 
 
-def test_a_step_that_leaves_the_finite_is_refused_by_the_damping(monkeypatch):
+def started(**options):
+    """A run after its iterations on smoothed data."""
     _, noisy = observed()
     model = dgnet(noisy, hidden=3)
     generator = torch.Generator().manual_seed(0)
     prepare(model, noisy, generator, small=True)
-    run = Shooting(model, noisy, generator, steps=10, rows=(400, 400))
+    run = Shooting(model, noisy, generator, rows=(400, 400), **options)
     for step in range(run.start):
         run.advance(step)
+    return run
+
+
+def test_a_network_is_shrunk_until_its_trajectories_exist(monkeypatch):
+    """Three times here: then the first iteration begins at that multiple of the weights."""
+    run = started(steps=10)
+    before, true, tries = run.layout.values(), run._run, []
+
+    def seldom(guess):
+        tries.append(run.layout.values())
+        return None if len(tries) <= 3 else true(guess)
+
+    monkeypatch.setattr(run, "_run", seldom)
+    assert math.isfinite(run.advance(run.start))
+    torch.testing.assert_close(tries[3], SHRUNK**3 * before)
+
+
+@pytest.mark.parametrize("fault", ["_run", "_sensitivities"])
+def test_a_trial_without_trajectories_is_refused(fault, monkeypatch):
+    run = started(steps=10)
+    assert run._begin(12) is not None
+    before, damping, states = run.layout.values(), run.damping, run.run
+    monkeypatch.setattr(run, fault, lambda states: None)
+    assert math.isfinite(run.advance(run.start))
+    torch.testing.assert_close(run.layout.values(), before, rtol=0, atol=0)
+    assert run.damping == 5 * damping
+    assert run.run is states
+
+
+def test_longer_stretches_without_trajectories_are_not_taken(monkeypatch):
+    run = started(steps=40)
+    true = run._run
+    monkeypatch.setattr(run, "_run", lambda guess: true(guess) if guess.shape[1] < 10 else None)
+    losses = [run.advance(step) for step in range(run.start, 40)]
+    assert all(math.isfinite(loss) for loss in losses)
+    assert run.run is not None
+    assert run.run.shape[:2] == Stretches.cut(6, 80, 12).frame.shape
+
+
+def test_a_step_that_leaves_the_finite_is_refused_by_the_damping(monkeypatch):
+    run = started(steps=10)
     before, damping = run.layout.snapshot(), run.damping
     sensitivities = run._sensitivities
     huge = lambda states: tuple(1e200 * found for found in sensitivities(states))  # noqa: E731
@@ -211,6 +247,45 @@ def test_smoothing_leaves_a_polynomial_in_time_alone():
     data = pendulum()
     u = torch.stack([t, 1 - 2 * t**2], -1).expand(4, -1, -1)
     assert (smooth(replace(data, u=u.contiguous())).u - u).abs().max() < 2e-7
+
+
+MEMORY = {
+    "as they were computed, by frame": lambda u: u.transpose(0, 1).contiguous().transpose(0, 1),
+    "by component": lambda u: u.movedim(2, 0).contiguous().movedim(0, 2),
+    "8 bytes on": lambda u: torch.cat([u.new_zeros(1), u.flatten()])[1:].view(u.shape),
+}
+
+
+@pytest.mark.parametrize("order", MEMORY)
+@pytest.mark.parametrize("case", ["ode", "kdv", "cahn_hilliard_2d"])
+def test_smoothing_does_not_depend_on_how_states_lie_in_memory(case, order):
+    if case == "ode":
+        noisy = observed()[1]
+    elif case == "kdv":
+        noisy = kdv(count=3, steps=100).with_noise(0.01, 3)
+    else:
+        clean = trajectories(case, count=2, steps=40, dt=2e-4, n=16)
+        noisy = clean.with_noise(0.05, 3)
+    expected = smooth(noisy).u
+    found = smooth(replace(noisy, u=MEMORY[order](noisy.u))).u
+    assert torch.equal(found, expected)
+    assert found.is_contiguous()
+
+
+def test_components_with_few_trajectories_get_the_smoother_of_whittaker():
+    """(1 + λ DᵀD) x = y with the λ of least score, each component by itself."""
+    _, noisy = observed()
+    frames, n = noisy.frames, noisy.trajectories
+    unit = torch.eye(frames).double()
+    difference = unit.diff(3, 0)
+    for y, x in zip(noisy.u.unbind(-1), smooth(noisy).u.unbind(-1), strict=True):
+        scores, smoothed = [], []
+        for rate in torch.logspace(-4, 4, 33).double():
+            matrix = torch.linalg.inv(unit + rate * difference.mT @ difference)
+            smoothed.append(y @ matrix)
+            freedom = frames - matrix.trace()
+            scores.append((smoothed[-1] - y).square().sum() / n / freedom**2)
+        torch.testing.assert_close(x, smoothed[int(torch.stack(scores).argmin())])
 
 
 def test_smoothing_leaves_data_without_noise_nearly_alone():

@@ -16,6 +16,10 @@ from ddg_explorer.training import train
 
 OPTIONS = {
     "lm": {"optimizer": "lm", "steps": 12, "rows": (60, 200), "report_every": 3},
+    "smoothed": {
+        **{"optimizer": "lm", "steps": 12, "rows": (60, 200), "report_every": 3},
+        "noise": "smooth",
+    },
     "adam": {"optimizer": "adam", "steps": 12, "batch": 10, "report_every": 3},
     "soap": {"optimizer": "soap", "steps": 12, "batch": 10, "report_every": 3},
     "single": {

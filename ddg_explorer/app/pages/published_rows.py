@@ -13,12 +13,13 @@ from typing import Any
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.paper import PUBLISHED
 from ddg_explorer.paper.published import RowName
-from ddg_explorer.paper.tables import MEANINGLESS
+from ddg_explorer.paper.tables import MEANINGLESS, ROLLOUTS
 
 METRIC_TITLES = {
     "energy_mse": "Energy MSE",
     "state_mse": "State MSE",
-    "one_step": "One-step du/dt error",
+    "du_dt": "du/dt MSE",
+    "one_step": "One-step error (ours only)",
     "true_energy_mse": "True energy MSE",
 }
 EXPERIMENTS = {
@@ -59,8 +60,9 @@ class Row:
         Metric → what was found here.
     published
         Metric → published mean.
-    seeds
-        Their numbers, () for a row that was not run.
+    seeds, trained
+        The numbers of those that ran this test set, () for a row that was not run; and how many
+        were trained.
     steps, wall_s, parameters
         Optimiser steps, mean training time, and weights; None where it was not run.
     diverged
@@ -74,6 +76,7 @@ class Row:
     figures: Mapping[str, Figures] = field(default_factory=dict)
     published: Mapping[str, float] = field(default_factory=dict)
     seeds: tuple[int, ...] = ()
+    trained: int = 0
     steps: int | None = None
     wall_s: float | None = None
     parameters: int | None = None
@@ -107,7 +110,7 @@ class Row:
     def lost(self, metric: str) -> bool:
         """Whether the metric says no more than that rollouts diverged."""
         found = self.figures.get(metric)
-        if found is None or not self.diverged or metric == "one_step":
+        if found is None or not self.diverged or metric not in ROLLOUTS:
             return False
         return found.mean is None or found.mean > MEANINGLESS
 
@@ -148,6 +151,7 @@ def _row(key: str, summary: Mapping[str, Any], published: Mapping[str, float], t
         figures={name: _figures(part[name]) for name in METRIC_TITLES if name in part},
         published=published,
         seeds=tuple(part["seed_numbers"]),
+        trained=len(summary["trained"]),
         steps=summary["steps"],
         wall_s=summary["wall_s"],
         parameters=summary["parameters"],

@@ -29,6 +29,7 @@ from ddg_explorer.app.pages.results_words import captions, tiles
 from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.widgets import Choice
 from ddg_explorer.paper import COMMITTED, PUBLISHED, TESTS, summarise
+from ddg_explorer.paper.tables import of
 
 TEST_TITLES = {"test": "As published", "fresh": "Fresh states", "long": "Long rollouts"}
 TEST_SETS = {"test": "published test set", "fresh": "fresh test set", "long": "long rollouts"}
@@ -199,7 +200,7 @@ def _table(rows: Sequence[Row], experiment: str, test: str, dark: bool) -> str:
     body = [_cells(row, metrics, published, dark) for row in rows]
     title = f"{EXPERIMENTS[experiment]}: {TEST_SETS[test]}"
     drawn = markup.table(head, body, numbers=range(1, len(head)), label=title)
-    link = quote(_csv(rows, metrics))
+    link = quote(_csv(rows, metrics, published))
     save = (
         f'<a download="{experiment}-{test}.csv" href="data:text/csv;charset=utf-8,{link}">'
         "Download as CSV</a>"
@@ -210,14 +211,14 @@ def _table(rows: Sequence[Row], experiment: str, test: str, dark: bool) -> str:
 
 def _cells(row: Row, metrics: Sequence[str], published: Sequence[str], dark: bool) -> list[str]:
     dot = f'<span class="dot" style="background:{model_colour(row.model, dark)}"></span>'
-    seeds = ", ".join(map(str, row.seeds))
+    seeds, count = ", ".join(map(str, row.seeds)), of(len(row.seeds), row.trained)
     cells = [f"{dot}{html.escape(row.title)}<small>{html.escape(row.budget_title)}</small>"]
     for metric in metrics:
         cells.append(_figure(row, metric))
         cells += [number(row.published.get(metric))] if metric in published else []
     return [
         *cells,
-        f'<span title="seeds {seeds}">{len(row.seeds)}</span>' if row.seeds else "–",
+        f'<span title="seeds {seeds}">{count}</span>' if row.seeds else "–",
         "–" if row.steps is None else f"{row.steps:,}",
         number(row.wall_s),
     ]
@@ -245,17 +246,19 @@ def _figure(row: Row, metric: str) -> str:
     return f"{number(found.mean)}{error}<small>{below}</small>"
 
 
-def _csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    columns = ["model", "train", "predict", "budget", "steps", "seeds", "diverged", "wall_s"]
+def _csv(rows: Sequence[Row], metrics: Sequence[str], published: Sequence[str]) -> str:
+    columns = ["model", "train", "predict", "budget", "steps"]
+    columns += ["seeds", "trained", "diverged", "wall_s"]
     for metric in metrics:
-        columns += [f"{metric}_{x}" for x in ("mean", "median", "stderr", "published")]
+        columns += [f"{metric}_{x}" for x in ("mean", "median", "stderr")]
+        columns += [f"{metric}_published"] if metric in published else []
     lines = [columns]
     for row in rows:
         line: list[Any] = [row.model, row.train, row.predict, row.budget, row.steps]
-        line += [len(row.seeds), row.diverged, row.wall_s]
+        line += [len(row.seeds), row.trained, row.diverged, row.wall_s]
         for metric in metrics:
             found = row.figures.get(metric)
             parts = (None,) * 3 if found is None else (found.mean, found.median, found.stderr)
-            line += [*parts, row.published.get(metric)]
+            line += [*parts, row.published.get(metric)] if metric in published else parts
         lines.append(["" if x is None else str(x) for x in line])
     return "\n".join(",".join(line) for line in lines)

@@ -45,7 +45,7 @@ OPTIMISERS = {
     "SOAP": "soap",
 }
 SCHEDULES = {"Constant rate": "constant", "Cosine decay": "cosine"}
-NO_STRUCTURE, CANONICAL, OWN = "none", "canonical", "own"
+NO_STRUCTURE, OWN = "none", "own"
 """Choices of G that follow from the model or the data and need no specification."""
 FIXED: Mapping[str, Mapping[str, str]] = {
     "field": {"Fixed: ∂x": "d_dx", "Fixed: Laplacian": "laplacian", "Fixed: −1": "minus_identity"},
@@ -88,7 +88,7 @@ def structures(model: str, where: str, *, known: bool, paired: bool) -> dict[str
     if model in WITHOUT_STRUCTURE:
         return {"None: this model has no G": NO_STRUCTURE}
     if model in ("hnn", "srnn"):
-        return {"Fixed: symplectic": CANONICAL}
+        return dict(FIXED["ode"])
     own = {"Fixed: the system's own": OWN} if known else FIXED[where]
     found = {**own, **LEARNED[where]}
     return {label: kind for label, kind in found.items() if paired or kind not in PAIRED}
@@ -101,9 +101,10 @@ def chosen_budget(
     optimizer: str,
     steps: int | None,
     first_order: Mapping[str, Any],
+    noisy: bool = False,
 ) -> Budget:
     """The budget of that name with the form's optimiser, steps, and settings of Adam and SOAP."""
-    found = budget(name, system, model)
+    found = budget(name, system, model, noisy=noisy)
     if optimizer in FIRST_ORDER:
         # whitened inputs for small networks, as they are for the published ones
         own = found.training if name == "published" else {**ADAM_WHITENED}
@@ -116,7 +117,7 @@ def default_steps(name: str, system: str, model: str, optimizer: str, noisy: boo
     """The number of steps that the form starts with."""
     if optimizer in FIRST_ORDER and name != "published":
         return QUICK_FIRST_ORDER_STEPS if name == "quick" else ADAM_WHITENED["steps"]
-    found = budget(name, system, model).with_optimizer(optimizer or None).training
+    found = budget(name, system, model, noisy=noisy).with_optimizer(optimizer or None).training
     if "steps" in found:
         return found["steps"]
     ode = system in SYSTEMS and SYSTEMS[system].ndim == 0

@@ -90,14 +90,19 @@ class TrainForm:
         first_order: dict[str, Any] = {"schedule": self.schedule.value, "lr": self.lr.value}
         system = self.source.system
         budget = choices.chosen_budget(
-            self.budget.value, system, model, optimizer, self.steps.value, first_order
+            self.budget.value,
+            system,
+            model,
+            optimizer,
+            self.steps.value,
+            first_order,
+            noisy=self.source.noisy and optimizer not in FIRST_ORDER,
         )
         network: dict[str, Any] = {
             "activation": self.activation.value,
             "hidden": self.hidden.value,
         }
-        implied = (choices.NO_STRUCTURE, choices.CANONICAL, choices.OWN)
-        if self.structure.value not in implied:
+        if self.structure.value not in (choices.NO_STRUCTURE, choices.OWN):
             network["structure"] = {"kind": self.structure.value}
         name = choices.run_name(model, system, number)
         data, seed, device = self.source.spec(), self.seed.value, self.device.value
@@ -131,7 +136,8 @@ class TrainForm:
         self.structure.show(value, options=kinds, disabled=len(kinds) == 1)
         source.fill(name)
         optimizer = self._optimizer
-        found = choices.budget(name, system, model)
+        noisy = source.noisy and optimizer not in FIRST_ORDER
+        found = choices.budget(name, system, model, noisy=noisy)
         self.hidden.imply(found.network.get("hidden", 200))
         self.steps.imply(choices.default_steps(name, system, model, optimizer, source.noisy))
         self._adam.visible = optimizer in FIRST_ORDER
