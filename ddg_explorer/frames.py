@@ -97,9 +97,9 @@ def describe_failure(size: Tensor, bound: float, good: Tensor, reason: str) -> s
 
 def checked_state(dynamics: Dynamics, u: Tensor) -> Tensor:
     """`u` without autograd history; ValueError for a wrong shape, dtype or non-finite values."""
-    dynamics.batch_shape(u)
     if u.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"state has dtype {u.dtype}: needs float32 or float64")
+    dynamics.batch_shape(u)
     if not bool(torch.isfinite(u).all()):
         raise ValueError("state has values that are not finite")
     return u.detach()

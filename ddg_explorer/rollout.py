@@ -50,7 +50,7 @@ class Rollout:
     dynamics
         A system or a learned model.
     u0
-        Initial state, (*batch, *state_shape), float32 or float64; copied once.
+        Initial state, (*batch, *state_shape), float32 or float64 as the dynamics is; copied once.
     dt
         Time step Δt > 0 (nondimensional).
     integrator
@@ -184,6 +184,7 @@ class Rollout:
                 f"dynamics: its states have shape {dynamics.state_shape}, "
                 f"this rollout's have {self._dynamics.state_shape}"
             )
+        dynamics.batch_shape(self.u)
         chosen = self._integrator if integrator is None else self._resolve(integrator)
         self._stepper = chosen.stepper(dynamics)
         self._dynamics, self._integrator = dynamics, chosen

@@ -40,8 +40,8 @@ def simulate(
     system
         A system or a learned model.
     u0
-        Initial state, (*batch, *state_shape); a tensor keeps its dtype and device, anything else
-        takes those of the system or model. None: `system.initial(seed)`.
+        Initial state, (*batch, *state_shape): a tensor in the dtype and on the device of the system
+        or model; anything else is moved there. None: `system.initial(seed)`.
     dt
         Δt > 0; None: the system's own.
     steps

@@ -224,11 +224,14 @@ def test_live_change_of_the_dynamics_acts_on_the_next_step() -> None:
     assert rollout.t == 4 * 0.1
 
 
+PENDULUM = SYSTEMS["pendulum"]()
 BAD = {
     "dt=0": lambda: Rollout(Oscillator(), U0, 0.0, Exact()),
     "dt=nan": lambda: Rollout(Oscillator(), U0, math.nan, Exact()),
     "shape": lambda: Rollout(Oscillator(), torch.zeros(3, dtype=torch.float64), 0.1, Exact()),
     "dtype": lambda: Rollout(Oscillator(), torch.zeros(2, dtype=torch.int64), 0.1, Exact()),
+    "dtype torch.float16: needs": lambda: Rollout(PENDULUM, U0.half(), 0.1),
+    "float32: this system computes in torch.float64": lambda: Rollout(PENDULUM, U0.float(), 0.1),
     "not finite": lambda: Rollout(Oscillator(), U0 / 0, 0.1, Exact()),
     "integrator='rk5'": lambda: Rollout(Oscillator(), U0, 0.1, "rk5"),
     "tol=": lambda: Rollout(Oscillator(), U0, 0.1, Exact(), tol=1e-3),
@@ -249,7 +252,8 @@ def test_bad_input_is_refused_in_one_line(message: str) -> None:
 
 
 def test_failed_change_leaves_the_rollout_as_it_was() -> None:
-    rollout = Rollout(Oscillator(), U0, 0.1, Exact())
+    dynamics = Oscillator()
+    rollout = Rollout(dynamics, U0, 0.1, Exact())
     frame, integrator = rollout.step(2), rollout.integrator
     with pytest.raises(ValueError, match="integrator"):
         rollout.set_integrator("rk5")
@@ -257,6 +261,9 @@ def test_failed_change_leaves_the_rollout_as_it_was() -> None:
         rollout.set_dt(-1)
     with pytest.raises(ValueError, match="not finite"):
         rollout.replace(U0 * math.nan)
+    with pytest.raises(ValueError, match=r"float64: this system computes in torch\.float32"):
+        rollout.set_dynamics(PENDULUM.with_(dtype=torch.float32), "rk4")
+    assert rollout.dynamics is dynamics
     assert rollout.frame is frame
     assert rollout.integrator is integrator
     assert rollout.dt == 0.1

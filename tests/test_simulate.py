@@ -217,11 +217,15 @@ def test_a_model_takes_lists_in_the_dtype_of_its_weights() -> None:
         assert torch.equal(listed.u, simulate(model, tensor, dt=0.1, steps=2).u)
 
 
-def test_other_arrays_take_the_dtype_of_the_system_and_tensors_keep_theirs(system: System) -> None:
+def test_other_arrays_take_the_dtype_of_the_system_and_tensors_must_have_it(system: System) -> None:
     listed = simulate(system, [[1.0] * 8], steps=0)
     assert listed.u.dtype == torch.float64
     assert listed.recipe["seed"] is None
-    assert simulate(system, torch.ones(1, 8), steps=0).u.dtype == torch.float32
+    both = r"state has dtype torch\.float32: this system computes in torch\.float64; take u\.to"
+    with pytest.raises(ValueError, match=both):
+        simulate(system, torch.ones(1, 8), steps=0)
+    single = system.with_(dtype=torch.float32)
+    assert simulate(single, torch.ones(1, 8), steps=0).u.dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,22 @@ def test_symbol_algebra():
     assert torch.linalg.matrix_norm(small, 2).max() <= 1 / 0.3 + 1e-9
 
 
+def test_only_singular_modes_have_no_inverse():
+    a = torch.eye(2, dtype=F64)[..., None].repeat(1, 1, 3)
+    a[1, 1, 1] = 0.0
+    found = symbols.inverse(a, 1)
+    assert torch.isfinite(found).all((0, 1)).tolist() == [True, False, True]
+    torch.testing.assert_close(found[..., ::2], a[..., ::2], rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_iterates_that_overflow_are_given_up_without_a_warning():
+    x = 1e170 * torch.linspace(1, 2, 8, dtype=F64)[None]
+    progress = Progress(max_norm(x), 1e-12)
+    anderson(lambda y: 1e170 - 0.9 * y, x, progress, max_iterations=20)
+    assert not progress.converged.any()
+
+
 # -- implicit differentiation -------------------------------------------------------------------
 
 

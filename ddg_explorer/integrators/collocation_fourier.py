@@ -193,7 +193,7 @@ class FourierModes(ModeEquation):
         block = torch.einsum("ij,cd...->...icjd", self.table(u).integral.to(dtype), z)
         size = (*block.shape[:nd], s * c, s * c)
         one = torch.eye(s * c, dtype=dtype, device=u.device)
-        inverse = torch.linalg.inv(one - block.reshape(size)).view(block.shape)
+        inverse = symbols.matrix_inverse(one - block.reshape(size)).view(block.shape)
         full = torch.einsum("...icjd,de...->ijce...", inverse, step.expand_as(z))
         first = torch.einsum("...icd,de...->ice...", inverse[..., 0, :], z)
         return StepSymbols(z, full[:, :, None].contiguous(), first[:, None].contiguous())

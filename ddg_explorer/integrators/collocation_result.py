@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.integrators.base import Step
+from ddg_explorer.solve import max_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,15 @@ class Substep:
             value=u,
             converged=torch.zeros_like(self.converged),
             reason=f"{reason}; smallest substep tried {size:.1e}",
+        )
+
+    def diverged(self, bound: Tensor) -> Substep:
+        """As the end of a step in which a trajectory grew beyond its `bound`, (B,)."""
+        largest = max_norm(self.value)
+        return replace(
+            self,
+            converged=largest <= bound,
+            reason=f"the state diverges (max |u| = {float(largest.max()):.2g})",
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from ddg_explorer.integrators.collocation_law import (
 from ddg_explorer.integrators.collocation_modes import Effort
 from ddg_explorer.integrators.collocation_result import CollocationStep, Substep, gathered
 from ddg_explorer.integrators.collocation_tableau import extrapolation, nodes_for_degree
-from ddg_explorer.solve import Solution
+from ddg_explorer.solve import Solution, max_norm
 
 POLISH_ITERATIONS = {True: 3, False: 1}
 """Iterations after the tolerance is met; more for skew G, where what they leave adds up."""
@@ -34,6 +34,10 @@ POLISHABLE = 1e-7
 """Largest scaled residual at which one number may restore the energy law."""
 HALVINGS = 25
 """Failed or rejected substeps in a row before the step is given up."""
+SMALLEST = 16 * torch.finfo(torch.float64).eps
+"""Substeps below this fraction of Δt are not tried: what remains of Δt would not notice them."""
+GROWTH = 1e6
+"""A step is given up where max|u| exceeds this many times max(1, max|u| at its start)."""
 
 
 class Options(Protocol):
@@ -46,6 +50,20 @@ class Options(Protocol):
     def tolerance(self, dtype: torch.dtype) -> float: ...
 
     def error_tolerance(self, dtype: torch.dtype) -> float: ...
+
+
+class Memory(NamedTuple):
+    """What the steps so far leave for the next one: modes with their Δt, max|u|, substep."""
+
+    modes: Tensor | None
+    modes_dt: float
+    size: Tensor | None
+    h: float | None
+
+    def of(self, i: int) -> Memory:
+        """The part of trajectory i."""
+        modes, size = (None if x is None else x[i : i + 1] for x in (self.modes, self.size))
+        return self._replace(modes=modes, size=size)
 
 
 class CollocationStepper(Stepper):
@@ -79,10 +97,11 @@ class CollocationStepper(Stepper):
         u = u.detach().reshape(-1, *self.dynamics.state_shape).contiguous()
         if self.end is None or self.end.dtype != u.dtype or not torch.equal(self.end, u):
             self._forget()
+        memory = Memory(self.modes, self.modes_dt, self.size, self.h)
         done, substeps = self._march(u, dt)
         if len(u) > 1 and not bool(done.converged.all()):
             # a batch shares its substeps: take its members alone to tell which of them fail
-            done = self._alone(u, dt)
+            done = self._alone(u, dt, memory)
         self.end = done.value
         defect = done.law_defect
         return CollocationStep(
@@ -97,13 +116,21 @@ class CollocationStepper(Stepper):
             law_defect=None if defect is None else defect.view(batch),
         )
 
-    def _alone(self, u: Tensor, dt: float) -> Substep:
-        members = []
-        for one in u.split(1):
-            self._forget()
+    def _alone(self, u: Tensor, dt: float, memory: Memory) -> Substep:
+        """The members one by one, each with its own part of what was known before the step."""
+        members, sizes = [], []
+        for i, one in enumerate(u.split(1)):
+            self.equation.reset()
+            self.modes, self.modes_dt, self.size, self.h = memory.of(i)
             members.append(self._march(one, dt)[0])
+            sizes.append(self.size)
+        done = gathered(members)
+        self.equation.reset()
         self._forget()
-        return gathered(members)
+        if not self.options.adaptive:
+            self._keep(done, dt)
+            self.size = torch.cat(sizes)
+        return done
 
     def _march(self, u: Tensor, dt: float) -> tuple[Substep, int]:
         """Substeps to t + dt and their number, or the first failure and how many before it."""
@@ -113,7 +140,8 @@ class CollocationStepper(Stepper):
             return found, 1
         rtol = self.options.error_tolerance(u.dtype)
         remaining, done, count, failures = abs(dt), None, 0, 0
-        h = self._first_substep(u, remaining) if self.h is None else self.h
+        least, bound = SMALLEST * remaining, GROWTH * max_norm(u).clamp_min(1.0)
+        h = max(least, self._first_substep(u, remaining) if self.h is None else self.h)
         while True:
             size = plan(h, remaining)
             found = self._attempt(u, math.copysign(size, dt))
@@ -122,7 +150,7 @@ class CollocationStepper(Stepper):
             if not good or not error <= rtol:
                 failures += 1
                 h = next_substep(size, self.s, error, rtol, 0) if good else size / 2
-                if failures > HALVINGS:
+                if failures > HALVINGS or h < least:
                     return found.refused(u, size).after(done), count
                 continue
             wanted = next_substep(size, self.s, error, rtol, int(found.iterations.max()))
@@ -130,8 +158,12 @@ class CollocationStepper(Stepper):
             self.h, failures, count = h, 0, count + 1
             self._keep(found, math.copysign(size, dt))
             u, done = found.value, found.after(done)
+            if bool((max_norm(u) > bound).any()):
+                return done.diverged(bound), count
             if size >= remaining:
                 return done, count
+            if h < least:
+                return done.refused(u, size), count
             remaining -= size
 
     def _keep(self, found: Substep, dt: float) -> None:
@@ -164,7 +196,8 @@ class CollocationStepper(Stepper):
         effort = Effort(tol, polish, self.options.max_iterations)
         found = self.equation.solve(u, guess, dt, scale, effort)
         if predicted and not self.options.adaptive and not bool(found.converged.all()):
-            # far extrapolation of a stiff transient can be worse than no guess
+            # far from the states they are from, neither the guess nor the splitting need serve
+            self.equation.reset()
             guess, predicted = torch.zeros_like(guess), False
             again = self.equation.solve(u, guess, dt, scale, effort)
             found = replace(again, iterations=again.iterations + found.iterations)

@@ -70,12 +70,12 @@ class Mixer:
         theta = torch.from_numpy(self._solve(k, host[..., 1])).to(dg)
         return (g - (theta.unsqueeze(1) @ dg)[:, 0]).view(shape)
 
+    @np.errstate(all="ignore")
     def _solve(self, k: int, rhs: np.ndarray) -> np.ndarray:
         """Least squares by the normal equations, scaled: the differences span decades."""
         gram = self.gram[:, :k, :k]
         diagonal = np.einsum("bii->bi", gram)
-        with np.errstate(all="ignore"):
-            s = np.where(diagonal > 0, diagonal**-0.5, 0.0)
+        s = np.where(diagonal > 0, diagonal**-0.5, 0.0)
         scaled = gram * s[:, :, None] * s[:, None, :]
         index = np.arange(k)
         scaled[:, index, index] += self.ridge + (diagonal <= 0)

@@ -45,10 +45,16 @@ def one_minus(a: Tensor, ndim: int) -> Tensor:
 
 
 def inverse(a: Tensor, ndim: int) -> Tensor:
-    """Symbol of A⁻¹."""
+    """Symbol of A⁻¹, not finite at modes where A is singular."""
     if not mixes(a, ndim):
         return 1 / a
-    return torch.linalg.inv(a.movedim((0, 1), (-2, -1))).movedim((-2, -1), (0, 1))
+    return matrix_inverse(a.movedim((0, 1), (-2, -1))).movedim((-2, -1), (0, 1))
+
+
+def matrix_inverse(a: Tensor) -> Tensor:
+    """Inverses of matrices (..., n, n), NaN for those that are singular."""
+    found, singular = torch.linalg.inv_ex(a)
+    return torch.where((singular > 0)[..., None, None], torch.nan, found)
 
 
 def safe_inverse(a: Tensor, ndim: int, floor: float) -> Tensor:

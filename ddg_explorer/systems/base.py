@@ -34,7 +34,7 @@ class System(Dynamics):
         State with leading batch dimensions `(..., *state_shape)` → `(...)` scalars that include the
         cell volume; a torch program that `discrete_grad` accepts. It is probed once, here.
     structure
-        The operator G.
+        The operator G. It is probed once, here.
     state_shape
         Shape of one state, `(d,)` or `(C, *grid)`. Inferred where the initial state, the
         structure or the grid (one channel) tells it.
@@ -51,8 +51,9 @@ class System(Dynamics):
     Raises
     ------
     ValueError
-        If an argument is of another kind, the shape cannot be inferred, the energy does not map a
-        batch to one number per trajectory, or the device lacks the dtype.
+        If an argument is of another kind, the shape cannot be inferred, the structure does not act
+        on such states, the energy does not map a batch to one number per trajectory, or the device
+        lacks the dtype.
     """
 
     name: str = "custom"
@@ -111,6 +112,7 @@ class System(Dynamics):
         self.values: dict[str, float] = {}
         self._initial = _checked_initial(initial)
         self.state_shape = self._infer_shape(state_shape)
+        self._probe_structure(structure)
         self._probe_energy()
 
     def _infer_shape(self, given: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -135,8 +137,26 @@ class System(Dynamics):
             )
         return shape
 
+    def _probe(self) -> Tensor:
+        """Two states to try a function on."""
+        return torch.ones((2, *self.state_shape), dtype=self.dtype, device=self.device)
+
+    def _probe_structure(self, structure: Structure) -> None:
+        probe = self._probe()
+        try:
+            with torch.no_grad():
+                shape = tuple(structure.apply(probe, probe).shape)
+            cause = f"gives shape {shape[1:]}"
+        except (RuntimeError, ValueError) as error:
+            shape, cause = None, str(error).partition("\n")[0]
+        if shape != probe.shape:
+            raise ValueError(
+                f"structure=a {type(structure).__name__}: does not act on states of shape "
+                f"{self.state_shape} ({cause})"
+            )
+
     def _probe_energy(self) -> None:
-        probe = torch.ones((2, *self.state_shape), dtype=self.dtype, device=self.device)
+        probe = self._probe()
         with torch.no_grad():
             value: Any = self._energy(probe)
         if not isinstance(value, Tensor):
@@ -152,6 +172,16 @@ class System(Dynamics):
 
     def energy(self, u: Tensor) -> Tensor:
         return self._energy(u)
+
+    def batch_shape(self, u: Tensor) -> tuple[int, ...]:
+        """Leading dimensions of `u`; ValueError if the rest is not `state_shape`, or the dtype
+        not that of the system."""
+        if u.dtype != self.dtype:
+            raise ValueError(
+                f"state has dtype {u.dtype}: this system computes in {self.dtype}; take "
+                f"u.to({self.dtype}) or system.with_(dtype={u.dtype})"
+            )
+        return super().batch_shape(u)
 
     @property
     def equation(self) -> str:

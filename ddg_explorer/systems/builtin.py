@@ -132,6 +132,7 @@ class PresetSystem(System):
     def _accept(self, structure: Structure) -> Structure:
         if structure.grid is not None and structure.grid != self.grid:
             raise ValueError(f"structure: made for {structure.grid}, this system has {self.grid}")
+        self._probe_structure(structure)
         return structure
 
     def _set_grid(self, good: Preset, n: Any, length: Any, operator: str | None) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 
 def number(x: float) -> str:
-    """`x` with at most four digits: 0.5, 6, 5\\times10^{-4}."""
+    """`x` with at most four digits: 0.5, 6, 5\\times10^{-4}; 0 without a sign."""
     mantissa, exponent = f"{x:.3e}".split("e")
     if x == 0 or -3 < int(exponent) < 5:
-        return f"{x:.4g}"
+        return f"{x + 0.0:.4g}"
     power = rf"10^{{{int(exponent)}}}"
     digits = f"{float(mantissa):g}"
     return {"1": power, "-1": f"-{power}"}.get(digits, rf"{digits}\times{power}")

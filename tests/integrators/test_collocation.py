@@ -28,6 +28,8 @@ from ddg_explorer.integrators.collocation_tableau import (
     nodes_for_degree,
     tableau,
 )
+from ddg_explorer.rollout import Rollout
+from ddg_explorer.structure import KernelStructure, Symplectic
 from ddg_explorer.systems import SYSTEMS, System
 
 F64 = torch.float64
@@ -327,8 +329,7 @@ def test_a_large_ode_is_refused_in_one_line() -> None:
     class Chain(System):
         pass
 
-    spring = SYSTEMS["mass_spring"]()
-    chain = Chain(lambda u: u.square().sum(-1), spring.structure, state_shape=(n,))
+    chain = Chain(lambda u: u.square().sum(-1), Symplectic(), state_shape=(n,))
     with pytest.raises(ValueError, match="1200 components"):
         Collocation4().stepper(chain)
 
@@ -456,6 +457,51 @@ def test_only_the_failing_member_of_a_batch_is_flagged() -> None:
         assert step.reason
         good = Collocation4(adaptive=adaptive).stepper(system).step(u[2], 0.1)
         assert (step.value[2] - good.value).abs().max() < 1e-8
+
+
+def test_a_collision_ends_the_step_that_holds_it() -> None:
+    """Two unit masses that fall from rest at distance 2 a meet at t = π √(a³/2)."""
+    system, a = SYSTEMS["two_body"](), 0.1
+    rest = torch.tensor([a, 0, -a, 0, 0, 0, 0, 0], dtype=F64)
+    meet = math.pi * math.sqrt(a**3 / 2)
+    assert scheme(8).stepper(system).step(rest, 0.9 * meet).converged
+    step = scheme(8).stepper(system).step(rest, 1.1 * meet)
+    assert isinstance(step, CollocationStep)
+    assert not step.converged
+    assert "smallest substep tried" in step.reason
+    assert step.substeps < 500
+    # the last state that was reached
+    assert abs(float(step.value[0] - step.value[2])) < 1e-6 * a
+    assert (step.value[:4].view(2, 2).sum(0)).abs().max() < 1e-12
+
+
+def test_a_blow_up_ends_the_step_before_the_numbers_run_out() -> None:
+    """Weights that create energy: the solution of KdV ceases to exist at a finite time."""
+    kdv = SYSTEMS["kdv"](n=64)
+    weights = torch.tensor([-0.5, 0.5, 0.5], dtype=F64)
+    system = kdv.with_(structure=KernelStructure(kdv.grid, weights))
+    frame = Rollout(system, system.initial(), 0.1, Collocation6()).step(20)
+    assert 0 < frame.t < 2
+    assert "the state diverges (max |u| = " in frame.reason
+    reached = float(frame.reason.partition("= ")[2].partition("max |u| = ")[2].partition(")")[0])
+    assert 1e6 < reached < 1e12
+
+
+def test_a_member_of_a_batch_fares_no_worse_than_alone() -> None:
+    """Stiff decay in rigid steps, where the members need different starts of the iteration."""
+    system = SYSTEMS["cahn_hilliard_2d"](
+        "published",
+        n=(4, 5),
+        operator="spectral",
+        gamma=1e-5,
+        structure="minus_identity",
+        dtype=torch.float32,
+    )
+    u, dt = system.initial(3, 3), 100 * system.dt
+    together, _ = run(system, scheme(2, adaptive=False), u, dt, 4)
+    for i in range(3):
+        alone, _ = run(system, scheme(2, adaptive=False), u[i], dt, 4)
+        assert (together[:, i] - alone).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("options", [{"rtol": 0.0}, {"rtol": 2.0}, {"max_iterations": 0}])

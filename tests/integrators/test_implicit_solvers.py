@@ -22,6 +22,15 @@ from ddg_explorer.simulation import simulate
 from ddg_explorer.systems import SYSTEMS
 
 
+@pytest.mark.parametrize("scheme", ["discrete_gradient", "implicit_midpoint"])
+def test_a_step_that_has_no_solution_is_refused_with_a_reason(scheme: str):
+    """The mean velocity grows at the rate ε: (1 − εΔt/2) v = (1 + εΔt/2) u at Δt = 2/ε."""
+    system = SYSTEMS["wave"](growth=0.2)
+    found = simulate(system, dt=10.0, steps=1, integrator=scheme)
+    assert found.reason.startswith("stopped at t = 0: the implicit solve did not converge")
+    assert torch.equal(found.u[-1], system.initial())
+
+
 def test_all_solvers_find_the_same_step():
     kdv = SYSTEMS["kdv"]("soliton", n=48)
     u = kdv.initial()

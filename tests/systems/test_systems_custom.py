@@ -8,7 +8,13 @@ from torch import nn
 
 from ddg_explorer import dynamics
 from ddg_explorer.grids import Grid
-from ddg_explorer.structure import CentralDerivative, Laplacian, MatrixStructure, Symplectic
+from ddg_explorer.structure import (
+    CentralDerivative,
+    Laplacian,
+    MatrixStructure,
+    StateDependent,
+    Symplectic,
+)
 from ddg_explorer.systems import SYSTEMS, System
 
 
@@ -203,6 +209,36 @@ def test_bad_custom_systems_are_refused(options, message):
     with pytest.raises(ValueError, match=message) as refusal:
         System(**{"energy": henon_heiles, "structure": Symplectic(), **options})
     assert "\n" not in str(refusal.value)
+
+
+EYE = {n: MatrixStructure(torch.eye(n, dtype=torch.float64)) for n in (3, 5, 16, 32)}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SYSTEMS["mass_spring"](structure=EYE[3]), r"MatrixStructure: .* shape \(2,\)"),
+        (lambda: SYSTEMS["kdv"](n=16).with_(structure=EYE[5]), r"MatrixStructure: .* \(1, 16\)"),
+        (lambda: SYSTEMS["wave"](n=16, structure=EYE[32]), r"MatrixStructure: .* \(2, 16\)"),
+        (
+            lambda: SYSTEMS["two_body"](structure=Symplectic(size=4)),
+            r"Symplectic: .* \(8,\) .*needs 4",
+        ),
+        (lambda: System(henon_heiles, EYE[3], initial=[1.0, 2.0]), r"MatrixStructure: .* \(2,\)"),
+        (
+            lambda: System(henon_heiles, StateDependent(lambda g, u: g[..., :1]), state_shape=(4,)),
+            r"StateDependent: .* shape \(4,\) \(gives shape \(1,\)\)",
+        ),
+    ],
+)
+def test_a_structure_of_another_size_is_refused_where_the_system_is_made(make, message):
+    with pytest.raises(ValueError, match=f"structure=a {message}") as refusal:
+        make()
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_structure_that_acts_on_the_state_is_taken():
+    assert SYSTEMS["kdv"](n=16, structure=EYE[16]).structure is EYE[16]
 
 
 def test_bad_seeds_and_batches_are_refused():

@@ -10,6 +10,7 @@ import torch
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.systems.latex import number
 
 PRESETS = [(name, preset) for name, system in SYSTEMS.items() for preset in system.presets]
 FIELDS = [name for name, system in SYSTEMS.items() if system.ndim]
@@ -203,3 +204,11 @@ def test_operators_agree_on_smooth_fields_to_second_order(name):
         errors.append(float((stencil.rhs(u) - exact.rhs(u)).abs().max()))
     slopes = [math.log2(a / b) for a, b in pairwise(errors)]
     assert all(abs(slope - 2) < 0.1 for slope in slopes), slopes
+
+
+@pytest.mark.parametrize(
+    ("x", "shown"),
+    [(0.0, "0"), (-0.0, "0"), (-0.5, "-0.5"), (-1e-5, "-10^{-5}"), (5e-4, r"5\times10^{-4}")],
+)
+def test_numbers_in_equations(x: float, shown: str) -> None:
+    assert number(x) == shown
