@@ -1,6 +1,7 @@
-"""`python -m benchmarks [--only ROW …] [--quick] [--strict] [--device D] [--threads N]`.
+"""`python -m benchmarks [--only ROW …] [--quick] [--strict] [--device D] [--threads N] | --table`.
 
-Measures the rows, prints them and keeps each as JSON in `benchmarks/results/`.
+Measures the rows, prints them and keeps each as JSON in `benchmarks/results/`. With --table it
+measures nothing and writes what is kept into the table of `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import traceback
 
 import torch
 
+from benchmarks import table
 from benchmarks.machine import Options, describe, pin
 from benchmarks.report import Row, summary
 from benchmarks.rows import CPU_ONLY, ROWS, measure
@@ -24,6 +26,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--strict", action="store_true", help="exit 1 if a bound is missed")
     parser.add_argument("--device", default="cpu", help="where our side runs (default: cpu)")
     parser.add_argument("--threads", type=int, default=1, help="for both sides (default: 1)")
+    parser.add_argument("--table", action="store_true", help="renew the table of the docs")
     arguments = parser.parse_args(argv)
     try:
         torch.zeros((), device=arguments.device, dtype=torch.float64)
@@ -34,6 +37,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     arguments = parse()
+    if arguments.table:
+        table.write()
+        return 0
     options = Options(arguments.device, arguments.threads, arguments.quick)
     pin(options.threads)
     machine = describe(options, " ".join(["python -m benchmarks", *sys.argv[1:]]))

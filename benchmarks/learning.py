@@ -16,6 +16,7 @@ from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.training import train
 from ddg_explorer.training.compiled import compiler
 from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.scaling import perceptrons
@@ -39,10 +40,17 @@ def true_trajectories(
 
 
 def plain_energy(model: EnergyModel) -> nn.Module:
-    """The textbook network with the weights of a model on raw inputs."""
+    """The textbook network with the weights of a model, its scaling folded into the outer layers.
+
+    The energy is per cell volume; a quadratic part is left to `plain_quadratic`.
+    """
     ((part, _),) = perceptrons(model)
-    layers = [(layer.weight, layer.bias) for layer in part.dense]
-    dtype, hidden = part.whiten.dtype, len(layers[0][0])
+    first, *middle, last = part.dense
+    weight = first.weight @ part.whiten.mT
+    layers = [(weight, first.bias - weight @ part.mean)]
+    layers += [(layer.weight, layer.bias) for layer in middle]
+    layers.append((part.scale * last.weight, part.scale * last.bias))
+    dtype, hidden = part.whiten.dtype, len(weight)
     if model.grid is None:
         plain: nn.Module = networks.StateEnergy(model.state_shape[0], hidden, dtype)
     else:
@@ -51,11 +59,35 @@ def plain_energy(model: EnergyModel) -> nn.Module:
     return plain
 
 
+def plain_quadratic(model: EnergyModel) -> networks.QuadraticEnergy | None:
+    """The textbook form of a field model's quadratic part."""
+    ((part, _),) = perceptrons(model)
+    if part.quadratic is None:
+        return None
+    plain = networks.QuadraticEnergy(part.whiten.dtype)
+    with torch.no_grad():
+        plain.features.weight.copy_(part.whiten.mT[:, None])
+        assert plain.features.bias is not None
+        plain.features.bias.copy_(-part.mean @ part.whiten)
+        plain.form.weight.copy_(part.quadratic.mT[..., None])
+    return plain
+
+
 def dgnet(data: Dataset, dtype: str, hidden: int = HIDDEN) -> EnergyModel:
     """A freshly initialised DGNet on raw inputs."""
     model = ModelRecipe.fitting("dgnet", data, hidden=hidden, dtype=dtype).build()
     assert isinstance(model, EnergyModel)
     return model
+
+
+def wide(data: Dataset, steps: int) -> tuple[EnergyModel, float]:
+    """The published network after `steps` of the published recipe, and its last relative loss.
+
+    Trained in float32 with seed 0, which takes half the time; its weights as float64.
+    """
+    model = dgnet(data, "float32")
+    events = list(train(model, data, optimizer="adam", steps=steps, report_every=steps))
+    return model.to(torch.float64), events[-1].loss
 
 
 def our_step(data: Dataset, dtype: str, options: Options) -> Callable[[], float]:

@@ -1,10 +1,8 @@
-"""DGNet and HNN++ written plainly: convolutions, quotient slopes, double backward.
+"""Energy networks written plainly, their gradient, and the operators G that act on it.
 
-    H(u) = Σ conv₁(σ(conv₁(σ(conv₃ u))))      σ̄ = (σ(a) − σ(b))/(a − b),  σ′ for |a − b| small
+    H(u) = Σ conv₁(σ(conv₁(σ(conv₃ u))))
 
-The discrete gradient is the gradient of a twin network that is linear: the same layers, with every
-activation replaced by the slope between both ends of the step. The loss then needs a gradient of
-that gradient. States `(batch, 1, n)`, of an ODE `(batch, d)`.
+States `(batch, 1, n)`, of an ODE `(batch, d)`.
 """
 
 from __future__ import annotations
@@ -13,16 +11,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-
-THRESHOLD = {torch.float64: 1e-12, torch.float32: 1e-6}
-"""|a − b| below which the derivative stands for the slope."""
-
-
-def slope(a: Tensor, b: Tensor) -> Tensor:
-    """(tanh a − tanh b)/(a − b), or the derivative where they are close."""
-    t, r = torch.tanh(a), torch.tanh(b)
-    far = (a - b).abs() > THRESHOLD[a.dtype]
-    return torch.where(far, (t - r) / torch.where(far, a - b, 1.0), 1 - t * t)
 
 
 class FieldEnergy(nn.Module):
@@ -56,6 +44,23 @@ class StateEnergy(nn.Module):
         return three(torch.tanh(two(torch.tanh(one(u)))))[:, 0]
 
 
+class QuadraticEnergy(nn.Module):
+    """½ xᵀQx summed over the grid, x = conv₃ u with three channels: `(batch, 1, n) → (batch,)`."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.features = nn.Conv1d(1, 3, 3, padding=1, padding_mode="circular", dtype=dtype)
+        self.form = nn.Conv1d(3, 3, 1, bias=False, dtype=dtype)
+
+    def forward(self, u: Tensor) -> Tensor:
+        x = self.features(u)
+        return (x * self.form(x)).sum((1, 2)) / 2
+
+    def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
+        """∇̄H(v, u), which for a quadratic energy is the gradient at the midpoint."""
+        return gradient(self, (v + u) / 2)
+
+
 def load(plain: nn.Module, weights: list[tuple[Tensor, Tensor]]) -> None:
     """Give a plain network the weights and biases of three dense layers."""
     with torch.no_grad():
@@ -68,19 +73,6 @@ def gradient(energy: nn.Module, u: Tensor) -> Tensor:
     """∇H(u), differentiable."""
     u = u if u.requires_grad else u.detach().requires_grad_()
     (g,) = torch.autograd.grad(energy(u).sum(), u, create_graph=True)
-    return g
-
-
-def discrete_gradient(energy: nn.Module, v: Tensor, u: Tensor) -> Tensor:
-    """∇̄H(v, u), differentiable with respect to the weights."""
-    probe = torch.zeros_like(u).requires_grad_()
-    *hidden, last = energy.get_submodule("layers").children()
-    z = probe
-    for layer in hidden:
-        v, u, z = layer(v), layer(u), layer(z)
-        z = slope(v, u) * z
-        v, u = torch.tanh(v), torch.tanh(u)
-    (g,) = torch.autograd.grad(last(z).sum(), probe, create_graph=True)
     return g
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.textbook.networks import discrete_gradient, gradient
+from benchmarks.textbook import lean
+from benchmarks.textbook.discrete_autograd import discrete_gradient
+from benchmarks.textbook.networks import gradient
 
 TOL = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Local error allowed to Dormand–Prince, as the package's own training allows."""
@@ -23,6 +25,13 @@ def dgnet_loss(
 ) -> Tensor:
     """Mean square residual of the discrete-gradient equation."""
     return ((v - u) / dt - operator(discrete_gradient(energy, v, u))).square().mean()
+
+
+def lean_dgnet_loss(
+    energy: nn.Module, operator: Callable[[Tensor], Tensor], v: Tensor, u: Tensor, dt: float
+) -> Tensor:
+    """The same by a linear twin network."""
+    return ((v - u) / dt - operator(lean.discrete_gradient(energy, v, u))).square().mean()
 
 
 def hnnpp_loss(
