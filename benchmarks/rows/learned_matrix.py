@@ -1,7 +1,8 @@
 """What a free matrix turns out to be: S, or S with the true friction, and when it cannot.
 
 A coupled energy fixes G up to one factor. A separable one leaves two open for one degree of
-freedom, as `inspect` finds from the learned H: G is then compared with the whole family.
+freedom, as `inspect` finds from the learned H: of the whole family it takes the G by which energy
+rises least, and the family itself is compared with the true one's.
 """
 
 from __future__ import annotations
@@ -77,10 +78,9 @@ def measure(options: Options) -> Row:
         row.add(f"{name}: training", run.cpu_s, "s CPU")
         row.add(f"{name}: loss", run.loss)
         exact = true.matrix((size,))
-        if found.freedom == 1:
-            scaled = found.matrix * (found.matrix * exact).sum() / found.matrix.square().sum()
-            row.add(f"{name}: largest error of G", (scaled - exact).abs().max(), least=1e-2)
-        else:
+        scaled = found.matrix * (found.matrix * exact).sum() / found.matrix.square().sum()
+        row.add(f"{name}: largest error of G", (scaled - exact).abs().max(), least=1e-2)
+        if found.freedom != 1:
             row.add(f"{name}: distance to the family", _family_distance(run, exact), least=1e-2)
         entries = [[round(x, 4) for x in line] for line in found.matrix.tolist()]
         row.notes.append(f"{name}: G = {entries}, energy {found.energy_law}")
