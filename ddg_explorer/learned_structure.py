@@ -144,7 +144,7 @@ class StructureFindings:
 def inspect_structure(
     model: Model, *, at: Tensor | None = None, tolerance: float = TOLERANCE
 ) -> StructureFindings:
-    """Look at G of a model; the model itself stays as it is.
+    """Look at G of a model, in float64; the model itself stays as it is.
 
     Parameters
     ----------
@@ -164,10 +164,12 @@ def inspect_structure(
         raise ValueError(f"model={model.key!r}: has no structure operator to inspect")
     if not 0 < tolerance < 1:
         raise ValueError(f"tolerance={tolerance}: must lie between 0 and 1")
+    model = copy.deepcopy(model).double()
     place = ""
     if model.structure.state_dependent:
         place = "u = 0" if at is None else "the given state"
-        at = torch.zeros(model.state_shape, dtype=model.dtype) if at is None else at
+        at = torch.zeros(model.state_shape) if at is None else at
+        at = at.to(model.device, model.dtype)
     structure, scale, learned = normalised_structure(model, at)
     report = structure.report(at, shape=model.state_shape, tolerance=tolerance)
     kernel = matrix = None

@@ -328,8 +328,13 @@ def test_simulate_runs_a_model_in_the_systems_place(
     assert (node["integrator"], node["max_own_energy_drift"]) == ("midpoint", None)
     assert node["energy_rises"] == 0
     other = ["simulate", "--system", "kdv", "--checkpoint", trained["dgnet"]]
-    assert cli.main(other) == 2
+    assert cli.main([*other, "--preset", "soliton"]) == 2
     assert "trained with Δx = 0.2" in capsys.readouterr().err
+    assert cli.main([*other, "--set", "alpha=-5"]) == 2
+    line = capsys.readouterr().err
+    assert line.endswith("trained with alpha = -6, this system has -5; give --set alpha=-6.0\n")
+    # without a preset, the one that the model learned
+    assert call(capsys, *other, "--steps", "1")["preset"] == "published"
 
 
 @pytest.mark.parametrize("shape", [(2, 32), (3, 1, 8, 32), (40,), (40, 20)])
@@ -477,6 +482,10 @@ def test_the_cards_of_the_shipped_models_are_a_table(
     assert [line.split("|")[1].strip() for line in rows] == [row.name for row in made]
     state = read_card(made[0].path)["card"]["metrics"]["state_mse"]
     assert f"{state:.2e}" in rows[0]
+    # rollouts that are lost have errors of no meaning
+    assert make_weights(["ch2d.hnnpp.tanh", "--cards", str(target)]) == 0
+    *_, row = target.read_text().splitlines()
+    assert [cell.strip() for cell in row.split("|")].count("diverges") == 2
     with pytest.raises(SystemExit):
         make_weights(["--cards", "cards.txt"])
     assert "cards.txt" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import torch
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.grids import Grid
-from ddg_explorer.learned_structure import inspect_structure
+from ddg_explorer.learned_structure import inspect_structure, normalised_structure
 from ddg_explorer.models import EnergyModel, ModelRecipe
 from ddg_explorer.recipes import make_dataset
 from ddg_explorer.structure.comparison import distance
@@ -211,3 +211,20 @@ def test_more_freedom_than_a_scale_is_said() -> None:
     assert found.energy_law == "conserved"
     assert found.family_distance == pytest.approx(0, abs=1e-12)
     assert any("leaves 2 factors" in line for line in found.sentences())
+
+
+@pytest.mark.parametrize("model", ["dgnet", "symplectic_form"])
+def test_single_precision_is_looked_at_in_double(model: str) -> None:
+    """A G that depends on the state: the same matrix to rounding, the model stays single."""
+    data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1, None, PENDULUM)
+    structure = {"kind": "learned_state_matrix"} if model == "dgnet" else None
+    recipe = ModelRecipe.fitting(model, data, hidden=4, structure=structure, dtype="float32")
+    single, at = recipe.build(), torch.tensor([0.4, -0.3])
+    found = inspect_structure(single, at=at)
+    assert found.energy_law == "conserved"
+    assert found.matrix is not None
+    assert found.matrix.dtype == torch.float64
+    assert single.dtype == torch.float32
+    assert isinstance(single, EnergyModel)
+    entry = normalised_structure(single, at)[0].apply(torch.tensor([0.0, 1.0]), at)
+    assert found.matrix[:, 1].tolist() == pytest.approx(entry.tolist(), rel=1e-5)

@@ -12,6 +12,7 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.solve import (
     Chord,
     Mixer,
+    NoSolutionError,
     Progress,
     anderson,
     attach_gradient,
@@ -499,3 +500,11 @@ def test_a_jacobian_is_forgotten_where_it_serves_much_worse_than_new(first, kept
         assert chord.transposed is not None
     chord.age(lost)
     assert chord.transposed is None
+
+
+def test_a_singular_adjoint_system_is_said():
+    """F = v² at its double root 0: no derivative of the solution."""
+    theta = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    v = attach_gradient(lambda x: x.square() + theta, torch.zeros(1, 1, dtype=torch.float64))
+    with pytest.raises(NoSolutionError, match="the adjoint system is singular"):
+        v.sum().backward()

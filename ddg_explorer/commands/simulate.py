@@ -35,6 +35,7 @@ from ddg_explorer.io import checked_path
 from ddg_explorer.models import Model, load_model
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
+from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.base import System
 
 
@@ -46,7 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=1000, metavar="K", help="steps to take (1000)")
     add("--integrator", metavar="I", help="see `list` (discrete_gradient; a model's own)")
     add("--tol", type=float, metavar="T", help="tolerance of the implicit solve")
-    add("--checkpoint", metavar="M", help="run this trained model, in the system's place if given")
+    what = "run this trained model, in the system's place if given (with the preset of its data)"
+    add("--checkpoint", metavar="M", help=what)
     what = "start from the last state in a .nc or .npz file, or from the numbers of an ODE's state"
     add("--initial", metavar="F|Q,P", help=what)
     add("--save", metavar="F", help="write the trajectory to a .nc (streamed) or .npz file")
@@ -98,16 +100,33 @@ def _rollout(args: argparse.Namespace) -> Rollout:
     args.dtype = dtype
     if args.system is None:
         return _alone(model.to(args.device), args)
+    args.preset = args.preset or _learned_preset(model, args.system)
     system = build_system(args)
     misfit = model.misfit(system)
     if misfit:
-        raise ValueError(f"checkpoint={args.checkpoint!r}: {misfit}")
+        raise ValueError(f"checkpoint={args.checkpoint!r}: {misfit}{_way_out(model, system)}")
     if system.grid is not None and system.grid != model.grid:
         model = model.on_grid(system.grid)
     model = model.to(args.device)
     args.integrator = args.integrator or model.integrators[0]
     u0 = _initial(system, args)
     return Rollout(model, u0, system.dt, args.integrator, tol=args.tol, truth=system)
+
+
+def _learned_preset(model: Model, system: str) -> str | None:
+    """The preset of the data that the model learned, None where its card names none of `system`."""
+    recipe = model.card.get("data", {}).get("recipe", {})
+    preset = recipe.get("preset")
+    known = system in SYSTEMS and recipe.get("system") == system
+    return preset if known and preset in list(SYSTEMS[system].presets) else None
+
+
+def _way_out(model: Model, system: System) -> str:
+    """Options that give the system the parameters of the model's, "" where these are the same."""
+    values = getattr(system, "values", {})
+    parameters = model.context.get("parameters", {}).items()
+    other = [f"--set {name}={x}" for name, x in parameters if values.get(name, x) != x]
+    return f"; give {' '.join(other)}" if other else ""
 
 
 def _alone(model: Model, args: argparse.Namespace) -> Rollout:

@@ -39,8 +39,8 @@ def sigmoid(v: Tensor, u: Tensor) -> Tensor:
 def softplus(v: Tensor, u: Tensor) -> Tensor:
     """log1p(σ(lo)·expm1(hi − lo))/(hi − lo) of the exact log(1 + eˣ), lo and hi the ordered ends.
 
-    torch's softplus returns x itself above its threshold (20), a jump of 2e-9; the slope is that
-    of the smooth function everywhere.
+    torch's softplus returns x itself above its threshold, at the default of 20 a jump of 2e-9; the
+    slope is that of the smooth function everywhere.
     """
     c = secants.bound(u)
     d = v - u
@@ -101,10 +101,15 @@ def gelu(v: Tensor, u: Tensor, approximate: str = "none") -> Tensor:
     return 0.5 + 0.25 * (ends + (v + u) * inner)
 
 
+def smooth_softplus(x: Tensor) -> Tensor:
+    """log(1 + eˣ) to rounding; beyond 40, where torch returns x, they differ by less than that."""
+    return F.softplus(x, threshold=40.0)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "softplus": F.softplus,
+    "softplus": smooth_softplus,
     "silu": F.silu,
     "gelu": F.gelu,
     "sin": torch.sin,

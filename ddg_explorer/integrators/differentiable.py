@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.one_step import OneStep, OneStepStepper
-from ddg_explorer.solve.implicit import attach_gradient
+from ddg_explorer.solve.implicit import NoSolutionError, attach_gradient
 
 
 def differentiable_step(
@@ -32,14 +32,14 @@ def differentiable_step(
 
     Raises
     ------
-    RuntimeError
+    NoSolutionError
         If a trajectory did not converge: its derivatives would mean nothing.
     """
     running = OneStepStepper(dynamics, integrator) if stepper is None else stepper
     length = float(dt.detach()) if isinstance(dt, Tensor) else dt
     step = running.step(u, length)
     if not bool(step.converged.all()):
-        raise RuntimeError(step.reason)
+        raise NoSolutionError(step.reason)
     shape = (-1, *dynamics.state_shape)
     start = u.reshape(shape)
 

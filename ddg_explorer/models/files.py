@@ -67,12 +67,16 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
     Raises
     ------
     ValueError
-        For another suffix, a missing folder, a card that is no plain data, or a model without a
-        recipe.
+        For another suffix, a missing folder, a card that is no plain data, a model without a
+        recipe, or weights that are not finite.
     """
     target = checked_path(path, (".safetensors",))
     if model.recipe is None:
         raise ValueError("model: has no recipe to rebuild it from; make it with ModelRecipe.build")
+    weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
+    spoiled = not_finite(weights)
+    if spoiled:
+        raise ValueError(f"model: cannot be saved, {spoiled}")
     recipe = replace(model.recipe, dtype=str(model.dtype).removeprefix("torch."))
     content = {
         "format": FORMAT,
@@ -85,7 +89,6 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
         text = json.dumps(content)
     except TypeError as error:
         raise ValueError(f"card: must be plain data ({error})") from None
-    weights = {name: w.detach().cpu().contiguous() for name, w in model.state_dict().items()}
     with atomic(target) as file:
         save_file(weights, file, metadata={ENTRY: text})
     return target
@@ -113,6 +116,14 @@ def load_model(path: str | Path) -> Model:
     except (AttributeError, LookupError, TypeError, OverflowError, RuntimeError):
         raise ValueError(f"path={str(path)!r}: cannot be rebuilt (its recipe is damaged)") from None
     return model.eval()
+
+
+def not_finite(weights: Mapping[str, Tensor]) -> str:
+    """One line that names the first weights with an infinity or NaN, "" where all are finite."""
+    for name, value in weights.items():
+        if not bool(torch.isfinite(value).all()):
+            return f"weights are not finite: {name}"
+    return ""
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
@@ -193,9 +204,9 @@ def _fill(model: Model, weights: Mapping[str, Tensor]) -> None:
     odd += [name for name in set(own) & set(weights) if own[name].shape != weights[name].shape]
     if odd:
         raise ValueError(f"weights do not fit the recipe: {odd[0]}")
-    spoiled = [name for name, w in weights.items() if not bool(torch.isfinite(w).all())]
+    spoiled = not_finite(weights)
     if spoiled:
-        raise ValueError(f"weights are not finite: {spoiled[0]}")
+        raise ValueError(spoiled)
     model.load_state_dict(weights)
 
 

@@ -152,7 +152,8 @@ class SeparableEnergy(nn.Module):
         super().__init__()
         if len(state_shape) != 1 or state_shape[0] % 2:
             raise ValueError(
-                f"state_shape={state_shape}: a separable energy needs (q, p), even size"
+                f"state_shape={state_shape}: a separable energy needs an ODE whose states are "
+                "(q, p), of even size"
             )
         half = (state_shape[0] // 2,)
         self.kinetic = EnergyNetwork(half, None, **options)

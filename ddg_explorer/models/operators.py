@@ -35,6 +35,10 @@ from ddg_explorer.structure import (
 
 Numbers = Sequence[Any]
 """Numbers in lists within lists."""
+PAIRED = ("symplectic", "damped_symplectic", "learned_friction")
+"""Kinds that act on (q, p)."""
+MIXING = (("learned_skew_matrix", "skew"), ("learned_state_matrix", "skew"))
+"""Kinds with their law that are zero for a single number."""
 FIRST_FRICTION = 0.1
 """Where a learned friction starts."""
 
@@ -77,16 +81,23 @@ def make_operator(
     missing = [name for name in _needed(make) if name not in options]
     if missing:
         raise ValueError(f"structure kind={kind!r}: needs {' and '.join(missing)}")
+    size, unit = state_shape[0], "components" if grid is None else "channels"
+    if kind in PAIRED and size % 2:
+        raise ValueError(
+            f"structure kind={kind!r}: needs an even number of {unit}, the states have {size}"
+        )
+    if size < 2 and (kind, options.get("law", "skew")) in MIXING:
+        raise ValueError(f"structure kind={kind!r}: needs 2 or more {unit}, or G is 0")
     try:
         operator = make(Draws(state_shape, grid, generator, dtype), **options)
     except TypeError as error:
         reason = str(error).rpartition("()")[-1].strip()
         raise ValueError(f"structure kind={kind!r}: {reason}") from None
     if isinstance(operator, MatrixStructure | StrainWave):
-        (wanted, *_), unit = operator.state_shape, "components" if grid is None else "channels"
-        if wanted != state_shape[0]:
+        wanted, *_ = operator.state_shape
+        if wanted != size:
             raise ValueError(
-                f"structure kind={kind!r}: needs {wanted} {unit}, the states have {state_shape[0]}"
+                f"structure kind={kind!r}: needs {wanted} {unit}, the states have {size}"
             )
     return operator
 

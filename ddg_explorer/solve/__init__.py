@@ -2,7 +2,7 @@
 
 from ddg_explorer.solve.chord import chord_krylov
 from ddg_explorer.solve.dense import Chord, jacobian, newton
-from ddg_explorer.solve.implicit import attach_gradient
+from ddg_explorer.solve.implicit import NoSolutionError, attach_gradient
 from ddg_explorer.solve.inexact import newton_krylov
 from ddg_explorer.solve.krylov import gmres, pcg
 from ddg_explorer.solve.linearize import linearize
@@ -13,6 +13,7 @@ from ddg_explorer.solve.symbols import measured_symbol
 __all__ = [
     "Chord",
     "Mixer",
+    "NoSolutionError",
     "Progress",
     "Solution",
     "anderson",

@@ -19,6 +19,10 @@ from ddg_explorer.solve.krylov import gmres
 DENSE_LIMIT = 64
 
 
+class NoSolutionError(RuntimeError):
+    """An implicit equation, or its adjoint system, was not solved."""
+
+
 def attach_gradient(
     residual: Residual,
     v: Tensor,
@@ -43,7 +47,7 @@ def attach_gradient(
     Returns
     -------
     A tensor equal to `v`. Differentiable once: asking for a second derivative raises RuntimeError,
-    and so does an adjoint system that GMRES cannot solve.
+    an adjoint system that is singular, or that GMRES cannot solve, NoSolutionError.
     """
     v = v.detach()
     with torch.enable_grad():
@@ -72,7 +76,10 @@ def _adjoint(
     if torch.is_grad_enabled():
         raise RuntimeError("a solution of an implicit equation is differentiable only once")
     if precondition is None and v.shape[-1] <= DENSE_LIMIT:
-        return torch.linalg.solve(jacobian(residual, v).mT, g.unsqueeze(-1)).squeeze(-1)
+        found, info = torch.linalg.solve_ex(jacobian(residual, v).mT, g.unsqueeze(-1))
+        if bool(info.any()):
+            raise NoSolutionError("the adjoint system is singular: use a smaller time step")
+        return found.squeeze(-1)
     with torch.enable_grad():
         x = v.detach().requires_grad_()
         r = residual(x)
@@ -86,5 +93,5 @@ def _adjoint(
     error = torch.linalg.vector_norm(transposed(out) - right, dim=-1)
     allowed = 100 * rtol * torch.linalg.vector_norm(right, dim=-1)
     if not bool((error <= allowed).all()):
-        raise RuntimeError("the adjoint system did not converge: use a smaller time step")
+        raise NoSolutionError("the adjoint system did not converge: use a smaller time step")
     return out

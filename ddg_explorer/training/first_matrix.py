@@ -79,9 +79,11 @@ def first_matrix(data: Dataset) -> Tensor | None:
     None where these do not tell: too few states, too much noise, or no invertible G.
     """
     u, v = (x[:: max(1, math.ceil(len(x) / PAIRS))].double() for x in data.pairs())
+    if len(u) < 2:
+        return None
     middle, rate = (u + v) / 2, (v - u) / data.dt
     spread = middle.std(0)
-    if len(u) < 2 or not bool((spread > 0).all()):
+    if not bool((spread > 0).all()):
         return None
     jacobians = _jacobians((middle - middle.mean(0)) / spread, rate / spread)
     if jacobians is None:

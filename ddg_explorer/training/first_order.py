@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
+from ddg_explorer.solve import NoSolutionError
 from ddg_explorer.training.fused import FusedLoss, fuses
 from ddg_explorer.training.optimizers import FIRST_ORDER, pack, unpack
 from ddg_explorer.training.unrolled import unrolled_loss, windows
@@ -52,8 +53,6 @@ class FirstOrder:
         Key of `FIRST_ORDER`.
     """
 
-    remedy = "reduce lr"
-
     def __init__(
         self,
         model: Model,
@@ -75,6 +74,7 @@ class FirstOrder:
             raise ValueError(f"lr={lr}: must be positive")
         if batch is not None and batch < 1:
             raise ValueError(f"batch={batch}: must be at least 1")
+        self.remedy = "reduce lr" if unroll == 1 else "reduce lr, or train on unroll=1 first"
         self.model, self.dt, self.generator = model, data.dt, generator
         self.steps, self.batch, self.lr, self.schedule = steps, batch, lr, schedule
         weight = next(model.parameters())
@@ -86,13 +86,17 @@ class FirstOrder:
         self.optimizer = FIRST_ORDER[optimizer](model.parameters(), lr, weight_decay)
 
     def advance(self, step: int) -> float:
-        """Take step number `step`, counted from 0: the loss before it."""
+        """Take step number `step`, counted from 0: the loss before it, NaN where an implicit step
+        that is trained through has no solution."""
         if self.schedule == "cosine":
             for group in self.optimizer.param_groups:
                 group["lr"] = self.lr * (1 + math.cos(math.pi * step / self.steps)) / 2
         frames = self._draw()
         self.optimizer.zero_grad()
-        value = float(self._loss_and_gradient(frames))
+        try:
+            value = float(self._loss_and_gradient(frames))
+        except NoSolutionError:
+            return math.nan
         if math.isfinite(value):
             self.optimizer.step()
         return value

@@ -107,6 +107,7 @@ class LevenbergMarquardt:
         self.layout = Layout({k: p for k, p in model.named_parameters() if p.requires_grad})
         self.generator = generator
         self.damping = FIRST_DAMPING
+        self.held: Held | None
         self.held, self.held_steps = held(model, data, steps)
         self.scale = math.sqrt(mean_change(data, weak=weak))
         radius = reach(model) + RADIUS * weak

@@ -19,19 +19,17 @@ import torch
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.files import not_finite
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.cadence import Cadence
+from ddg_explorer.training.checks import check_data, check_known, check_settings
 from ddg_explorer.training.defaults import (
     DEFAULT_STEPS,
-    LARGEST,
-    NOISE,
-    OPTIMISERS,
     default_compile,
     default_noise,
     default_optimizer,
 )
 from ddg_explorer.training.first_order import FirstOrder
-from ddg_explorer.training.fused import fuses
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.shooting import RIDGE, Shooting
@@ -141,17 +139,8 @@ def train(
     """
     chosen = optimizer or default_optimizer(model)
     treatment = noise or default_noise(chosen, data)
-    for name, value, allowed in (
-        ("optimizer", chosen, OPTIMISERS),
-        ("noise", treatment, NOISE),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
-    if data.state_shape != model.state_shape:
-        own = model.state_shape
-        raise ValueError(f"data have states {data.state_shape}: the model's are {own}")
-    if not mean_change(data):
-        raise ValueError("data: no state ever changes, so there is nothing to learn")
+    check_known(chosen, treatment)
+    check_data(model, data)
     if steps is not None and steps < 1:
         raise ValueError(f"steps={steps}: must be at least 1")
     settings = {
@@ -172,6 +161,7 @@ def train(
     }
     if default_compile(model, chosen, settings["steps"]) if compile is None else compile:
         settings["compile"] = True
+    check_settings(model, settings)
     model.card = {}
     generator = torch.Generator().manual_seed(seed)
     smoothed = treatment in ("smooth", "weak")
@@ -185,31 +175,11 @@ def train(
     yield from _loop(model, seen, validation, run, generator, settings, report_every, checkpoint)
 
 
-def _check_second_order(model: Model) -> None:
-    """ValueError for a model that Levenberg–Marquardt cannot train."""
-    if any(p.dtype != torch.float64 for p in model.parameters()):
-        raise ValueError("optimizer='lm': needs a model in float64")
-    weights = sum(p.numel() for p in model.parameters())
-    if weights > LARGEST:
-        raise ValueError(
-            f"optimizer='lm': solves dense equations of all {weights} weights, at most {LARGEST}; "
-            "use adam or soap, or fewer hidden units"
-        )
-
-
 def _optimiser(
     model: Model, data: Dataset, generator: torch.Generator, settings: dict[str, Any]
 ) -> Optimiser:
     steps = settings["steps"]
     treatment = settings["noise"]
-    if settings["optimizer"] == "lm":
-        _check_second_order(model)
-    if treatment in ("weak", "states") and settings["optimizer"] != "lm":
-        raise ValueError(f"noise={treatment!r}: needs optimizer='lm'")
-    if settings.get("compile") and not (fuses(model) and settings["optimizer"] != "lm"):
-        raise ValueError("compile=True: needs a dgnet of depth 2, and not lm")
-    if settings["unroll"] != 1 and settings["optimizer"] == "lm":
-        raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam' or 'soap'")
     rows = None if settings["rows"] is None else tuple(settings["rows"])
     if treatment == "states":
         ridge = settings["ridge"]
@@ -261,12 +231,13 @@ def _loop(
         taken = step + 1
         if taken == steps and isinstance(model, EnergyModel):
             fix_freedom(model)
-        failed = not math.isfinite(loss)
-        if not failed and not cadence.due(taken):
+        trouble = "" if math.isfinite(loss) else f"the loss is {loss}"
+        if not trouble and not cadence.due(taken):
             continue
         report = time.perf_counter()
-        if checkpoint is not None and not failed:
-            weights = model.state_dict()
+        weights = model.state_dict()
+        trouble = trouble or not_finite(weights)
+        if checkpoint is not None and not trouble:
             state = generator.get_state()
             Snapshot(taken, loss, settings, weights, run.state(), state).write(checkpoint)
         validation_loss = held_out()
@@ -279,10 +250,10 @@ def _loop(
             validation_loss,
             elapsed,
             elapsed / (taken - first) * (steps - taken),
-            done=failed or taken == steps,
-            reason=f"diverged at step {taken}: the loss is {loss}; {run.remedy}" if failed else "",
+            done=bool(trouble) or taken == steps,
+            reason=f"diverged at step {taken}: {trouble}; {run.remedy}" if trouble else "",
         )
-        if failed:
+        if trouble:
             return
 
 

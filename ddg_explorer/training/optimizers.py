@@ -42,8 +42,16 @@ FIRST_ORDER: dict[str, Callable[[Parameters, float, float], Optimizer]] = {
 """Name → what makes it of parameters, step size and weight decay."""
 
 
+TRANSPOSED = "T"
+"""At the name of a matrix that is kept by columns."""
+
+
 def pack(optimizer: Optimizer) -> dict[str, Tensor]:
-    """Its state by "weight.name" or, for lists of tensors, "weight.name.place"; its step count."""
+    """Its state by "weight.name" or, for lists of tensors, "weight.name.place"; its step count.
+
+    A matrix kept by columns, as SOAP's eigenbases are, goes transposed and with ".T" at its name:
+    products round by the order of their numbers in memory, and a file keeps rows.
+    """
     found = optimizer.state_dict()
     # one group; SOAP counts its steps there, Adam by weight
     group = found["param_groups"][0]
@@ -55,7 +63,13 @@ def pack(optimizer: Optimizer) -> dict[str, Tensor]:
             elif isinstance(value, list):
                 parts = {f"{index}.{name}.{i}": x for i, x in enumerate(value) if len(x)}
                 out |= parts
-    return out
+    return dict(_by_rows(name, value) for name, value in out.items())
+
+
+def _by_rows(name: str, value: Tensor) -> tuple[str, Tensor]:
+    if value.ndim != 2 or value.is_contiguous():
+        return name, value
+    return f"{name}.{TRANSPOSED}", value.mT
 
 
 def unpack(optimizer: Optimizer, packed: dict[str, Tensor]) -> None:
@@ -69,6 +83,8 @@ def unpack(optimizer: Optimizer, packed: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Any]] = {}
     for key, value in packed.items():
         index, name, *place = key.split(".")
+        if TRANSPOSED in place:
+            place, value = place[:-1], value.mT
         values = state.setdefault(int(index), {})
         if place:
             # SOAP keeps one entry per axis, an empty one where it has no eigenbasis

@@ -37,6 +37,8 @@ STAGES = {"dg": 1, "rk2": 2, "leapfrog": 1}
 def reach(model: Model) -> int:
     """Points on either side of a site that its residual depends on; 0 for an ODE.
 
+    At least 1 for a field, whose grids have no fewer than three points.
+
     Raises
     ------
     ValueError
@@ -49,13 +51,13 @@ def reach(model: Model) -> int:
     assert model.recipe is not None
     radius = (model.recipe.width or (3 if isinstance(model, EnergyModel) else 5)) // 2
     if not isinstance(model, EnergyModel):
-        return STAGES[model.scheme] * radius
+        return max(1, STAGES[model.scheme] * radius)
     operator = dict(model.recipe.structure or {})
     if operator.get("operator") == "spectral":
         raise ValueError("structure operator='spectral': has no finite reach; use Adam")
     own = operator.get("width", 3) // 2 if operator["kind"] in WITH_NEIGHBOURS else 0
     gradient = 2 * radius if model.recipe.prior is None else 1
-    return STAGES[model.scheme] * (gradient + own)
+    return max(1, STAGES[model.scheme] * (gradient + own))
 
 
 def patch_model(model: Model, margin: int = 0) -> Model:

@@ -140,7 +140,8 @@ def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tens
 def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
     """Scale the output so that the slope Φ has the RMS of (v − u)/Δt on these pairs.
 
-    What is linear in the weights is left out: it is fitted next.
+    What is linear in the weights is left out: it is fitted next. A scale that no finite factor can
+    mend stays: of a network whose relus are all off, or of pairs that do not change.
     """
     parts = [part for part, _ in perceptrons(model)]
     for weight in [part.quadratic for part in parts] + [w for w, _ in linear_terms(model)]:
@@ -148,8 +149,11 @@ def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
             weight.zero_()
     target = ((v - u) / dt).square().mean().sqrt()
     slope = model.slope(v, u, dt).square().mean().sqrt()
+    factor = float(target / slope)
+    if not 0 < factor < math.inf:
+        return
     for part in parts:
-        part.scale.mul_(target / slope)
+        part.scale.mul_(factor)
 
 
 def linear_terms(model: Model) -> list[tuple[Tensor, list[Tensor]]]:
@@ -182,7 +186,7 @@ def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
     """Least-squares fit of the linear terms to the pairs, the network's part left out.
 
     Columns are scaled to equal size before the fit, directions that the data do not determine get
-    the smallest norm.
+    the smallest norm, and all of them stay zero where none changes the slope.
     """
     terms = linear_terms(model)
     (part, _) = perceptrons(model)[0]
@@ -194,8 +198,11 @@ def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
             weight.copy_(direction)
             basis.append(model.slope(v, u, dt).flatten())
         weight.zero_()
+    part.scale.copy_(scale)
     matrix = torch.stack(basis, 1).double()
     size = matrix.square().mean(0).sqrt()
+    if not 0 < float(size.max()) < math.inf:
+        return
     size = size.clamp_min(1e-6 * size.max())
     target = ((v - u) / dt).flatten().double()
     columns, wanted = (matrix / size).cpu(), target[:, None].cpu()
@@ -206,7 +213,6 @@ def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
         scaled = (values / size[: len(directions)]).to(weight)
         size = size[len(directions) :]
         weight.copy_(torch.tensordot(scaled, torch.stack(directions), 1))
-    part.scale.copy_(scale)
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:

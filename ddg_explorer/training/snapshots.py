@@ -66,7 +66,8 @@ def read_snapshot(path: str | Path, settings: dict[str, Any]) -> Snapshot:
     try:
         with safe_open(source, framework="pt") as file:
             content = json.loads((file.metadata() or {})["ddg_explorer_training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # copies lie in memory as they did: products round by where their numbers begin
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f"checkpoint={str(path)!r}: is no training run ({error})") from None
     wanted = json.loads(json.dumps(settings))

@@ -37,7 +37,7 @@ def unrolled_loss(model: Model, frames: Tensor, dt: float) -> Tensor:
 
     Raises
     ------
-    RuntimeError
+    NoSolutionError
         If an implicit step does not converge.
     """
     integrator = DiscreteGradient()

@@ -9,6 +9,8 @@ from ddg_explorer.models import read_card
 from ddg_explorer.paper.tables import aligned, number
 from ddg_explorer.weights.table import Shipped
 
+MEANINGLESS = 1e3
+"""State error of rollouts beyond which its digits, and those of the energy's, say nothing."""
 HEAD = (
     "model",
     "data",
@@ -39,7 +41,9 @@ def _cells(row: Shipped) -> list[str]:
     cells = [row.name, row.data, f"{trained} + {card['data']['validation']}"]
     cells += [str(card["parameters"]), card["budget"], training["optimizer"]]
     cells += [str(card["steps"]), str(card["seed"])]
-    cells += [number(metrics[name]) for name in ("one_step", "energy_mse", "state_mse")]
+    cells += [number(metrics["one_step"])]
+    lost = metrics["state_mse"] > MEANINGLESS
+    cells += ["diverges" if lost else number(metrics[x]) for x in ("energy_mse", "state_mse")]
     cells += [str(metrics["diverged"]), number(card["cpu_s"]), number(card["wall_s"])]
     return cells
 
@@ -51,9 +55,11 @@ def document(rows: Sequence[Shipped], command: str) -> str:
         "`ddg-explorer inspect FILE` for a learned G, `make weights` remakes what is missing. "
         "Trajectories are those trained on and those held out; du/dt is the one-step error, energy "
         "and state are mean square errors of rollouts from the test set's initial states, each "
-        "with the scheme that the model was trained with. A budget that names its steps takes "
+        "with the scheme that the model was trained with (diverges: the state error is beyond "
+        f"{MEANINGLESS:g}). A budget that names its steps takes "
         "other than the usual number of them. Rollouts with relu can stop early: its H has kinks, "
-        "and at some of them the implicit step has no solution that Newton's method finds. "
+        "and at some of them the implicit step has no solution that Newton's method finds; where "
+        "they stop, and so their errors, is a matter of rounding. "
         "HNN++ in two dimensions blows up: explicit midpoint steps of a stiff H are unstable."
     )
     return "\n\n".join(["# Shipped models", f"Written by `{command}`.", about, cards(rows)]) + "\n"

@@ -119,6 +119,12 @@ def test_what_cannot_be_saved_is_refused(tmp_path: Path) -> None:
         model.save(tmp_path / "nowhere" / "model.safetensors")
     with pytest.raises(ValueError, match="card: must be plain data"):
         model.save(tmp_path / "model.safetensors", {"weights": torch.ones(1)})
+    spoiled = ODE.build()
+    spoiled.get_submodule("network.density").get_buffer("scale").fill_(torch.inf)
+    with pytest.raises(
+        ValueError, match=r"cannot be saved, weights are not finite: network\.density"
+    ):
+        spoiled.save(tmp_path / "model.safetensors")
     model.recipe = None
     with pytest.raises(ValueError, match="no recipe"):
         save_model(model, tmp_path / "model.safetensors")

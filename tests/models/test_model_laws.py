@@ -47,6 +47,20 @@ def test_skew_ode_keeps_its_own_energy(activation: str) -> None:
     assert torch.equal(run.energy, run.own_energy)
 
 
+def test_softplus_keeps_its_energy_across_torchs_threshold() -> None:
+    """Inputs on either side of 20, where torch's own value jumps by 2e-9."""
+    model = energy_model(replace(ODE, activation="softplus"))
+    with torch.no_grad():
+        model.get_parameter("network.density.layers.0.bias").add_(20.0)
+    run = simulate(model, states(model, 2, 1), dt=0.1, steps=100)
+    assert run.converged.all(), run.reason
+    first = model.get_submodule("network.density.layers.0")
+    inputs = first(run.u)
+    assert inputs.min() < 20 < inputs.max()
+    drift = (run.own_energy - run.own_energy[0]).abs()
+    assert drift.max() < 1e-14 * size_of_energy(model, run.u.flatten(0, 1))
+
+
 @pytest.mark.parametrize(
     ("kind", "activation", "steps"),
     [

@@ -160,8 +160,9 @@ def test_separable_energy_is_a_sum() -> None:
     hessian = torch.func.hessian(model.energy)(states(model, 1)[0])
     assert hessian[:2, 2:].abs().max() == 0
     assert hessian[:2, :2].abs().max() > 1e-3
-    with pytest.raises(ValueError, match="even size"):
-        SeparableEnergy((3,), generator=generator())
+    for shape in ((3,), (2, 50)):
+        with pytest.raises(ValueError, match=r"needs an ODE whose states are .* of even size"):
+            SeparableEnergy(shape, generator=generator())
 
 
 def test_bad_network_options_are_named() -> None:

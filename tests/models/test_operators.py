@@ -139,6 +139,13 @@ def test_learned_friction_starts_where_documented() -> None:
         (replace(ODE, state_shape=(3,)), {"kind": "symplectic"}, "even number"),
         (ODE, {"kind": "matrix", "entries": [[0.0] * 3] * 3}, "needs 3 components, .* have 2$"),
         (FIELD, {"kind": "matrix", "entries": [[0.0] * 2] * 2}, "needs 2 channels, .* have 1$"),
+        (FIELD, {"kind": "learned_friction"}, "needs an even number of channels, .* have 1$"),
+        (FIELD, {"kind": "learned_skew_matrix"}, "'learned_skew_matrix': needs 2 or more channels"),
+        (
+            replace(ODE, state_shape=(1,)),
+            {"kind": "learned_state_matrix"},
+            "'learned_state_matrix': needs 2 or more components",
+        ),
         (FIELD, {"kind": "strain_wave"}, "'strain_wave': needs 2 channels, the states have 1$"),
         (FIELD_2D, {"kind": "strain_wave"}, "'strain_wave': needs 3 channels, .* have 1$"),
     ],

@@ -131,3 +131,9 @@ def test_constrained_matrices_start_there_too(kind: str) -> None:
     matrix = inspect_structure(model).matrix
     assert matrix is not None
     assert error(matrix, structure.matrix((size,))) < 0.1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_single_pair_tells_nothing() -> None:
+    u = torch.tensor([[[0.1, 0.2], [0.3, 0.1]]], dtype=torch.float64)
+    assert first_matrix(Dataset(u, DT, None)) is None

@@ -130,6 +130,16 @@ def test_windows_are_runs_of_frames():
         windows(data, 7)
 
 
+def test_an_implicit_step_without_a_solution_ends_the_run_with_a_reason():
+    data = pendulum(count=2, steps=6)
+    model = dgnet(data, hidden=4, activation="sin")
+    with torch.no_grad():
+        model.network.density.scale.fill_(300.0)
+    *_, last = train(model, data, optimizer="adam", unroll=2, steps=5, batch=None)
+    assert last.done
+    assert last.reason.startswith("diverged at step 1: the loss is nan; reduce lr, or train on")
+
+
 @pytest.mark.parametrize("name", ["pendulum", "kdv"])
 def test_unrolled_gradient_is_the_difference_quotient(name):
     data = DATA[name]

@@ -10,6 +10,7 @@ from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.training import train
 from ddg_explorer.training.jacobians import AutomaticJacobian, closed_jacobian, jacobian
 from ddg_explorer.training.patches import Windows, centre_residual, reach
 from ddg_explorer.training.weak import RADIUS
@@ -198,6 +199,25 @@ def test_residual_of_a_patch_is_that_of_the_whole_grid(name, model, prior):
     weights = {**dict(net.named_parameters()), **dict(net.named_buffers())}
     here = centre_residual(net, data.dt)(weights, patch_v[0], patch_u[0]).detach()
     assert abs(here[0] - whole[place]) < 1e-11 * whole.abs().max()
+
+
+@pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])
+@pytest.mark.parametrize("name", ["kdv", "cahn_hilliard_2d"])
+def test_a_model_without_neighbours_trains_by_second_order(name, model):
+    """No site sees another: its patch is three points wide all the same, as every grid is."""
+    data = DATA[name]
+    structure = None if model == "node" else {"kind": "minus_identity"}
+    recipe = ModelRecipe.fitting(model, data, structure=structure, hidden=4, width=1)
+    net = recipe.build()
+    assert reach(net) == 1
+    *_, last = train(net, data, optimizer="lm", steps=2, rows=(30, 30))
+    assert last.reason == ""
+    v, u = data.u[:1, 1], data.u[:1, 0]
+    whole = net.residual(v, u, data.dt).detach()[0, 0]
+    weights = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    centre = (slice(None),) * 2 + (slice(0, 3),) * (v.ndim - 2)
+    here = centre_residual(net, data.dt)(weights, v[centre][0], u[centre][0]).detach()
+    assert abs(here[0] - whole[(1,) * whole.ndim]) < 1e-12 * whole.abs().max()
 
 
 @pytest.mark.parametrize("model", ["dgnet", "hnnpp", "node"])

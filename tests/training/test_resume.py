@@ -22,12 +22,18 @@ OPTIONS = {
     },
     "adam": {"optimizer": "adam", "steps": 12, "batch": 10, "report_every": 3},
     "soap": {"optimizer": "soap", "steps": 12, "batch": 10, "report_every": 3},
+    "soap of 16": {"optimizer": "soap", "steps": 12, "batch": 10, "report_every": 3},
+    "soap of 64": {"optimizer": "soap", "steps": 12, "batch": 10, "report_every": 3},
     "single": {
         **{"optimizer": "adam", "steps": 12, "batch": 10, "report_every": 3},
         **{"schedule": "cosine", "weight_decay": 1e-3, "scale": True},
     },
 }
-NETWORK = {"single": {"dtype": "float32"}}
+NETWORK = {
+    "single": {"dtype": "float32"},
+    "soap of 16": {"hidden": 16},
+    "soap of 64": {"hidden": 64},
+}
 VICTIM = """
 import sys
 sys.path.insert(0, sys.argv[3])
@@ -41,7 +47,7 @@ for event in train(model(data, kind), data, checkpoint=sys.argv[1], **OPTIONS[ki
 
 
 def model(data, kind):
-    return dgnet(data, hidden=4, **NETWORK.get(kind, {}))
+    return dgnet(data, **{"hidden": 4, **NETWORK.get(kind, {})})
 
 
 def weights(model):

@@ -14,7 +14,7 @@ from ddg_explorer.training import train
 from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
-from ddg_explorer.training.scaling import whitening
+from ddg_explorer.training.scaling import fit_linear, whitening
 
 SHORT = {"steps": 6, "rows": (60, 200)}
 
@@ -93,6 +93,59 @@ def test_levenberg_marquardt_refuses_single_precision():
     data = pendulum()
     with pytest.raises(ValueError, match="optimizer='lm': needs a model in float64"):
         next(train(dgnet(data, hidden=3, dtype="float32"), data, optimizer="lm"))
+
+
+def test_settings_that_do_not_suit_are_refused_before_the_weights_change():
+    data = kdv(count=2, steps=6)
+    for options, line in (
+        ({"dtype": "float32"}, "needs a model in float64"),
+        ({"unroll": 2}, "unroll=2"),
+        ({"compile": True}, "compile=True"),
+    ):
+        model = dgnet(data, hidden=3, dtype=options.pop("dtype", "float64"))
+        before = {name: w.clone() for name, w in model.state_dict().items()}
+        with pytest.raises(ValueError, match=line):
+            next(train(model, data, optimizer="lm", **options))
+        assert same(before, model.state_dict())
+
+
+def test_a_network_whose_slope_is_zero_keeps_a_finite_scale():
+    """Relus that are all off: no factor gives the slope a size, and the linear terms none."""
+    data = pendulum()
+    model = dgnet(data, hidden=2, activation="relu")
+    with torch.no_grad():
+        for part in model.network.density.dense:
+            part.bias.fill_(-1e3)
+    events, weights = run(model, data, optimizer="adam", scale=True, steps=2, batch=None)
+    assert events[-1].reason == ""
+    assert all(w.isfinite().all() for w in weights.values())
+    assert events[-1].loss == pytest.approx(1, rel=1e-12)
+
+
+def test_linear_terms_that_change_no_slope_stay_zero():
+    data = pendulum()
+    model = dgnet(data, hidden=2, skip=True, structure={"kind": "learned_matrix"})
+    with torch.no_grad():
+        model.get_parameter("operator.raw").zero_()
+    v, u = data.u[:, 1], data.u[:, 0]
+    with torch.no_grad():
+        fit_linear(model, v, u, data.dt)
+    assert not model.network.density.quadratic.any()
+    assert model.network.density.scale.isfinite()
+
+
+def test_weights_that_are_not_finite_end_a_run_with_a_reason(monkeypatch, tmp_path):
+    def spoil(self, step):
+        self.model.network.density.scale.fill_(torch.inf)
+        return 0.5
+
+    monkeypatch.setattr(FirstOrder, "advance", spoil)
+    data = pendulum()
+    file = tmp_path / "run.safetensors"
+    events, _ = run(dgnet(data, hidden=4), data, optimizer="adam", checkpoint=file)
+    found = "diverged at step 1: weights are not finite: network.density.scale; reduce lr"
+    assert [event.reason for event in events] == [found]
+    assert not file.exists()
 
 
 def test_levenberg_marquardt_refuses_more_weights_than_its_equations_hold():
