@@ -2,7 +2,8 @@
 
 Frames go to the browser as binary messages and come back as acknowledgements after painting; both
 bypass Panel's property synchronisation, which debounces by 50 ms. `Credits` is the flow control: at
-most `WINDOW` frames are under way, and a browser that is hidden or gone asks for nothing.
+most `WINDOW` frames are under way, one more after a change, and a browser that is hidden or gone
+asks for nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bokeh.model import Model
 from panel.models.esm import DataEvent
 
 from ddg_explorer.app.component import Component, packed, script, style
-from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode
+from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode, swatch
 
 WINDOW = 2
 GRACE = 1.0
@@ -93,7 +94,7 @@ class LaneCanvas(Component):
         colours = LANE_COLOURS[mode(dark)]
         others = [colour for i, colour in enumerate(colours[1:], 1) if i != place]
         self.param.update(
-            palette=dict(PALETTES[mode(dark)]),
+            palette={**PALETTES[mode(dark)], "swatch": swatch(place, dark)},
             table=colour_table(scale, dark),
             colours=[colours[place], *others],
         )
@@ -145,6 +146,14 @@ class Credits:
     def available(self) -> bool:
         """Whether a frame may be sent now."""
         return self.left > 0
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a frame may be sent that shows a change: one more than others.
+
+        The browser paints the newest frame that it has, so this one waits for no other.
+        """
+        return self.visible and self._sent - self._acknowledged <= WINDOW
 
     @property
     def left(self) -> int:

@@ -95,6 +95,9 @@ class Controls:
         )
         physics = section("Physics", self._parameters.physics)
         self._physics = physics
+        self.stepping = section(
+            "Time stepping", self.dt, self.integrator.widget, self._promise, self.tol
+        )
         self.panels = [
             section("Equation", self._equations, self._about, self.exact),
             section(
@@ -103,7 +106,7 @@ class Controls:
                 self._parameters.strengths,
                 self.editor.view,
             ),
-            section("Time stepping", self.dt, self.integrator.widget, self._promise, self.tol),
+            self.stepping,
             section("Learned models", self.activation.widget, self._honesty),
             physics,
             section("Grid and initial state", *self.grid.objects, self.reset),

@@ -30,6 +30,7 @@ class Desk:
         self.controls = Controls(store, setup, session.notify, shelf, runner.reset)
         self.lanebar = LaneBar(store, shelf, session.notify)
         self.transport = Transport(store, runner)
+        self.controls.stepping.insert(2, self.transport.speed)
         self.share = ShareBar(store, shelf, race, browser)
         self.transport.show(runner.playing)
         self.controls.show_limits(race.limits())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ddg_explorer.app.state import TRUTH, Lane, Scene
+from ddg_explorer.app.training.choices import PAIRED_MODELS
 from ddg_explorer.data import specification_of
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.models import MODELS, DGNet, HNNpp
@@ -75,6 +76,9 @@ def entrant(lane: Lane, scene: Scene, system: PresetSystem, shelf: Shelf) -> Dyn
         return system
     if lane.source:
         return _fitted(shelf.get(lane.source), system)
+    if not suits(lane.model, field=system.grid is not None):
+        title = MODELS[lane.model].title
+        raise Misfit(f"{title} needs states (q, p); those of {system.title} are a field")
     reason = ""
     for model in _shipped(lane.model, scene):
         try:
@@ -82,6 +86,11 @@ def entrant(lane: Lane, scene: Scene, system: PresetSystem, shelf: Shelf) -> Dyn
         except Misfit as misfit:
             reason = reason or str(misfit)
     raise Misfit(reason or _none_shipped(lane.model, scene))
+
+
+def suits(model: str, *, field: bool) -> bool:
+    """Whether a model of this kind can be trained on states of a field, or else of an ODE."""
+    return not (field and model in PAIRED_MODELS)
 
 
 def _none_shipped(model: str, scene: Scene) -> str:

@@ -22,10 +22,9 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.desk import Desk
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.explore_page import ExplorePage
-from ddg_explorer.app.layout import TALL, frame
+from ddg_explorer.app.layout import TALL, Drawer, frame
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
-from ddg_explorer.app.simulation import first_setup
 from ddg_explorer.app.state import AppState, Lane
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.tabs import Page, Tabs
@@ -34,6 +33,8 @@ from ddg_explorer.app.turns import Outcome
 from ddg_explorer.models.files import load_model
 
 TITLE = "Energy explorer"
+STEERED = ("explore", "train")
+"""Pages on which the drawer's controls act: the scene can be trained on."""
 MOVING = 2
 """Painted frames after which the rest of the page may come."""
 
@@ -69,12 +70,9 @@ class Explorer(Viewer):
     ) -> None:
         super().__init__(**params)
         self.store = Store(state)
-        setup = first_setup(self.store.state.scene)
         self._dark = bool(self.store.state.view.dark)
         self._notice = notice
-        self._page: pmui.Page | None = None
-        self._roomy = True
-        self._setup = setup
+        self._drawer: Drawer | None = None
         self._held = self.store.state
         self._desk: Desk | None = None
         self.shelf = Shelf()
@@ -89,6 +87,7 @@ class Explorer(Viewer):
         self.browser = session.Browser(self._on_width)
         self.tabs = Tabs(self._makers(), lambda key: self.store.change_view(page=key))
         self._set_lanes(self.store.state.lanes)
+        setup = self._setup = self.race.simulations[0].open(self.store.state.scene)
         self._explore = ExplorePage(
             self.race,
             self.touch,
@@ -112,26 +111,31 @@ class Explorer(Viewer):
 
     def page(self) -> pmui.Page:
         """The whole page; its theme toggle also themes canvases and plots."""
-        page = frame(TITLE, main=[self.main()], sidebar=[self._sidebar], dark_theme=self._dark)
+        page = frame(
+            TITLE,
+            header=[self.tabs.row],
+            main=[self._main()],
+            sidebar=[self._sidebar],
+            dark_theme=self._dark,
+        )
         page.param.watch(lambda event: self._set_dark(event.new), "dark_theme")
         self.touch.bar.keyboard = True
-        self._page = page
+        self._drawer = Drawer(page, self.store.state.view.page in STEERED)
         return page
 
     def __panel__(self) -> pn.viewable.Viewable:
         self.arrival.complete()
         return pmui.Row(
             pn.Column(self._sidebar, width=340),
-            self.main(),
+            self._main(self.tabs.row),
             sizing_mode="stretch_width",
             theme_config=theme.material_theme(),
         )
 
-    def main(self) -> pn.Column:
-        """The tabs and their pages."""
-        return pn.Column(
-            self.tabs.view, self.browser, self.arrival, sizing_mode="stretch_width", styles=TALL
-        )
+    def _main(self, *above: Any) -> pn.Column:
+        """The tabs' pages, and what is to stand above them."""
+        parts = (*above, self.tabs.view, self.browser, self.arrival)
+        return pn.Column(*parts, sizing_mode="stretch_width", styles=TALL)
 
     @property
     def desk(self) -> Desk:
@@ -190,9 +194,8 @@ class Explorer(Viewer):
         pn.state.onload(lambda: self._show_drawer(width >= session.NARROW))
 
     def _show_drawer(self, roomy: bool) -> None:
-        if self._page is not None and roomy != self._roomy:
-            self._roomy = roomy
-            self._page.sidebar_open = roomy
+        if self._drawer is not None:
+            self._drawer.on_width(roomy)
 
     def _on_playing(self, playing: bool) -> None:
         if self._desk is not None:
@@ -207,6 +210,8 @@ class Explorer(Viewer):
         if new.view.show != old.view.show:
             self.race.show_mode()
         if new.view.page != old.view.page:
+            if self._drawer is not None:
+                self._drawer.on_page(new.view.page in STEERED)
             self.tabs.show(new.view.page)
         self.runner.want(new)
         self._show_bars()
@@ -231,6 +236,8 @@ class Explorer(Viewer):
                 self._show_setup()
             if outcome.error and first:
                 session.notify(outcome.error)
+            if outcome.note:
+                session.inform(outcome.note)
             if outcome.refused is not None and first:
                 self.store.take_back(outcome.refused, self._held)
                 self._show_setup()

@@ -21,7 +21,7 @@ from ddg_explorer.frames import Frame
 BUDGET = 0.03
 """Seconds one turn may step for: bounds the time from a slider to the frame that shows it."""
 
-BROKEN = "internal error: the server's log has the details"
+BROKEN = "stopped by an internal error: the server's log has the trace"
 APART = "the lanes were at different times: all begin again at t = 0"
 JOINED = "a lane runs again: it goes on from the truth at t = {}, where the time slider now begins"
 
@@ -69,8 +69,9 @@ class Group:
 
     @property
     def credited(self) -> bool:
-        """Whether every canvas may be sent a frame."""
-        return all(entry.canvas.credits.available for entry in self.entries)
+        """Whether every canvas may be sent a frame, where something was asked for one more."""
+        credits = [entry.canvas.credits for entry in self.entries]
+        return all(each.urgent if self.waiting else each.available for each in credits)
 
     @property
     def ample(self) -> bool:
@@ -113,7 +114,7 @@ def take_turn(simulations: Sequence[Simulation], turn: Turn) -> list[Outcome]:
         failure or _encode(sim, turn, None if sim is first else truth)
         for sim, failure in zip(simulations, failed, strict=True)
     ]
-    outcomes[0] = replace(outcomes[0], error=outcomes[0].error or note)
+    outcomes[0] = replace(outcomes[0], note=note)
     return outcomes
 
 

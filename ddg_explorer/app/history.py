@@ -26,20 +26,25 @@ MOST_FRAMES = 4000
 
 
 class Moment(NamedTuple):
-    """A frame, what its drifts are relative to, and how often the dynamics had been changed."""
+    """A frame, what its drifts are relative to, and how often the dynamics had been changed.
+
+    Where max|u| exceeds `bound`, the run is taken as diverged; many moments share one.
+    """
 
     frame: Frame
     references: References
     remade: int
+    bound: Tensor
 
 
 class _Note(NamedTuple):
-    """What of a moment is no tensor."""
+    """What of a moment is not in the arrays."""
 
     step: int
     reason: str
     references: References
     remade: int
+    bound: Tensor
 
 
 class History:
@@ -103,11 +108,11 @@ class History:
         return self._moment(min(choices, key=lambda i: abs(self._times[i] - t)))
 
     def _moment(self, index: int) -> Moment:
-        step, reason, references, remade = self._notes[index]
+        step, reason, references, remade, bound = self._notes[index]
         tensors: dict[str, Any] = {"mass": None}
         tensors |= {name: rows[index].clone() for name, rows in self._rows.items()}
         frame = Frame(t=self._times[index], step=step, reason=reason, **tensors)
-        return Moment(frame, references, remade)
+        return Moment(frame, references, remade, bound)
 
     def _turn_back(self, t: float) -> None:
         """Drop what is of this time and later, from before time was turned back."""
@@ -126,7 +131,7 @@ class History:
         for name, rows in self._rows.items():
             rows[len(self)] = tensors[name]
         self._times.append(frame.t)
-        self._notes.append(_Note(frame.step, frame.reason, moment.references, moment.remade))
+        self._notes.append(_Note(frame.step, frame.reason, *moment[1:]))
         if len(self) == len(self._rows["u"]):
             self._halve()
 

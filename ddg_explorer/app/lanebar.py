@@ -9,15 +9,19 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app.changes import put
-from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.entrants import Shelf, suits
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.state import LANES, AppState, Lane
 from ddg_explorer.app.store import Store
-from ddg_explorer.app.widgets import ICONS
+from ddg_explorer.app.widgets import ICONS, hinted
 from ddg_explorer.models import MODELS
 
 CLOCKS = {"Lock step": True, "Free running": False}
 SHOWS = {"State": "state", "Difference": "difference"}
+CLOCK_HINT = (
+    "Lock step: all lanes are at the same time. Free running: each goes as fast as it can, to "
+    "compare their speed."
+)
 APART = "Differences need lock step: running freely, lanes are at different times."
 ADD, CLOCK, SHOW, HEIGHT = 147, 171, 140, 39
 """Widths of the widgets in pixels, and the height of the row."""
@@ -42,17 +46,11 @@ class LaneBar:
         )
         self.clock = self._radio(CLOCKS, "lockstep", CLOCK)
         self.what = self._radio(SHOWS, "show", SHOW)
-        self._reason = pmui.Tooltip(
-            self.what,
-            title="",
-            placement="top",
-            describe_child=True,
-            margin=0,
-            height=HEIGHT,
-        )
+        self._clock = hinted(self.clock, CLOCK_HINT, width=CLOCK, height=HEIGHT)
+        self._reason = hinted(self.what, "", width=SHOW, height=HEIGHT)
         self.view = pn.FlexBox(
             self.add,
-            self.clock,
+            self._clock,
             self._reason,
             sizing_mode="stretch_width",
             align_items="center",
@@ -60,9 +58,13 @@ class LaneBar:
         )
 
     def show(self, state: AppState, *, field: bool) -> None:
-        """Set every widget; nothing is written back. `field`: whether the system has a grid."""
+        """Set every widget; nothing is written back. `field`: whether the system has a grid.
+
+        Offered are the session's models, and the kinds that can be trained for such a system.
+        """
         own = {name: Lane(model.key, source=name) for name, model in self._shelf.items().items()}
-        offers = own | {model_title(key): Lane(key) for key in MODELS}
+        suited = [key for key in MODELS if suits(key, field=field)]
+        offers = own | {model_title(key): Lane(key) for key in suited}
         several = len(state.lanes) > 1
         self._showing = True
         try:
@@ -70,7 +72,8 @@ class LaneBar:
                 self._offers = offers
                 self.add.items = [{"label": label} for label in offers]
             self.add.disabled = len(state.lanes) >= LANES
-            put(self.clock, value=state.view.lockstep, visible=several)
+            put(self.clock, value=state.view.lockstep)
+            put(self._clock, visible=several)
             together = state.view.lockstep
             put(self.what, value=state.view.show, disabled=not together)
             put(self._reason, visible=several and field, title="" if together else APART)

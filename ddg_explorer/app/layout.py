@@ -1,4 +1,4 @@
-"""The page's frame and its two containers: cards of the main area and sections of the drawer."""
+"""The page's frame, its drawer, and its two containers: cards of the main area and sections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import panel as pn
 import panel_material_ui as pmui
 from panel.util.parameters import edit_readonly
 
-from ddg_explorer.app import theme
+from ddg_explorer.app import session, theme
+
+HEADER = 48
+"""Pixels of the header, which holds the row of tabs."""
+PHONE = f"@media (max-width: {session.NARROW - 0.02}px)"
+"""Where the drawer lies over the page."""
 
 TALL = {"max-height": "none"}
 """Styles of what may be taller than the window: else Bokeh bounds it and all in it by the window's
@@ -21,7 +26,14 @@ def frame(title: str, **options: Any) -> pmui.Page:
         title=title,
         sidebar_width=340,
         theme_config=theme.material_theme(),
-        sx=dict(theme.PAGE_SX),
+        sx={
+            **theme.PAGE_SX,
+            "& .MuiToolbar-root.MuiToolbar-root": {"minHeight": HEADER},
+            PHONE: {
+                "& .MuiAppBar-root .title": {"display": "none"},
+                "& .MuiAppBar-root .MuiToolbar-root": {"padding": "0 8px 0 20px"},
+            },
+        },
         stylesheets=[theme.PAGE_CSS],
         busy_indicator=None,
         **options,
@@ -32,6 +44,40 @@ def frame(title: str, **options: Any) -> pmui.Page:
     with edit_readonly(page):
         page.busy = page.param.loading
     return page
+
+
+class Drawer:
+    """Whether a page's drawer is open: where its controls act and there is room.
+
+    What the person chooses in between stays until the window crosses `session.NARROW`, or a page
+    is opened on which the controls act when they did not before, or the other way round.
+
+    Parameters
+    ----------
+    page
+        Of `frame`.
+    acts
+        Whether the controls act on what is shown at first.
+    """
+
+    def __init__(self, page: pmui.Page, acts: bool) -> None:
+        self._page, self._acts, self._roomy = page, acts, True
+        self._kept = True
+        page.sidebar_open = acts
+
+    def on_width(self, roomy: bool) -> None:
+        """Close where the window has become narrow, open where there is room again."""
+        if roomy != self._roomy:
+            self._roomy = self._kept = roomy
+            self._page.sidebar_open = roomy and self._acts
+
+    def on_page(self, acts: bool) -> None:
+        """Close where the controls act no longer; where they do again, be as it was there."""
+        if acts != self._acts:
+            self._acts = acts
+            if not acts:
+                self._kept = self._page.sidebar_open
+            self._page.sidebar_open = self._kept if acts else False
 
 
 def card(*objects: Any, styles: dict[str, str] | None = None) -> pn.Column:

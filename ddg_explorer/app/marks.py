@@ -7,7 +7,7 @@ are kept, of `LIMIT_BYTES` together; the oldest go first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ddg_explorer.app.miniatures import Miniature
 from ddg_explorer.app.past import Past
@@ -17,12 +17,17 @@ from ddg_explorer.app.state import AppState
 from ddg_explorer.app.turns import Mark, Recall
 
 MOST = 6
+LONGEST = 24
+"""Characters of a moment's name."""
 LIMIT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """One remembered moment; `keys` are those of the lanes' pasts, in their order."""
+    """One remembered moment; `keys` are those of the lanes' pasts, in their order.
+
+    It is known by the letter `name`, and shown as its `title`.
+    """
 
     name: str
     label: str
@@ -30,6 +35,7 @@ class Moment:
     mark: Mark
     keys: tuple[object, ...]
     edited: bool
+    title: str
 
     def recall(self, pasts: Sequence[Past]) -> Recall:
         """The way back for the same lanes, which may have been built anew."""
@@ -56,9 +62,9 @@ class Moments:
         return len(self._kept)
 
     def labels(self, dark: bool = False) -> list[list[str]]:
-        """[name, label, picture] of each; "" for a picture that is not taken yet."""
+        """[name, title, label, picture] of each; "" for a picture that is not taken yet."""
         pictures = {name: picture.uri(dark) for name, picture in self._pictures.items()}
-        return [[m.name, m.label, pictures.get(m.name, "")] for m in self._kept]
+        return [[m.name, m.title, m.label, pictures.get(m.name, "")] for m in self._kept]
 
     def take_pictures(self, simulation: Simulation, picture: Picture) -> bool:
         """Picture the moments that this lane has kept by now; whether there is anything new.
@@ -80,13 +86,18 @@ class Moments:
         name, mark = _letters(self._count), Mark()
         self._count += 1
         keys = tuple(past.key for past in pasts)
-        self._kept.append(Moment(name, label, state, mark, keys, edited))
+        self._kept.append(Moment(name, label, state, mark, keys, edited, title=name))
         del self._kept[:-MOST]
         return mark
 
     def get(self, name: str) -> Moment | None:
         """The moment of that name, None where it has gone."""
         return next((m for m in self._kept if m.name == name), None)
+
+    def rename(self, name: str, title: str) -> None:
+        """Show a moment as `title`, up to `LONGEST` characters of it; "" gives back its letter."""
+        title = " ".join(title.split())[:LONGEST]
+        self._kept = [replace(m, title=title or name) if m.name == name else m for m in self._kept]
 
     def drop(self, name: str) -> None:
         """Forget a moment."""

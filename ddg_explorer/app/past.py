@@ -31,6 +31,7 @@ class Past:
         self.key = object()
         self._before: list[Moment] = []
         self._forgotten = False
+        self._end: Moment | None = None
 
     @property
     def undoable(self) -> int:
@@ -44,20 +45,28 @@ class Past:
     def begin(self, moment: Moment) -> None:
         """Time begins anew with this moment."""
         self._before.clear()
-        self._forgotten = False
+        self._forgotten, self._end = False, None
         self.history.clear()
         self.history.put(moment)
 
     def go_on(self, t: float) -> None:
         """Time goes on from t: edits made after it, before time was turned back, are no more."""
+        self._end = None
         while self._before and self._before[-1].frame.t > t:
             self._before.pop()
 
+    def lift(self) -> None:
+        """Something else holds: the lane may go on from where it has stopped."""
+        self._end = None
+
     def keep(self, frames: Sequence[Frame], stage: Stage) -> None:
         """Keep the frames that were reached of a run that goes on."""
+        now = stage.moment
         for frame in frames:
-            if not frame.reason:
-                self.history.add(Moment(frame, stage.references, stage.remade))
+            if frame.reason:
+                self._end = now
+            else:
+                self.history.add(now._replace(frame=frame))
 
     def obey(self, command: Command, stage: Stage) -> str:
         """Turn time back or on again, edit, or take an edit back; one line if it cannot be."""
@@ -68,7 +77,9 @@ class Past:
         if isinstance(command, Mark):
             command.keep(self.key, stage.moment)
         elif isinstance(command, GoTo):
-            if (moment := self.history.nearest(command.t)) is not None:
+            ended = self._end is not None and command.t >= self._end.frame.t
+            moment = self._end if ended else self.history.nearest(command.t)
+            if moment is not None:
                 _put_back(moment, stage, rollout)
         elif isinstance(command, Recall):
             if (moment := command.moments.get(self.key)) is not None:
@@ -77,6 +88,7 @@ class Past:
                 self._forgotten = command.edited
         elif isinstance(command, Undo) and self._before:
             _put_back(self._before.pop(), stage, rollout)
+            self._end = None
             self.history.put(stage.moment)
         return ""
 
@@ -99,9 +111,9 @@ class Past:
 
 def _put_back(moment: Moment, stage: Stage, rollout: Rollout) -> None:
     """Go on from a moment; from one of other dynamics drifts are taken anew, as at their change."""
-    frame, references, remade = moment
+    frame, references, remade, bound = moment
     if remade != stage.remade:
         frame = measure(rollout.dynamics, rollout.truth, frame.t, frame.step, frame.u)
         references = References.of(frame, stage.system)
-    resume(rollout, frame)
+    resume(rollout, frame, bound)
     stage.references = references

@@ -17,7 +17,7 @@ from ddg_explorer.app import standings, texts
 from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.changes import put
-from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.entrants import Shelf, suits
 from ddg_explorer.app.layout import card
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.plots import RunningPlots
@@ -25,7 +25,7 @@ from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import TRUTH, Lane
 from ddg_explorer.app.store import Store
-from ddg_explorer.app.theme import LANE_COLOURS, lane_places, mode
+from ddg_explorer.app.theme import LANE_COLOURS, lane_places, mode, swatch
 from ddg_explorer.app.turns import Outcome, Setup
 from ddg_explorer.integrators import INTEGRATORS
 
@@ -153,7 +153,6 @@ class Race:
             title=lane.source or model_title(lane.model),
             compact=len(self.simulations) > 1,
             removable=lane.model != TRUTH,
-            trainable=self._on_train is not None,
         )
         canvas.on_choice = lambda key, value: self._on_choice(canvas, key, value)
         return canvas
@@ -203,12 +202,14 @@ class Race:
         self.setups[index] = setup
         scheme = f" · {INTEGRATORS[setup.integrator].title}" if setup.integrator else ""
         show = self._store.state.view.show if canvas.lane != TRUTH else "state"
+        suited = suits(canvas.lane, field=setup.system.grid is not None)
         put(
             canvas,
             subtitle=f"{setup.system.title}{scheme}" if canvas.lane == TRUTH else "",
             device=str(setup.system.device),
             spec={**setup.picture.spec, "show": show},
             misfit=setup.misfit,
+            trainable=suited and self._on_train is not None,
             scheme=setup.integrator,
             schemes=[[key, texts.short_scheme(key)] for key in setup.schemes]
             if len(self.canvases) > 1
@@ -221,12 +222,11 @@ class Race:
         """Rewrite the table when it is time."""
         if len(self.canvases) < 2 or not self._cadence.due(now=now):
             return
-        colours = LANE_COLOURS[mode(self._dark)]
         places = lane_places([s.lane.model for s in self.simulations])
         rows = [
             standings.row(
                 "Truth" if canvas.lane == TRUTH else canvas.title,
-                colours[place],
+                swatch(place, self._dark),
                 outcome,
             )
             for canvas, place, outcome in zip(self.canvases, places, self._last, strict=True)

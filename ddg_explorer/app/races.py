@@ -41,7 +41,7 @@ _FIELD = ("dgnet", "hnnpp", "node")
 _ODE = ("dgnet", "hnn", "node")
 
 RACES: Mapping[str, Race] = {
-    "kdv": Race("published", 4, _FIELD, speed=2),
+    "kdv": Race("published", 4, _FIELD, speed=5),
     "cahn_hilliard": Race("published", 1, _FIELD, speed=2),
     "cahn_hilliard_2d": Race("published", 1, _FIELD),
     "mass_spring": Race("published", 1, _ODE, "collocation8"),

@@ -235,11 +235,12 @@ class Runner:
         return turn
 
     def _begin(self, group: Group) -> asyncio.Future[list[Outcome]]:
-        """Begin the turn that is wanted now, in a thread."""
-        turn = self._take(group)
+        """Begin the turn that is wanted now, in a thread; one that was asked for goes first."""
+        urgent, turn = group.waiting, self._take(group)
         simulations = [entry.simulation for entry in group.entries]
         group.thread = workers().choose(group.thread)
-        return asyncio.wrap_future(workers().submit(group.thread, take_turn, simulations, turn))
+        submitted = workers().submit(group.thread, take_turn, simulations, turn, urgent=urgent)
+        return asyncio.wrap_future(submitted)
 
     async def _hand_over(self, group: Group, outcomes: Sequence[Outcome]) -> None:
         """Publish under the document's lock: what Panel cannot write at once, Bokeh writes then.

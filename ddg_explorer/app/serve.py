@@ -16,7 +16,7 @@ import torch
 from tornado.web import RequestHandler
 
 from ddg_explorer.app.explorer import TITLE, Explorer
-from ddg_explorer.app.session import linked_state, report, stay_offline
+from ddg_explorer.app.session import linked, report, stay_offline
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
@@ -56,8 +56,7 @@ def configure() -> None:
 def open_session() -> Any:
     """The page of a new session, in the state its address asks for."""
     stay_offline(pn.state.curdoc)
-    state, notice = linked_state()
-    explorer = Explorer(state, notice=notice)
+    explorer = linked(lambda state, notice: Explorer(state, notice=notice))
     pn.state.on_session_destroyed(lambda _: explorer.close())
     return explorer.page()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import panel as pn
@@ -14,13 +14,13 @@ from bokeh.document import Document
 from panel.io.resources import LOCAL_DIST
 
 from ddg_explorer.app.component import Component
-from ddg_explorer.app.simulation import first_setup
 from ddg_explorer.app.state import AppState, Scene
 from ddg_explorer.io import one_line
 from ddg_explorer.systems import SYSTEMS
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
 NARROW = 600
 """Pixels below which the page's drawer lies over its content."""
@@ -103,22 +103,20 @@ class Browser(Component):
             notify("The browser refused the clipboard; copy the address instead.")
 
 
-def linked_state() -> tuple[AppState, str]:
-    """The state of the page's address, and one line where it cannot be shown.
+def linked(show: Callable[[AppState, str], T]) -> T:
+    """What `show` makes of the state of the page's address, and of a line where it cannot be shown.
 
-    A link that is not understood, or that asks for a scene which cannot be built, falls back to its
-    system as that opens, or to the default state where it names none.
+    A link that is not understood, or whose state `show` refuses with a ValueError, falls back to
+    its system as that opens, or to the default state where it names none.
     """
     args = pn.state.session_args or {}
     flat = {key: values[-1].decode(errors="replace") for key, values in args.items()}
     try:
-        state = AppState.from_flat(flat)
-        first_setup(state.scene)
+        return show(AppState.from_flat(flat), "")
     except ValueError as problem:
-        system = flat.get("system")
-        state = AppState(Scene(system)) if system in SYSTEMS else AppState()
-        return state, f"The link was not understood ({one_line(problem)}); showing the default."
-    return state, ""
+        line = f"The link was not understood ({one_line(problem)}); showing the default."
+    system = flat.get("system")
+    return show(AppState(Scene(system)) if system in SYSTEMS else AppState(), line)
 
 
 def disable_nagle(doc: Document | None) -> None:
@@ -175,6 +173,12 @@ def notify(line: str) -> None:
     """Show one line as a notification, where the page has them."""
     if pn.state.notifications is not None:
         pn.state.notifications.error(line, duration=8000)
+
+
+def inform(line: str) -> None:
+    """Show one line that is neither good nor bad news, where the page has notifications."""
+    if pn.state.notifications is not None:
+        pn.state.notifications.info(line, duration=8000)
 
 
 @contextmanager

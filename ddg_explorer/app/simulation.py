@@ -8,6 +8,7 @@ as one line of text; the last good state stays.
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 
@@ -44,9 +45,13 @@ class Simulation:
     Attributes
     ----------
     began
-        Whether time began anew in the last turn.
+        Whether time began anew in the last turn, or was taken over from the leader.
+    origin
+        The time that the last turn stepped from; NaN of a lane that could not.
     broken
         What was wanted when an unforeseen error stopped the lane.
+    past, setup
+        What the lane can go back to, and the setup of the last turn.
     """
 
     def __init__(
@@ -55,13 +60,14 @@ class Simulation:
         self.lane = lane
         self.scales = scales or Scales()
         self.began = False
+        self.origin = math.nan
         self.broken: tuple[Scene, Lane] | None = None
         self._stage = Stage(shelf or Shelf())
         self._pace = Pace()
         self._frames: list[Frame] = []
         self._difference: Tensor | None = None
-        self._past = Past()
-        self._setup: Setup | None = None
+        self.past = Past()
+        self.setup: Setup | None = None
         self._error = self._inexact = ""
         self._refused: Scene | None = None
         self._grouping = 0
@@ -72,11 +78,6 @@ class Simulation:
     def rollout(self) -> Rollout | None:
         """What runs, None where the lane's model does not fit the scene."""
         return self._stage.rollout
-
-    @property
-    def past(self) -> Past:
-        """What the lane can go back to."""
-        return self._past
 
     @property
     def frame(self) -> Frame | None:
@@ -98,25 +99,21 @@ class Simulation:
         """The scene that holds."""
         return self._stage.scene
 
-    @property
-    def setup(self) -> Setup | None:
-        """Of the last turn."""
-        return self._setup
-
     def kept(self) -> Kept | None:
         """What the lane has run through, None where nobody runs."""
         with self._lock:
-            rollout, stage = self.rollout, self._stage
-            if rollout is None or not len(self._past.history):
+            rollout, stage, history = self.rollout, self._stage, self.past.history
+            if rollout is None or not len(history):
                 return None
-            return Kept(
-                rollout.dynamics,
-                stage.system,
-                stage.picture,
-                self.scales.state.value,
-                self._past.history.times,
-                self._past.history.states,
-            )
+            shown = (stage.system, stage.picture, self.scales.state.value)
+            return Kept(rollout.dynamics, *shown, history.times, history.states)
+
+    def open(self, scene: Scene) -> Setup:
+        """Bring a new lane to its first scene; ValueError if that cannot be built."""
+        self.advance(Turn(scene, steps=0))
+        if self.setup is None:
+            raise ValueError(self._error)
+        return self.setup
 
     def turn(self, turn: Turn) -> Outcome:
         """`advance`, then `encode`."""
@@ -127,7 +124,8 @@ class Simulation:
         """Bring the rollout to the wanted scene and step it.
 
         A turn of a group that the lane has left does nothing. Where time begins anew here, but has
-        not in the `leader`, who has taken the turn, the lane goes on from its state and time.
+        not in the `leader`, who has taken the turn, or where a lane that had stopped runs again, it
+        goes on from the leader's state and time.
         """
         with self._lock:
             if turn.grouping >= self._grouping:
@@ -143,19 +141,18 @@ class Simulation:
             self._grouping = max(self._grouping, turn.grouping)
             if not self.running or self.rollout is None:
                 return np.array([])
-            return np.append(self._past.history.times, self.rollout.t)
+            return np.append(self.past.history.times, self.rollout.t)
 
     def forget(self) -> None:
         """Let the kept frames begin with the present one."""
         with self._lock:
             if self.rollout is not None:
-                self._past.begin(self._stage.moment)
+                self.past.begin(self._stage.moment)
 
     def encode(self, turn: Turn, reference: Frame | None = None) -> Outcome:
-        """What is to be seen of the last `advance`.
+        """What is to be seen of the last `advance`; nothing where that did nothing.
 
-        `reference` is the true lane's frame: where it is of the same time, the distance from it is
-        measured, and shown with `turn.show == "difference"`. Of a turn that did nothing, nothing.
+        From `reference`, the true lane's frame, the distance is measured where the times agree.
         """
         with self._lock:
             if turn.grouping < self._grouping:
@@ -163,13 +160,13 @@ class Simulation:
             return self._encode(turn, reference)
 
     def _advance(self, turn: Turn, leader: Simulation | None) -> None:
-        stage, self._setup = self._stage, None
-        self._setup, self._error = stage.reconcile(turn.scene, self.lane)
+        stage, self.setup = self._stage, None
+        self.setup, self._error = stage.reconcile(turn.scene, self.lane)
         self._refused = turn.scene if self._error else None
-        if turn.reset and not (self._setup and self._setup.restarted):
+        if turn.reset and not (self.setup and self.setup.restarted):
             again, line = stage.restart()
-            self._setup, self._error = again or self._setup, self._error or line
-        restarted = self._setup is not None and self._setup.restarted
+            self.setup, self._error = again or self.setup, self._error or line
+        restarted = self.setup is not None and self.setup.restarted
         self.began = restarted or turn.reset
         if restarted:
             self._pace.begin()
@@ -177,25 +174,33 @@ class Simulation:
                 self.scales.start(stage.picture)
         if stage.rollout is None:
             return
-        recalled = any(isinstance(c, Recall) and self._past.key in c.moments for c in turn.commands)
+        recalled = any(isinstance(c, Recall) and self.past.key in c.moments for c in turn.commands)
         if self.began and leader and leader.frame and not (leader.began or recalled):
             stage.join(leader.frame)
             marks = tuple(c for c in turn.commands if isinstance(c, Mark))
             turn = replace(turn, steps=0, commands=marks)
         if self.began:
             self._difference = None
-            self._past.begin(stage.moment)
+            self.past.begin(stage.moment)
+        if self.setup:
+            self.past.lift()
         for command in turn.commands:
-            self._error = self._past.obey(command, stage) or self._error
+            self._error = self.past.obey(command, stage) or self._error
+        self.origin = stage.rollout.t if self.running else math.nan
+        gap = abs(self.origin - leader.origin) if leader and turn.steps else 0.0
+        if leader and leader.frame and gap > 1e-6 * stage.rollout.dt:
+            stage.join(leader.frame)
+            self.began, self._difference, turn = True, None, replace(turn, steps=0)
+            self.past.begin(stage.moment)
         self._frames = self._step(stage.rollout, turn)
         if wider := stage.widen(self.lane):
-            self._setup = replace(wider, restarted=restarted)
+            self.setup = replace(wider, restarted=restarted)
 
     def _encode(self, turn: Turn, reference: Frame | None) -> Outcome:
         rollout = self.rollout
         if rollout is None:
             unbuilt = self._stage.misfit if self._stage.scene is None else ""
-            return Outcome(None, b"", None, self._setup, unbuilt, self._error, self._refused)
+            return Outcome(None, b"", None, self.setup, unbuilt, self._error, self._refused)
         if reference is not None and abs(reference.t - rollout.t) >= 1e-6 * rollout.dt:
             reference = None
         error = self._follow(turn, self._frames[-1], reference) or self._error
@@ -209,12 +214,12 @@ class Simulation:
             header,
             payload,
             sample,
-            self._setup,
+            self.setup,
             self._stage.stopped,
             error,
             self._refused,
-            span=self._past.history.span,
-            undoable=self._past.undoable,
+            span=self.past.history.span,
+            undoable=self.past.undoable,
             visiting=turn.steps == 0 and any(isinstance(c, GoTo) for c in turn.commands),
         )
 
@@ -222,9 +227,9 @@ class Simulation:
         """The frames that are reached, at least one: of an ODE every step, for its trail."""
         if turn.steps == 0 or rollout.stopped:
             return [rollout.frame]
-        self._past.go_on(rollout.t)
+        self.past.go_on(rollout.t)
         frames = self._pace.step(rollout, turn, single=self._stage.picture.kind == "phase")
-        self._past.keep(frames, self._stage)
+        self.past.keep(frames, self._stage)
         return frames
 
     def _follow(self, turn: Turn, last: Frame, reference: Frame | None) -> str:
@@ -242,8 +247,7 @@ class Simulation:
         if _differs(turn, picture, self.lane):
             known = self._difference
             u = torch.zeros_like(frames[-1].u) if known is None else known
-            shown = replace(frames[-1], u=u)
-            return *picture.payload([shown], self.scales.difference.value), 0
+            return *picture.payload([replace(frames[-1], u=u)], self.scales.difference.value), 0
         overlay, extra = self._exact(frames[-1].t) if turn.exact else None, 1
         if overlay is None and self.lane.model != TRUTH and reference is not None:
             overlay, extra = reference.u, 2
@@ -254,7 +258,7 @@ class Simulation:
     def _exact(self, t: float) -> Tensor | None:
         """The exact solution where it is known; past its times `_inexact` says why it is not."""
         try:
-            return None if self._past.edited else self._stage.exact(t)
+            return None if self.past.edited else self._stage.exact(t)
         except ValueError as problem:
             self._inexact = str(problem)
             return None
@@ -293,7 +297,4 @@ def _differs(turn: Turn, picture: Picture, lane: Lane) -> bool:
 
 def first_setup(scene: Scene) -> Setup:
     """What a session shows of a scene before anything has run; ValueError if it cannot be built."""
-    outcome = Simulation(Lane()).turn(Turn(scene, steps=0))
-    if outcome.setup is None:
-        raise ValueError(outcome.error)
-    return outcome.setup
+    return Simulation(Lane()).open(scene)

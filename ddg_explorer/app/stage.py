@@ -52,9 +52,10 @@ MODEL_GROWTH = 20.0
 never seen such states, and a bounded one would wander there for ever."""
 
 
-def resume(rollout: Rollout, frame: Frame) -> None:
-    """Let a rollout go on from a frame, at its time."""
-    rollout.restore(replace(rollout.snapshot(), frame=frame, clock=(frame.t, 0, rollout.dt)))
+def resume(rollout: Rollout, frame: Frame, bound: Tensor) -> None:
+    """Let a rollout go on from a frame, at its time, and diverge where max|u| exceeds `bound`."""
+    clock = (frame.t, 0, rollout.dt)
+    rollout.restore(replace(rollout.snapshot(), frame=frame, clock=clock, bound=bound))
 
 
 class Stage:
@@ -95,7 +96,8 @@ class Stage:
     def moment(self) -> Moment:
         """Where the lane is, while somebody runs."""
         assert self.rollout is not None
-        return Moment(self.rollout.frame, self.references, self.remade)
+        now = self.rollout.snapshot()
+        return Moment(now.frame, self.references, self.remade, now.bound)
 
     @property
     def stopped(self) -> str:
@@ -157,11 +159,12 @@ class Stage:
         return self.system.exact(t, seed=self.scene.chosen_seed)
 
     def join(self, other: Frame) -> None:
-        """Go on from another lane's state, at its time; drifts are taken from there."""
+        """Go on from another lane's state, at its time; drifts and growth are taken from there."""
         rollout = self.rollout
         assert rollout is not None
-        frame = measure(rollout.dynamics, self.system, other.t, other.step, other.u)
-        resume(rollout, frame)
+        rollout.replace(other.u)
+        here = rollout.snapshot()
+        resume(rollout, replace(here.frame, t=other.t, step=other.step), here.bound)
         self.remade += 1
         self.refer()
 

@@ -14,11 +14,15 @@ def table(rows: list[str], *, conserves: bool) -> str:
     return _TABLE.format(rows="".join(rows), what="Drift of" if conserves else "Change of")
 
 
-def row(title: str, colour: str, outcome: Outcome | None) -> str:
-    """A lane's row; of a lane where nobody runs, that it does not."""
-    name = f'<td><i style="background:{colour}"></i>{html.escape(title)}</td>'
+def row(title: str, swatch: str, outcome: Outcome | None) -> str:
+    """A lane's row; of a lane where nobody runs, that it does not, or what has stopped it.
+
+    `swatch` is the CSS background of its mark.
+    """
+    name = f'<td><i style="background:{swatch}"></i>{html.escape(title)}</td>'
     if outcome is None or outcome.header is None or outcome.sample is None:
-        return f'<tr>{name}<td colspan="5" class="note">does not run in this scene</td></tr>'
+        reason = (outcome and outcome.stopped) or "does not run in this scene"
+        return f'<tr>{name}<td colspan="5" class="note">{html.escape(reason)}</td></tr>'
     header, sample = outcome.header, outcome.sample
     state = (
         "diverged"
@@ -39,15 +43,17 @@ _TABLE = """<style>
 table.lanes {{ width: 100%; border-collapse: collapse; font-size: 11.5px;
   font-variant-numeric: tabular-nums; }}
 table.lanes th {{ font-size: 11px; font-weight: 400; color: var(--ddg-muted, inherit);
-  text-align: right; vertical-align: bottom; padding: 0 0 4px 8px; }}
+  text-align: right; vertical-align: bottom; padding: 0 0 4px 6px; white-space: nowrap; }}
+table.lanes thead tr + tr th, table.lanes th.number {{ min-width: 44px; }}
 table.lanes th[colspan] {{ text-align: center; padding-bottom: 0; }}
-table.lanes td {{ text-align: right; padding: 4px 0 4px 8px; white-space: nowrap;
+table.lanes td {{ text-align: right; padding: 4px 0 4px 6px; white-space: nowrap;
   border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
 table.lanes th[rowspan]:first-child, table.lanes td:first-child {{ text-align: left;
   padding-left: 0; width: 100%; max-width: 0; overflow: hidden; text-overflow: ellipsis; }}
 table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
-table.lanes i {{ display: inline-block; width: 12px; height: 4px; border-radius: 2px;
-  margin-right: 5px; vertical-align: middle; }}
+table.lanes i {{ display: inline-block; width: 22px; height: 3px; margin-right: 5px;
+  vertical-align: middle; }}
 </style><table class="lanes"><thead><tr><th rowspan="2">Lane</th><th colspan="2">{what}</th>
-<th rowspan="2">distance</th><th rowspan="2">residual</th><th rowspan="2">ms</th></tr>
+<th rowspan="2" class="number">distance</th><th rowspan="2" class="number">residual</th>
+<th rowspan="2">ms</th></tr>
 <tr><th>true H</th><th>own H</th></tr></thead><tbody>{rows}</tbody></table>"""

@@ -13,10 +13,8 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import session
+from ddg_explorer.app.layout import HEADER, PHONE
 from ddg_explorer.app.state import PAGES
-
-HEIGHT = 48
-"""Pixels of the row."""
 
 
 class Page(Protocol):
@@ -29,7 +27,7 @@ class Page(Protocol):
 
 
 class Tabs:
-    """A row of tabs and the pages below it.
+    """A `row` of tabs, and the `view` of the pages behind them.
 
     Parameters
     ----------
@@ -46,29 +44,38 @@ class Tabs:
         self._pages: dict[str, Page] = {}
         self._frames: dict[str, pn.Column] = {}
         self._shown = next(iter(self._makers))
-        self._row: pmui.Tabs | None = None
-        self._head = pn.Column(
+        self._tabs: pmui.Tabs | None = None
+        self.row = pn.Column(
             sizing_mode="stretch_width",
-            styles={"padding": "0 16px", "min-height": f"{HEIGHT}px", "box-sizing": "border-box"},
+            margin=0,
+            styles={"min-height": f"{HEADER}px", "padding-left": "clamp(0px, 2vw - 12px, 24px)"},
         )
-        self.view = pn.Column(self._head, sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(sizing_mode="stretch_width", margin=0)
 
     def fill(self, key: str) -> None:
         """Add the row, whose place has been held, with this tab chosen."""
-        self._row = pmui.Tabs(
+        self._tabs = pmui.Tabs(
             *((PAGES[key], pn.Spacer(height=0)) for key in self._makers),
             active=list(self._makers).index(key),
             sizing_mode="stretch_width",
             margin=0,
             sx={
-                "& .MuiTab-root": {"minHeight": 44, "fontSize": 14},
-                f"@media (max-width: {session.NARROW}px)": {
-                    "& .MuiTab-root": {"minWidth": 0, "flexGrow": 1, "padding": "12px 4px"}
+                "& .MuiTab-root": {"minHeight": HEADER, "fontSize": 14},
+                "& .MuiTab-root.Mui-selected": {"color": "var(--ddg-accent, #0b6aa8)"},
+                "& .MuiTabs-indicator": {"backgroundColor": "var(--ddg-accent, #0b6aa8)"},
+                PHONE: {
+                    "& .MuiTab-root": {
+                        "minWidth": 0,
+                        "flexGrow": 1,
+                        "padding": "12px 3px",
+                        "fontSize": 12.5,
+                        "letterSpacing": 0,
+                    }
                 },
             },
         )
-        self._row.param.watch(self._clicked, "active")
-        self._head.append(self._row)
+        self._tabs.param.watch(self._clicked, "active")
+        self.row.append(self._tabs)
 
     @property
     def opened(self) -> Mapping[str, Page]:
@@ -85,7 +92,7 @@ class Tabs:
                 sizing_mode="stretch_width",
                 visible=False,
                 margin=0,
-                styles={"padding": "16px"},
+                styles={"padding": "12px 16px 16px"},
             )
             self.view.append(self._frames[key])
         return self._pages[key]
@@ -103,8 +110,8 @@ class Tabs:
         self._shown = key
         for name, frame in self._frames.items():
             frame.visible = name == key
-        if self._row is not None:
-            self._row.active = list(self._makers).index(key)
+        if self._tabs is not None:
+            self._tabs.active = list(self._makers).index(key)
 
     def restyle(self, dark: bool) -> None:
         """Colours of the theme, for all pages that have been built."""

@@ -9,6 +9,7 @@ sequential one that starts at the background otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import colorcet
@@ -30,6 +31,8 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
         "good": "#0a7a55",
         "warn": "#9a5b00",
         "bad": "#b3261e",
+        "positive": "#e65036",
+        "negative": "#247ffe",
     },
     "dark": {
         "ink": "#e7ebf0",
@@ -44,6 +47,8 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
         "good": "#4cc596",
         "warn": "#e5a94a",
         "bad": "#ff8a80",
+        "positive": "#e64f41",
+        "negative": "#1881fa",
     },
 }
 
@@ -76,6 +81,19 @@ def lane_places(models: Sequence[str]) -> list[int]:
         own = MODEL_ORDER.index(model)
         places.append(own if own not in places else free.pop())
     return places
+
+
+def swatch(place: int, dark: bool) -> str:
+    """CSS background that draws colour and dash of a lane with this place along x."""
+    colour, dash = LANE_COLOURS[mode(dark)][place], LANE_DASHES[place]
+    if not dash:
+        return colour
+    ends = [sum(dash[:i]) for i in range(len(dash) + 1)]
+    stops = [
+        f"{'transparent' if i % 2 else colour} {start}px {end}px"
+        for i, (start, end) in enumerate(pairwise(ends))
+    ]
+    return f"repeating-linear-gradient(90deg, {', '.join(stops)})"
 
 
 _TABLES = {

@@ -13,19 +13,24 @@ import param
 
 from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.component import Component, script, style
+from ddg_explorer.app.marks import LONGEST
 
 CLOCK_PERIOD = 0.15
 """Seconds between two updates of the clock while frames come fast."""
 
 
+ACTIONS = ("touch", "undo", "go", "remember", "recall", "rename", "drop", "key")
+
+
 class TimeBar(Component):
-    """`on_action(name, value)` hears "touch", "undo", "go", "remember", "recall", "drop", "key"."""
+    """`on_action(name, value)` hears what `ACTIONS` names; of "rename", [name, title]."""
 
     tool = param.String("", doc="Label of what the pointer does; empty where it does nothing.")
     hint = param.String("", doc="Tooltip of the tool.")
     touching = param.Boolean(True, doc="Whether the pointer acts on the pictures.")
     undoable = param.Boolean(False)
-    moments = param.List([], doc="[name, label, picture's URI or empty] of what is remembered.")
+    moments = param.List([], doc="`Moments.labels` of what is remembered.")
+    longest = param.Integer(LONGEST, doc="Characters of a moment's name.")
     keyboard = param.Boolean(False, doc="Whether keys anywhere on the page play, step and reset.")
 
     _esm = script("draw", "timebar")
@@ -49,6 +54,6 @@ class TimeBar(Component):
     def _receive(self, event: Any) -> None:
         if "ready" in event.data and self._clock is not None:
             self._send_msg({"clock": list(self._clock)})
-        for name in ("touch", "undo", "go", "remember", "recall", "drop", "key"):
+        for name in ACTIONS:
             if name in event.data:
                 self._on_action(name, event.data[name])

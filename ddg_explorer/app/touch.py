@@ -225,8 +225,8 @@ class Touch:
 
     def _act(self, name: str, value: Any) -> None:
         if name == "touch":
-            self.bar.touching = bool(value)
-            self._equip()
+            # a page that has just come says so before it can be told anything
+            pn.state.onload(lambda: self._hold(bool(value)))
         elif name == "undo":
             self._undo()
         elif name == "go":
@@ -235,11 +235,19 @@ class Touch:
             self._remember()
         elif name == "recall":
             self._recall(str(value))
+        elif name == "rename":
+            self._moments.rename(*map(str, value))
+            self.bar.moments = self._moments.labels(self._dark)
         elif name == "drop":
             self._moments.drop(str(value))
             self.bar.moments = self._moments.labels(self._dark)
         elif name == "key":
             self._press(str(value))
+
+    def _hold(self, tool: bool) -> None:
+        """Whether the pointer acts on the pictures."""
+        self.bar.touching = tool
+        self._equip()
 
     def _press(self, key: str) -> None:
         runner = self._runner

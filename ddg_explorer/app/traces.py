@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
@@ -32,6 +33,7 @@ class Trace:
         self._sampled = 0.0
         self._last = math.nan
         self._shown: tuple[float, ...] = ()
+        self._references: tuple[float, ...] = ()
 
     @property
     def span(self) -> tuple[float, float] | None:
@@ -40,7 +42,8 @@ class Trace:
 
     def begin(self, epoch: int) -> None:
         """Forget everything."""
-        self.epoch, self._last, self._shown = epoch, math.nan, ()
+        self.epoch, self._last = epoch, math.nan
+        self._shown = self._references = ()
         self.rows = self.rows[:0]
         self._waiting.clear()
 
@@ -56,6 +59,7 @@ class Trace:
         if always or now - self._sampled >= SAMPLE_PERIOD:
             shown = (sample.t, sample.mass, sample.energy)  # an edit changes them at the same t
             if shown != self._shown:
+                self._break_where_drifts_begin_anew(sample)
                 self._waiting.append(sample)
             self._sampled, self._last, self._shown = now, sample.t, shown
         return len(self.rows) < count
@@ -63,7 +67,14 @@ class Trace:
     def _turn_back(self, t: float) -> None:
         self._waiting = [sample for sample in self._waiting if sample.t < t]
         self.rows = self.rows[: np.count_nonzero(self.rows[:, 0] < t)]
-        self._last, self._shown = math.nan, ()
+        self._last, self._shown, self._references = math.nan, (), ()
+
+    def _break_where_drifts_begin_anew(self, sample: Sample) -> None:
+        """After an edit drifts are relative to the edited state: no line leads there."""
+        references = (sample.energy_scale, sample.mass_scale)
+        if self._references not in ((), references):
+            self._waiting.append(replace(sample, **dict.fromkeys(LOGARITHMIC, math.nan)))
+        self._references = references
 
     def take(self) -> list[Sample]:
         """The samples that wait, which wait no longer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
@@ -10,17 +11,23 @@ import panel_material_ui as pmui
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.state import SPEEDS
 from ddg_explorer.app.store import Store
-from ddg_explorer.app.widgets import ICONS, NumberSlider
+from ddg_explorer.app.widgets import ICONS, NumberSlider, hinted
 
 BUTTON, GAP, SPEED = (98, 40), 8, 51
 """Pixels: a button's width and height, between buttons, height of the slider."""
+HINTS = {
+    "play": "Play or pause. Key: space",
+    "step": "Pause, and take one time step. Key: →",
+    "reset": "Back to t = 0. Key: r",
+}
+"""Button → its tooltip, with the key of `js/timebar.js`."""
 
 
 class Transport:
     """The buttons that drive a runner, and the speed of the view.
 
-    `play` holds two, Play and Pause, of which one is seen: a click does what its label says, also
-    where the label is out of date by the time it is heard.
+    `play` is two, Play and Pause, of which one is seen: a click does what its label says, also
+    where the label is out of date by the time it is heard. Each has a tooltip.
     """
 
     def __init__(self, store: Store, runner: Runner) -> None:
@@ -28,15 +35,16 @@ class Transport:
         self._start = _button("Play", "play", lambda: self._play(True), "contained")
         self._pause = _button("Pause", "pause", lambda: self._play(False), "contained")
         self._start.styles = self._pause.styles = {"grid-area": "1 / 1"}
-        self.play = pn.Column(
+        both = pn.Column(
             self._start,
             self._pause,
             width=BUTTON[0],
             height=BUTTON[1],
             styles={"display": "grid"},
         )
-        self.step = _button("Step", "step", runner.step, "outlined")
-        self.reset = _button("Reset", "reset", runner.reset, "outlined")
+        self.play = _hinted("play", both)
+        self.step = _hinted("step", _button("Step", "step", runner.step, "outlined"))
+        self.reset = _hinted("reset", _button("Reset", "reset", runner.reset, "outlined"))
         self.speed = NumberSlider(
             lambda v: store.change_view(speed=int(v)),
             key="speed",
@@ -45,14 +53,10 @@ class Transport:
             start=SPEEDS[0],
             end=SPEEDS[1],
             value=store.state.speed,
-            doc=(
-                "Time steps taken for each painted frame, as far as time allows. Keys: space plays "
-                "and pauses, → takes one step, r goes back to the start."
-            ),
+            doc="Time steps taken for each painted frame, as far as time allows.",
             sizing_mode="stretch_width",
             height=SPEED,
             compact=True,
-            styles={"flex": "1 0 156px", "max-width": "240px"},
         )
 
     def show(self, playing: bool) -> None:
@@ -66,6 +70,10 @@ class Transport:
     def _play(self, playing: bool) -> None:
         self._runner.play(playing)
         (self._pause if playing else self._start).focus()
+
+
+def _hinted(name: str, widget: Any) -> pmui.Tooltip:
+    return hinted(widget, HINTS[name], width=BUTTON[0], height=BUTTON[1])
 
 
 def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmui.Button:

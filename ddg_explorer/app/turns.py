@@ -144,7 +144,8 @@ class Setup:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a turn did. `stopped` is the failed step's line, or that of a first scene that cannot be
-    built; `error` says what could not be done, and `refused` is the scene if it was a change of it.
+    built; `error` says what could not be done, and `refused` is the scene if it was a change of it;
+    `note` tells of what has come about otherwise than asked for.
 
     `span` are the times between which frames are kept, `undoable` the edits that can be taken back,
     `visiting` says that time was only turned back or on.
@@ -161,6 +162,7 @@ class Outcome:
     span: tuple[float, float] = (0.0, 0.0)
     undoable: int = 0
     visiting: bool = False
+    note: str = ""
 
 
 class Kept(NamedTuple):

@@ -96,6 +96,19 @@ def bounded_slider(
     )
 
 
+def hinted(widget: Any, line: str, *, width: int, height: int) -> pmui.Tooltip:
+    """The widget with a tooltip that describes it; what it is called is still its own label."""
+    return pmui.Tooltip(
+        widget,
+        title=line,
+        placement="top",
+        describe_child=True,
+        margin=0,
+        width=width,
+        height=height,
+    )
+
+
 class Choice:
     """A labelled select; `on_change` hears what the person chooses, not what `show` sets.
 
@@ -133,10 +146,16 @@ class Choice:
         return self.widget.value
 
     def show(self, value: str | None, **params: Any) -> None:
-        """Set the value, and other parameters of the widget such as its options."""
+        """Set the value, and other parameters of the widget such as its options.
+
+        The browser tells options apart by their names: among others, the value is sent again.
+        """
+        renamed = params.get("options", self.widget.options) != self.widget.options
         self._showing = True
         try:
             put(self.widget, value=value, **params)
+            if renamed:
+                self.widget.param.trigger("value")
         finally:
             self._showing = False
 

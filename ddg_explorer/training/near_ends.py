@@ -46,7 +46,7 @@ class Ends:
 def tanh_ends(a: Tensor, c: Tensor) -> Ends:
     """tanh at pre-activations a (end u) and c (end v)."""
     d = a - c
-    largest = float(d.abs().max())
+    largest = float(d.detach().abs().max())
     if largest < NEAR:
         return near_ends(tanh(a), d, terms(largest, torch.finfo(a.dtype).eps))
     return far_ends(torch.tanh(a), torch.tanh(c), d)

@@ -8,6 +8,7 @@ from ddg_explorer.app.simulation import first_setup
 from ddg_explorer.app.state import AppState, Scene
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.turns import build
+from ddg_explorer.app.widgets import Choice
 from ddg_explorer.systems import SYSTEMS
 
 PRESETS = [(name, preset) for name, cls in SYSTEMS.items() for preset in cls.presets]
@@ -22,6 +23,17 @@ def controls_of(scene):
     """Controls of a scene, their store, and what they report."""
     store, told = Store(AppState(scene)), []
     return Controls(store, first_setup(scene), told.append), store, told
+
+
+def test_options_of_other_names_for_the_same_value_show_the_new_name():
+    heard = []
+    choice = Choice("Preset", {"Race: two solitons": "race", "Soliton": "one"}, heard.append)
+    sent = choice.widget.get_root().data
+    assert sent.value == "Race: two solitons"
+    choice.show("race", options={"Wide swing": "swing", "Race: a pendulum": "race"})
+    assert choice.value == "race"
+    assert sent.value == "Race: a pendulum"
+    assert heard == []
 
 
 @pytest.mark.parametrize(("name", "preset"), PRESETS)

@@ -8,9 +8,10 @@ import panel as pn
 import pytest
 
 from ddg_explorer.app import Explorer, explore, session
+from ddg_explorer.app.component import style
 from ddg_explorer.app.races import first_preset
 from ddg_explorer.app.state import AppState, Lane, Scene, View
-from ddg_explorer.app.theme import PALETTES, colour_table
+from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, colour_table, swatch
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
@@ -166,13 +167,71 @@ def test_the_drawer_follows_the_room_there_is():
     explorer.close()
 
 
+def test_the_drawer_is_open_where_its_controls_act():
+    explorer = Explorer(play=False)
+    page = explorer.page()
+    seen = []
+    for key in ("explore", "train", "results", "structure", "explore"):
+        explorer.store.change_view(page=key)
+        seen.append(page.sidebar_open)
+    assert seen == [True, True, False, False, True]
+    explorer.close()
+
+
+def test_what_the_person_chose_of_the_drawer_is_kept():
+    explorer = Explorer(AppState(view=View(page="results")), play=False)
+    page = explorer.page()
+    assert not page.sidebar_open
+    page.sidebar_open = True
+    explorer.store.change_view(page="theory")
+    assert page.sidebar_open
+    explorer.store.change_view(page="explore")
+    page.sidebar_open = False
+    explorer.store.change_view(page="results")
+    explorer.store.change_view(page="explore")
+    assert not page.sidebar_open
+    explorer.close()
+
+
+def test_a_window_made_narrow_on_another_page_keeps_the_drawer_closed_on_return():
+    explorer = Explorer(play=False)
+    page = explorer.page()
+    explorer.store.change_view(page="results")
+    explorer._show_drawer(roomy=False)
+    explorer.store.change_view(page="explore")
+    assert not page.sidebar_open
+    explorer._show_drawer(roomy=True)
+    assert page.sidebar_open
+    explorer.close()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_swatches_have_colour_and_dash_of_their_lane(dark):
+    colours = LANE_COLOURS["dark" if dark else "light"]
+    swatches = [swatch(place, dark) for place in range(len(colours))]
+    assert swatches[0] == colours[0]
+    assert len(set(swatches)) == len(colours)
+    for shown, colour, dash in zip(swatches[1:], colours[1:], LANE_DASHES[1:], strict=True):
+        assert f"{colour} 0px {dash[0]}px, transparent {dash[0]}px {dash[0] + dash[1]}px" in shown
+        assert shown.count("transparent") == len(dash) // 2
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_signs_have_the_same_colours_in_the_editor_as_in_heat_maps(dark):
+    table, palette = colour_table("diverging", dark), PALETTES["dark" if dark else "light"]
+    assert palette["negative"] == f"#{table[:3].hex()}"
+    assert palette["positive"] == f"#{table[-4:-1].hex()}"
+    css = style("operator")
+    assert css.index("--ddg-positive") < css.index("input.negative") < css.index("--ddg-negative")
+
+
 def test_dark_theme_swaps_table_and_colours():
     explorer = Explorer(AppState(view=View(dark=True)))
     canvas = explorer.race.canvases[0]
-    assert canvas.palette == dict(PALETTES["dark"])
+    assert canvas.palette == {**PALETTES["dark"], "swatch": swatch(0, True)}
     assert canvas.table == colour_table("sequential", True)
     explorer._set_dark(False)
-    assert canvas.palette == dict(PALETTES["light"])
+    assert canvas.palette == {**PALETTES["light"], "swatch": swatch(0, False)}
     assert explorer.store.state.view.dark is False
     explorer.close()
 

@@ -12,12 +12,13 @@ from ddg_explorer.app.edits import Edit, apply
 from ddg_explorer.app.history import History, Moment
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Lane, Scene
-from ddg_explorer.app.turns import GoTo, Turn, Undo, build
+from ddg_explorer.app.turns import GoTo, Mark, Recall, Turn, Undo, build
 from ddg_explorer.frames import Frame
 from ddg_explorer.rollout import Rollout
 
 KDV = Scene("kdv", "two_solitons", n=128)
 FIELD = Scene("cahn_hilliard_2d", "spinodal", n=32)
+BOUND = torch.tensor(1.0)
 DISK = Edit("disk", ((0.5, 0.5),), value=1.0, radius=0.15)
 
 
@@ -181,6 +182,31 @@ def test_drift_of_a_time_before_other_dynamics_is_taken_anew(command):
     assert turn(simulation, changed, steps=2).sample.drift < 1e-12
 
 
+@pytest.mark.parametrize("lane", [Lane(), Lane("dgnet")])
+def test_growth_is_measured_from_what_the_restored_state_began_with(lane):
+    simulation, scene, mark = Simulation(lane), Scene("kdv"), Mark()
+    high = Edit("curve", ((0.0, 99.0), (5.0, 99.0)))
+
+    def bound():
+        return float(simulation.rollout.snapshot().bound)
+
+    turn(simulation, scene)
+    before = bound()
+    turn(simulation, scene, mark, steps=1)
+    t = turn(simulation, scene, high).header.t
+    after = bound()
+    assert after > 10 * before
+    for command, expected in [
+        (GoTo(0.0), before),
+        (GoTo(t), after),
+        (Undo(), before),
+        (high, after),
+        (Recall(mark.moments, edited=False), before),
+    ]:
+        turn(simulation, scene, command)
+        assert bound() == expected, command
+
+
 def test_an_edit_of_an_earlier_time_ends_those_that_came_after():
     simulation = Simulation(Lane())
     turn(simulation, KDV)
@@ -234,7 +260,7 @@ def moment_of(u, t):
         reason=f"stopped at t = {t}",
     )
     references: Any = ("references", t)
-    return Moment(frame, references, int(t))
+    return Moment(frame, references, int(t), BOUND)
 
 
 def same(moment, other):

@@ -11,7 +11,7 @@ import torch
 
 from ddg_explorer.app import plots as plots_module
 from ddg_explorer.app.plots import RunningPlots
-from ddg_explorer.app.traces import COLUMNS, FLOOR, ROLLOVER
+from ddg_explorer.app.traces import COLUMNS, FLOOR, LOGARITHMIC, ROLLOVER
 from ddg_explorer.app.turns import Sample
 
 SAMPLE = Sample(
@@ -98,6 +98,23 @@ def test_all_lanes_of_a_turn_go_out_together_now_and_then(monkeypatch):
     assert {lane: len(rows) for lane, rows in browser.rows.items()} == pytest.approx(
         dict.fromkeys(range(4), 40), abs=4
     )
+
+
+def test_no_line_leads_to_where_an_edit_lets_drifts_begin_anew():
+    plots = RunningPlots(["truth"], dark=False)
+    browser = Browser(plots)
+    before = replace(SAMPLE, drift=1e-3, own_drift=1e-3, mass_drift=1e-3, error=1e-3)
+    for sample in (before, replace(before, t=1.0)):
+        plots.push(0, sample, 1, flush=True)
+    for t in (1.0, 2.0):
+        edited = replace(SAMPLE, t=t, error=0.0, mass=3.0, energy_scale=5.0, mass_scale=3.0)
+        plots.push(0, edited, 1, flush=True)
+    assert browser.column("t") == [0, 1, 1, 1, 2]
+    for name in LOGARITHMIC:
+        assert [math.isnan(x) for x in browser.column(name)] == [False, False, True, False, False]
+    assert browser.column("mass") == [1, 1, 3, 3, 3]
+    plots.push(0, replace(before, t=0.5), 1, flush=True)  # back to before the edit
+    assert browser.column("t") == [0, 0.5]
 
 
 def test_zeros_stand_on_the_floor_of_log_axes_and_a_zero_residual_is_none():

@@ -92,7 +92,8 @@ def test_a_lane_that_diverges_freezes_and_says_when():
         (Scene("kdv", n=64), "dgnet", "trained with Δx = 0.2"),
         (Scene("kdv", parameters={"alpha": 6.0}), "dgnet", "trained with alpha = -6"),
         (Scene("kdv", structure="d_dx_viscous"), "node", "trained with viscosity = 0"),
-        (Scene("kdv"), "srnn", "no SRNN has been trained for this system"),
+        (Scene("wave"), "node", "no Neural ODE has been trained for this system"),
+        (Scene("kdv"), "srnn", "SRNN needs states (q, p)"),
     ],
 )
 def test_a_model_that_does_not_fit_says_why(scene, model, reason):

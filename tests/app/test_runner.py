@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 import threading
 import time
 import weakref
@@ -132,6 +133,34 @@ def test_an_unanswering_browser_gets_a_window_of_frames_and_no_more(monkeypatch)
     asyncio.run(scenario())
 
 
+def test_a_change_waits_for_no_acknowledgement_but_hidden_tabs_get_none(monkeypatch):
+    monkeypatch.setattr(runner_module, "GRACE", 60.0)
+
+    async def scenario():
+        canvas, outcomes = FakeCanvas(answers=False), []
+        runner = make(canvas, outcomes=outcomes)
+        runner.play(True)
+        runner.start()
+        await until(lambda: len(canvas.frames) == WINDOW)
+        for dt in (0.001, 0.002):
+            runner.want(AppState(replace(STATE.scene, dt=dt), ALONE))
+            await until(lambda: outcomes[-1].header.dt == 0.001)
+            await asyncio.sleep(0.2)
+            assert len(canvas.frames) == WINDOW + 1, "one more, whatever else is asked for"
+        canvas.credits.acknowledge(1)
+        canvas.on_wake(False)
+        await until(lambda: outcomes[-1].header.dt == 0.002)
+        canvas.credits.renew()
+        canvas.credits.visible = False
+        seen = len(canvas.frames)
+        runner.want(AppState(replace(STATE.scene, dt=0.003), ALONE))
+        await asyncio.sleep(0.2)
+        assert len(canvas.frames) == seen
+        runner.close()
+
+    asyncio.run(scenario())
+
+
 def test_lanes_in_lock_step_are_acknowledged_by_the_first(monkeypatch):
     monkeypatch.setattr(runner_module, "GRACE", 60.0)
 
@@ -229,7 +258,7 @@ def test_an_internal_error_is_logged_shown_as_one_line_and_survived(caplog):
         runner.start()
         with caplog.at_level(logging.ERROR):
             await until(lambda: not runner.playing)
-        assert outcomes[-1].stopped.startswith("internal error")
+        assert outcomes[-1].stopped.startswith("stopped by an internal error")
         assert "deliberate" not in outcomes[-1].stopped
         assert "deliberate" in caplog.text
         simulation.faulty = False
@@ -339,6 +368,61 @@ def test_lanes_stay_with_their_thread_unless_it_is_busy_and_another_is_not():
     assert also.result(30)
     names = [threads.submit(1, lambda: threading.current_thread().name).result() for _ in range(3)]
     assert len(set(names)) == 1
+
+
+def test_a_thread_can_be_chosen_while_others_end_their_calls():
+    threads, interval, ended = Workers(2), sys.getswitchinterval(), time.monotonic() + 1.0
+    sys.setswitchinterval(1e-6)
+    try:
+        while time.monotonic() < ended:
+            calls = [threads.submit(i % 2, int) for i in range(20)]
+            while not all(call.done() for call in calls):
+                assert threads.choose(0) in (0, 1)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_what_is_urgent_goes_ahead_of_what_waits():
+    threads, gate, order = Workers(1), threading.Event(), []
+    threads.submit(0, gate.wait, 30)
+    calls = [threads.submit(0, order.append, name) for name in "abc"]
+    calls.append(threads.submit(0, order.append, "now", urgent=True))
+    assert calls[1].cancel()
+    failed = threads.submit(0, lambda: 1 / 0)
+    gate.set()
+    with pytest.raises(ZeroDivisionError):
+        failed.result(30)
+    assert order == ["now", "a", "c"]
+    assert threads.submit(0, threads.choose).result(30) == 0
+
+
+def test_the_turn_of_a_change_goes_ahead_of_the_turns_of_other_sessions(monkeypatch):
+    class Noted(Simulation):
+        def advance(self, turn, leader=None):
+            order.append(turn.scene.dt)
+            super().advance(turn, leader)
+
+    async def scenario():
+        runners = [make(FakeCanvas(), Noted(Lane())) for _ in range(6)]
+        for runner in runners:
+            runner.play(runner is not runners[-1])
+            runner.start()
+        await until(lambda: len(order) > 20)
+        held = pool.submit(0, gate.wait, 30, urgent=True)
+        await until(held.running)
+        await until(lambda: pool._waiting[0] == len(runners))  # all that play wait, and `held`
+        before = len(order)
+        runners[-1].want(AppState(replace(STATE.scene, dt=0.001), ALONE))
+        await until(lambda: pool._waiting[0] == len(runners) + 1)
+        gate.set()
+        await until(lambda: 0.001 in order)
+        for runner in runners:
+            runner.close()
+        return order[before]
+
+    pool, gate, order = Workers(1), threading.Event(), []
+    monkeypatch.setattr(runner_module, "workers", lambda: pool)
+    assert asyncio.run(scenario()) == 0.001
 
 
 @pytest.mark.parametrize("end", ["regroup", "close"])

@@ -13,10 +13,13 @@ from panel.models.esm import DataEvent
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.ioloop import IOLoop
 
-from ddg_explorer.app import serve, session
+from ddg_explorer.app import Explorer, serve, session, stage
+from ddg_explorer.app.groups import take_turn
 from ddg_explorer.app.pages.results import ResultsPage
-from ddg_explorer.app.state import AppState, Scene
+from ddg_explorer.app.simulation import first_setup
+from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.tabs import Tabs
+from ddg_explorer.app.turns import Turn, build
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,11 @@ def link(monkeypatch):
         pairs = [part.split("=") for part in query.split("&")]
         args = {key: [text.encode("latin-1")] for key, text in pairs}
         monkeypatch.setattr(type(pn.state), "session_args", args)
-        return session.linked_state()
+        return session.linked(show)
+
+    def show(state, notice):
+        first_setup(state.scene)
+        return state, notice
 
     return opened
 
@@ -82,6 +89,39 @@ def test_a_link_to_a_device_that_is_not_here(link):
     state, notice = link("system=pendulum&device=cuda")
     assert state == AppState(Scene("pendulum"))
     assert "device='cuda': not available here" in notice
+
+
+def test_what_lanes_tell_is_told_as_such(monkeypatch):
+    """Not as an error, in red."""
+    lines = []
+    area = SimpleNamespace(
+        error=lambda line, **_: lines.append(("error", line)),
+        info=lambda line, **_: lines.append(("info", line)),
+    )
+    monkeypatch.setattr(type(pn.state), "notifications", area)
+    explorer = Explorer(AppState(Scene("pendulum"), (Lane(), Lane("hnn"))), play=False)
+    canvases = explorer.race.canvases
+    for scene in (Scene("pendulum", structure="damped_symplectic"), Scene("pendulum")):
+        outcomes = take_turn(explorer.race.simulations, Turn(scene, budget=None))
+        explorer._on_outcomes(list(zip(canvases, outcomes, strict=True)))
+    explorer.close()
+    assert lines == [("info", outcomes[0].note)]
+    assert outcomes[0].note.startswith("a lane runs again")
+
+
+def test_a_page_builds_what_runs_in_it_once(monkeypatch):
+    """Not for the link, for the page and for the run."""
+    built = []
+    monkeypatch.setattr(stage, "build", lambda scene: built.append(scene) or build(scene))
+    monkeypatch.setattr(type(pn.state), "session_args", {"system": [b"pendulum"], "dt": [b"0.07"]})
+    explorer = session.linked(lambda state, notice: Explorer(state, notice=notice))
+    simulations, state = explorer.race.simulations, explorer.store.state
+    outcomes = take_turn(simulations, Turn(state.scene, budget=None, reset=True))
+    explorer._on_outcomes(list(zip(explorer.race.canvases, outcomes, strict=True)))
+    explorer.close()
+    assert state.scene == Scene("pendulum", dt=0.07)
+    assert [outcome.header.t for outcome in outcomes] == [pytest.approx(0.07)] * len(simulations)
+    assert len(built) == len(simulations) > 1
 
 
 def test_what_fails_in_a_callback_is_logged_with_its_trace_and_said_in_one_line(told, caplog):
@@ -136,11 +176,11 @@ def test_a_tab_that_cannot_be_opened_leaves_the_old_one_shown(told):
     broken.append(True)
     tabs.show("results")
     assert opened == ["explore"]
-    assert [frame.visible for frame in tabs.view[1:]] == [True]
+    assert [frame.visible for frame in tabs.view] == [True]
     assert len(told) == 1
     broken.clear()
     tabs.show("results")
-    assert [frame.visible for frame in tabs.view[1:]] == [False, True]
+    assert [frame.visible for frame in tabs.view] == [False, True]
 
 
 @pytest.mark.parametrize("query", ["", "?theme=dark&system=pendulum"])

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import tempfile
 import zipfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,9 @@ from PIL import Image
 
 from ddg_explorer.app import session
 from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.share.bar import ShareBar
 from ddg_explorer.app.share.clip import MOST_FRAMES, clip_file, video_available
@@ -35,7 +38,7 @@ from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene, Start, View
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.theme import PALETTES, colour_table
-from ddg_explorer.app.turns import Turn
+from ddg_explorer.app.turns import Turn, Undo
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
 from ddg_explorer.rollout import Rollout
@@ -144,6 +147,20 @@ def test_a_history_opens_with_the_true_lane_s_last_state():
     torch.testing.assert_close(u, states[1], rtol=0, atol=0)
 
 
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """No temporary file can be written."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_history_needs_no_room_on_a_disk():
+    """Where a disk fills up under HDF5, it ends the process."""
+    (record,) = records(Scene("kdv"), [])
+    group = xr.open_dataset(io.BytesIO(history_file([record])), group="truth", engine="h5netcdf")
+    np.testing.assert_array_equal(group["u"].values, record.kept.states.numpy())
+
+
 OUTSIDE = dump_recipe(replace(AppState(), scene=Scene("pendulum", n=64)))
 
 
@@ -188,8 +205,13 @@ class Heard:
     def __init__(self):
         self.files = []
 
+        self.links = []
+
     def save(self, data, name):
         self.files.append((name, data))
+
+    def copy_link(self, flat):
+        self.links.append(flat)
 
 
 @pytest.fixture
@@ -212,6 +234,18 @@ def test_opening_a_recipe_that_cannot_be_built_changes_nothing(bar):
     assert bar.store.state is before
     asyncio.run(bar.take("good.json", dump_recipe(AppState(Scene("pendulum")))))
     assert bar.store.state.scene.system == "pendulum"
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_folder_that_cannot_be_written_to_is_one_line(bar):
+    start = bar.store.state
+    asyncio.run(bar.take("state.npz", b"PK"))
+    for simulation in bar.race.simulations:
+        simulation.turn(Turn(start.scene, steps=3, budget=None))
+    asyncio.run(bar._chosen("Clip (GIF)"))
+    assert len(bar.told) == 2
+    assert all("No such file or directory" in line and "\n" not in line for line in bar.told)
+    assert bar.store.state is start
 
 
 def test_a_recipe_leaves_theme_and_language_to_whoever_opens_it(bar):
@@ -241,6 +275,67 @@ def test_a_state_starts_the_scene_that_it_was_opened_for(bar):
     asyncio.run(meanwhile())
     assert bar.told == ["state.npz: the scene has changed meanwhile; open it again"]
     assert bar.store.state.scene is seen[0]
+
+
+SOLITON = Edit("add", ((5.0, 1.0),))
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What the page tells that is no bad news."""
+    lines = []
+    for name in ("tell", "inform"):
+        monkeypatch.setattr(session, name, lines.append)
+    return lines
+
+
+def test_a_recipe_after_painting_on_the_way_begins_at_the_state_that_is_seen(bar, said):
+    scene, (truth,) = bar.store.state.scene, bar.race.simulations
+    truth.turn(Turn(scene, steps=3, budget=None))
+    truth.turn(Turn(scene, commands=(SOLITON,), budget=None))
+    asyncio.run(bar._chosen("Recipe (JSON)"))
+    ((name, data),) = bar._browser.files
+    again = opened(name, data, scene)
+    assert again.scene.start is not None
+    torch.testing.assert_close(again.scene.start.state, truth.frame.u, rtol=0, atol=0)
+    t = number(truth.frame.t, 4)
+    assert said == [
+        f"{name} is ready. It begins with the painted state of the true lane at t = {t}."
+    ]
+    truth.turn(Turn(scene, steps=0, commands=(Undo(),)))
+    asyncio.run(bar._chosen("Recipe (JSON)"))
+    assert opened(name, bar._browser.files[1][1], scene).scene.start is None
+    assert said[1:] == [f"{name} is ready."]
+
+
+def test_a_copied_link_says_what_it_leaves_out(bar, said):
+    scene, (truth,) = bar.store.state.scene, bar.race.simulations
+    truth.turn(Turn(scene, steps=1, budget=None))
+    asyncio.run(bar._chosen("Copy link"))
+    assert said == []
+    truth.turn(Turn(scene, steps=0, commands=(SOLITON,)))
+    asyncio.run(bar._chosen("Copy link"))
+    assert said.pop() == "What was painted is not in the link: a recipe file carries it."
+    truth.turn(Turn(scene, reset=True))
+    bar.store.change_scene(start=Start(truth.frame.u, "drawn initial state"))
+    asyncio.run(bar._chosen("Copy link"))
+    line = (
+        "The initial state that was drawn or opened is not in the link: a recipe file carries it."
+    )
+    assert said.pop() == line
+    assert len(bar._browser.links) == 3
+
+
+def test_models_of_the_session_are_said_to_be_missing_from_links_and_recipes(bar, said):
+    bar.store.put_lanes([Lane(), Lane("node", source="mine"), Lane("dgnet", source="yours")])
+    asyncio.run(bar._chosen("Copy link"))
+    asyncio.run(bar._chosen("Recipe (JSON)"))
+    missing = (
+        "mine and yours of this session are not in the {}: Models (safetensors) in the Share menu "
+        "saves them."
+    )
+    assert said[0] == missing.format("link")
+    assert said[1] == f"kdv-published-seed4.json is ready. {missing.format('recipe')}"
 
 
 def test_saving_before_the_first_frame_is_refused_in_one_line(bar):

@@ -1,11 +1,13 @@
 """The table of a race: what it calls an energy that moves, and what it shows of a solve."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from ddg_explorer.app import standings
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.groups import take_turn
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
@@ -39,3 +41,20 @@ def test_a_scheme_that_solves_nothing_has_no_residual(integrator, shown):
     outcome = Simulation(Lane()).turn(Turn(Scene("wave", integrator=integrator), steps=1))
     cells = re.findall("<td[^>]*>(.*?)</td>", standings.row("Truth", "#000", outcome))
     assert cells[4] == shown
+
+
+def test_a_lane_that_an_error_has_stopped_says_so(monkeypatch):
+    """Unlike one whose model was trained for another scene."""
+    simulations = [Simulation(Lane()), Simulation(Lane()), Simulation(Lane("hnn"))]
+    monkeypatch.setattr(simulations[1], "advance", lambda *_: 1 / 0)
+    scene = Scene("pendulum", structure="damped_symplectic")
+    rows = [standings.row("", "", o) for o in take_turn(simulations, Turn(scene, steps=1))]
+    assert "note" not in rows[0]
+    assert "stopped by an internal error" in rows[1]
+    assert "does not run in this scene" in rows[2]
+
+
+def test_a_row_shows_the_reason_as_it_is():
+    outcome = Simulation(Lane()).turn(Turn(Scene("pendulum", n=64)))
+    shown = standings.row("Truth", "#000", replace(outcome, stopped="a<b>.npz: no"))
+    assert "a&lt;b&gt;.npz: no" in shown

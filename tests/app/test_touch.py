@@ -21,7 +21,7 @@ from ddg_explorer.app.miniatures import SIZE
 from ddg_explorer.app.past import Past
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
-from ddg_explorer.app.theme import colour_table
+from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table
 from ddg_explorer.app.traces import COLUMNS
 from ddg_explorer.app.turns import GoTo, Mark, Turn, Undo
 
@@ -134,8 +134,8 @@ def test_an_edit_shows_as_a_step_of_the_mass(explorer):
     gesture(explorer, "edit", {"kind": "add", "points": [[5.0, 1.0]], "joined": False})
     run(explorer)
     rows = explorer.race.plots.traces[0].rows
-    assert list(rows[-2:, COLUMNS.index("t")]) == [0.01, 0.01]
-    before, after = rows[-2:, COLUMNS.index("mass")]
+    assert list(rows[-3:, COLUMNS.index("t")]) == [0.01, 0.01, 0.01]
+    before, _, after = rows[-3:, COLUMNS.index("mass")]
     assert after > before + 1
 
 
@@ -239,6 +239,30 @@ def test_a_remembered_moment_brings_back_states_scene_and_clock_bit_by_bit(explo
     assert explorer.touch._act("recall", "A") is None
 
 
+def test_a_moment_keeps_the_name_that_it_is_given(explorer):
+    run(explorer)
+    for _ in range(2):
+        explorer.touch._act("remember", True)
+        run(explorer, steps=2)
+    t = explorer.race.simulations[0].frame.t
+
+    def titles():
+        return [[name, title] for name, title, *_ in explorer.touch.bar.moments]
+
+    assert titles() == [["A", "A"], ["B", "B"]]
+    explorer.touch._act("rename", ["B", "  after the <b>crossing</b> of both  "])
+    assert titles() == [["A", "A"], ["B", "after the <b>crossing</b"]]
+    explorer.store.put_scene(Scene("pendulum"))
+    run(explorer, steps=3)
+    explorer.touch._act("recall", "B")
+    assert run(explorer).header.t < t
+    assert explorer.store.state.scene == KDV
+    explorer.touch._act("rename", ["B", " "])
+    assert titles()[1] == ["B", "B"]
+    explorer.touch._act("rename", ["gone", "nobody"])
+    assert titles() == [["A", "A"], ["B", "B"]]
+
+
 def pixels(uri):
     head, _, data = uri.partition(",")
     assert head == "data:image/png;base64"
@@ -250,12 +274,12 @@ def test_a_moment_has_a_picture_in_the_colours_of_the_stage(name):
     explorer = Explorer(AppState(Scene(name), (Lane(),)), play=False)
     run(explorer, steps=8)
     explorer.touch._act("remember", True)
-    ((_, _, missing),) = explorer.touch.bar.moments
+    ((*_, missing),) = explorer.touch.bar.moments
     assert missing == ""
     run(explorer)
-    ((_, _, light),) = explorer.touch.bar.moments
+    ((*_, light),) = explorer.touch.bar.moments
     explorer.touch.restyle(True)
-    ((_, _, dark),) = explorer.touch.bar.moments
+    ((*_, dark),) = explorer.touch.bar.moments
     a, b = pixels(light), pixels(dark)
     assert max(a.shape[:2]) <= 2 * max(SIZE)
     assert a.mean() > 150 > b.mean()
@@ -267,6 +291,36 @@ def test_a_moment_has_a_picture_in_the_colours_of_the_stage(name):
     assert len(light) < 20_000
     explorer.touch._act("drop", "A")
     assert explorer.touch.bar.moments == []
+    explorer.close()
+
+
+def ink(image, colour):
+    """Where the picture has about this colour, of `#rrggbb`."""
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.abs(image.astype(int) - rgb).max(-1) < 8
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("two_body", "published"), ("pendulum", "friction"), ("mass_spring", None)]
+)
+def test_the_picture_of_an_ode_s_moment_is_its_plane_with_the_whole_trail(name, preset):
+    explorer = Explorer(AppState(Scene(name, preset), (Lane(),)), play=False)
+    run(explorer)
+    for _ in range(60):
+        run(explorer, steps=8)
+    explorer.touch._act("remember", True)
+    run(explorer)
+    ((*_, uri),) = explorer.touch.bar.moments
+    image = pixels(uri)[1:-1, 1:-1]
+    trail, plane = (
+        ink(image, colour) for colour in (LANE_COLOURS["light"][0], PALETTES["light"]["border"])
+    )
+    assert trail.sum() > 0.02 * trail.size
+    assert not trail[[0, -1]].any()
+    if name != "two_body":
+        rows = np.flatnonzero(plane.any(1))
+        assert np.ptp(rows) > 0.9 * len(image)
+        assert plane.sum() > 0.1 * plane.size
     explorer.close()
 
 

@@ -1,6 +1,7 @@
 """Training jobs in processes of their own: order, cancel, exact resumption, crashes, ends."""
 
 import asyncio
+import itertools
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 from ddg_explorer.app.training import process as process_module
+from ddg_explorer.app.training import work as work_module
 from ddg_explorer.app.training.jobs import WAITING, Jobs
 from ddg_explorer.app.training.process import WorkerProcess
 from ddg_explorer.app.training.pump import PERIOD, Pump
@@ -118,6 +120,15 @@ def test_the_checkpoint_tells_optimiser_and_device(tmp_path):
     *_, last = work(replace(kdv(), budget=budget), tmp_path)
     card = read_card(last["checkpoint"])["card"]
     assert (card["training"]["optimizer"], card["device"]) == ("soap", "cpu")
+
+
+def test_the_first_preview_comes_soon_and_is_short(tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(work_module.time, "process_time", lambda: 0.1 * next(ticks))
+    previews = [e for e in work(kdv(steps=30), tmp_path) if e["event"] == "preview"]
+    assert previews[0]["step"] <= 4
+    assert previews[0]["t"] < previews[-1]["t"]
+    assert previews[1]["step"] - previews[0]["step"] > 4
 
 
 def test_jobs_run_in_order_one_at_a_time_and_a_full_queue_refuses(jobs):

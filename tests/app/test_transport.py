@@ -23,7 +23,7 @@ def runner():
 
 
 def click(transport, label):
-    button = next(b for b in transport.play if b.label == label)
+    button = next(b for b in transport.play.object if b.label == label)
     button.clicks += 1
 
 
@@ -33,7 +33,7 @@ def test_play_plays_and_pause_pauses(runner, label, plays, before):
     runner.play(before)
     click(runner.transport, label)
     assert runner.playing is plays
-    seen = [button.label for button in runner.transport.play if button.visible]
+    seen = [button.label for button in runner.transport.play.object if button.visible]
     assert seen == ["Pause" if plays else "Play"]
 
 

@@ -65,7 +65,7 @@ def arrived() -> str:
 def open_page(browser, server: Server, arrived: str):
     """`open_page(query="", width=…, height=…)`: a page; any error on it fails the test.
 
-    It is complete, or with `whole=False` still arriving.
+    It is complete, or with `whole=False` still arriving; with `touch` its pointer is a finger.
     """
     start = server.log.stat().st_size
     origin = server.url.rsplit("/", 1)[0]
@@ -84,8 +84,15 @@ def open_page(browser, server: Server, arrived: str):
             lambda r: None if r.url.startswith(allowed) else problems.append(f"outside: {r.url}"),
         )
 
-    def open_(query: str = "", *, width: int = 1280, height: int = 900, whole: bool = True):
-        context = browser.new_context(viewport={"width": width, "height": height})
+    def open_(
+        query: str = "",
+        *,
+        width: int = 1280,
+        height: int = 900,
+        whole: bool = True,
+        touch: bool = False,
+    ):
+        context = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)

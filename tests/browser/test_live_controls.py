@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 from test_live import choose, field, number, wait
 
@@ -81,6 +82,62 @@ def test_the_gallery_opens_and_chooses(open_page):
     assert "preset=standing" in page.evaluate("location.search")
     canvas = field(page)
     wait(lambda: number(canvas, "epoch") != epoch or number(canvas, "t") > 0, "it runs")
+
+
+WITHIN = """c => {
+  const view = c.closest(".content").getBoundingClientRect(), box = c.getBoundingClientRect();
+  const seen = e => { const b = e.getBoundingClientRect();
+    return b.top >= view.top && b.bottom <= view.bottom; };
+  const cut = [...c.closest(".content").querySelectorAll(".card img")].some(i => {
+    const b = i.getBoundingClientRect(); return b.top < view.top && b.bottom > view.top; });
+  return {chosen: seen(c), title: seen(c.closest("section").querySelector("h3")), cut};
+}"""
+
+
+@pytest.mark.parametrize(
+    ("system", "width"),
+    [("pendulum", 1280), ("two_body", 1280), ("kdv", 400), ("mass_spring", 400)],
+)
+def test_the_gallery_opens_at_the_title_of_the_system_that_runs(open_page, system, width):
+    page = open_page(f"system={system}&lanes=truth", width=width)
+    field(page)
+    page.get_by_role("button", name="Gallery", exact=True).click()
+    card = page.locator("[aria-current]").filter(has=page.locator("img"))
+    expect(card).to_be_visible()
+    wait(lambda: card.evaluate(WITHIN)["chosen"], "the card that runs")
+    seen = card.evaluate(WITHIN)
+    assert seen["title"] or width < 500
+    assert not seen["cut"], "no picture is cut at the upper edge"
+
+
+def test_the_preset_that_is_shown_is_the_one_that_runs(open_page):
+    page = open_page("system=kdv&lanes=truth")
+    field(page)
+    preset = page.get_by_label("Preset", exact=True)
+    expect(preset).to_have_text("Race: two random solitons")
+    choose(page, "System", "Pendulum")
+    expect(preset).to_have_text("Race: a wide pendulum")
+    choose(page, "System", "Mass and spring")
+    expect(preset).to_have_text(re.compile("Race: (?!a wide pendulum)"))
+    page.get_by_role("button", name="Gallery", exact=True).click()
+    page.locator("[data-preset='two_body.published']").click()
+    expect(preset).to_have_text("Race: nearly circular orbits")
+
+
+@pytest.mark.parametrize(
+    ("button", "line"),
+    [
+        ("Pause", "Key: space"),
+        ("Step", "Key: →"),
+        ("Reset", "Key: r"),
+        ("Free running", "as fast as it can"),
+    ],
+)
+def test_a_button_tells_what_it_does_and_its_key(open_page, button, line):
+    page = open_page("system=pendulum")
+    field(page)
+    page.get_by_role("button", name=button, exact=True).hover()
+    expect(page.get_by_role("tooltip")).to_contain_text(line)
 
 
 def test_friction_of_the_strain_form_runs_and_another_form_drops_it(open_page):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
-from test_live import choose, field, number, pause, typed, wait
+from test_live import choose, field, number, pause, press, typed, wait
 
 from ddg_explorer.app.component import script
 
@@ -35,6 +35,26 @@ CURVE = """([decades, floor, values]) => {{ {curves}
 }}"""
 
 
+# Frames as they arrive, "paint" and "rest"; what the cells of a lane say after each.
+READOUTS = """(events) => {{ const Bokeh = {{require: () => ({{ModelEvent: class {{}}}})}}; {lane}
+  const lane = Object.create(LaneView.prototype), cell = () => ({{textContent: "–"}});
+  Object.assign(lane, {{
+    env: {{}}, view: {{forget() {{}}, absorb() {{}}}}, canvas: {{dataset: {{}}}}, schedule() {{}},
+    model: {{device: "cpu"}}, root: {{getRootNode: () => ({{}})}}, low: {{}}, high: {{}},
+    painted: 0, times: [], written: -1e3, cells: {{t: cell(), fps: cell()}},
+  }});
+  return events.map((event) => {{
+    const frame = new DataView(new ArrayBuffer(HEADER_BYTES));
+    frame.setFloat64(16, event, true);
+    frame.setFloat64(24, 0.25, true);
+    frame.setFloat64(16 + 80, 4 * event, true);
+    if (typeof event === "number") lane.take(frame.buffer, true);
+    else lane[event]();
+    return [lane.cells.t.textContent, String(lane.cells.fps.textContent)];
+  }});
+}}"""
+
+
 @pytest.mark.parametrize(
     ("x1", "low", "high"), [(0.075, 0, 1), (1e-3, -2.5e-11, 2.75e-11), (8e-6, 999.75, 1000.25)]
 )
@@ -57,6 +77,18 @@ def test_zeros_on_log_axes_stand_on_a_floor_that_is_seen_whole(browser):
     page.close()
     assert ys[0] - ys[1] == pytest.approx(100 / 18.5)
     assert deep[0] == pytest.approx(100 - 0.5 * 100 / 18.5)
+
+
+@pytest.mark.parametrize("order", [("paint", "rest"), ("rest", "paint")])
+def test_a_lane_at_rest_reads_out_its_newest_frame(browser, order):
+    page = browser.new_page()
+    names = ("draw", "field", "profile", "phase", "touch", "lane")
+    code = READOUTS.format(lane=script(*names).replace("export ", ""))
+    seen = page.evaluate(code, [0.25, "paint", 0.5, "paint", 0.75, *order])
+    page.close()
+    assert seen[1] == ["0.250", "1"]
+    assert seen[3] == ["0.250", "1"], "not written with every frame"
+    assert seen[-1] == ["0.750", "0"]
 
 
 def test_times_have_the_digits_of_a_step(browser):
@@ -175,6 +207,8 @@ def test_a_phone_has_room_for_time_and_a_window_made_narrow_closes_its_drawer(op
     slider = page.get_by_label("Time", exact=True).bounding_box()
     assert slider is not None
     assert slider["width"] > 180
+    press(page, "More")
+    expect(page.get_by_role("button", name="Add a lane")).to_be_visible()
     rows = [
         page.get_by_role("button", name=name).bounding_box() for name in ("Add a lane", "Lock step")
     ]

@@ -56,6 +56,46 @@ def test_painting_off_leaves_the_field_alone(open_page):
     assert canvas.evaluate(PIXELS) == pixels
 
 
+def swipe(page: Page, canvas, height: float) -> None:
+    """A finger goes up from the canvas's middle by this many pixels."""
+    x, y = at(canvas, 0.5, 0.5)
+    browser = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *places: float) -> None:
+        points = [{"x": x, "y": place} for place in places]
+        browser.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", y)
+    for part in range(1, 9):
+        touch("touchMove", y - height * part / 8)
+    touch("touchEnd")
+    browser.detach()
+
+
+def test_a_finger_scrolls_over_a_lane_and_paints_only_when_asked_to(open_page):
+    page = open_page(FIELD, width=400, height=800, touch=True)
+    canvas = paused(page)
+    tool = page.get_by_role("button", name="Paint", exact=True)
+    expect(tool).to_have_attribute("aria-pressed", "false")
+    expect(canvas).to_have_attribute("data-tool", "")
+    canvas.scroll_into_view_if_needed()
+    energy, top = number(canvas, "energy"), at(canvas, 0, 0)[1]
+    swipe(page, canvas, 200)
+    wait(lambda: at(canvas, 0, 0)[1] < top - 100, "the page scrolls")
+    settle(canvas)
+    assert number(canvas, "energy") == energy
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_be_disabled()
+
+    tool.tap()
+    expect(canvas).to_have_attribute("data-tool", "paint")
+    canvas.scroll_into_view_if_needed()
+    top = at(canvas, 0, 0)[1]
+    swipe(page, canvas, 100)
+    wait(lambda: number(canvas, "energy") != energy, "the painted energy")
+    assert at(canvas, 0, 0)[1] == top
+    expect(page.get_by_role("button", name="Undo", exact=True)).to_be_enabled()
+
+
 def test_a_click_on_a_profile_adds_a_soliton(open_page):
     page = open_page(KDV)
     canvas = paused(page)
@@ -113,6 +153,25 @@ def test_a_remembered_moment_is_gone_back_to(open_page):
     assert number(canvas, "energy") == energy
     page.get_by_role("button", name="Forget A").click()
     expect(page.locator(".chip")).to_have_count(0)
+
+
+def test_a_remembered_moment_is_given_a_name(open_page):
+    page = open_page(PENDULUM)
+    canvas = paused(page)
+    press(page, "Remember")
+    chip = page.locator(".chip")
+    expect(chip.locator("img")).to_be_visible()
+    page.get_by_role("button", name="Rename A").click()
+    page.keyboard.type("first r swing")
+    page.keyboard.press("Enter")
+    expect(chip).to_contain_text("first r swing")
+    assert number(canvas, "t") > 0, "keys that are typed do not drive the page"
+    page.get_by_role("button", name="Rename first r swing").click()
+    page.keyboard.type("other")
+    page.keyboard.press("Escape")
+    expect(chip).to_contain_text("first r swing")
+    page.get_by_role("button", name="Forget first r swing").click()
+    expect(chip).to_have_count(0)
 
 
 def test_keys_play_step_and_reset_but_not_while_typing(open_page):

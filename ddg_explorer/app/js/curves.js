@@ -1,7 +1,7 @@
 // Running curves of all lanes: several small charts over one table of samples a lane.
 // Python sends rows of float64 (ddg_explorer/app/traces.py) a few times a second.
 
-const LEFT = 58, RIGHT = END, TOP = 6, BOTTOM = 24;
+const LEFT = 58, RIGHT = END, TOP = 6, BOTTOM = 36;
 const NEAR = 0.7; // pixels: points closer to the last one than this are left out
 
 class Samples {
@@ -43,6 +43,7 @@ class Chart {
     this.spec = spec;
     this.head.innerHTML = spec.head;
     this.canvas.setAttribute("aria-label", spec.title);
+    this.canvas.title = `${spec.title} over the time t (nondimensional)`;
     this.canvas.dataset.chart = spec.name;
   }
 
@@ -63,6 +64,10 @@ class Chart {
       for (const line of spec.lines) this.trace(area, line, lanes[line.lane]);
       ctx.setLineDash([]);
     });
+    ctx.fillStyle = model.palette.muted;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "bottom";
+    ctx.fillText("t", LEFT + area.width / 2, height);
     canvas.dataset.samples = lanes[0]?.count ?? 0;
   }
 

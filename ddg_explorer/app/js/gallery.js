@@ -1,5 +1,6 @@
 // A button and the dialog it opens: every preset with a picture, grouped by system.
 
+const EDGE = 14; // pixels that are left free around what is scrolled to
 const GRID = "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z";
 
 export function render({model}) {
@@ -41,8 +42,16 @@ export function render({model}) {
     for (const button of content.querySelectorAll(".card")) {
       const chosen = button.dataset.preset === model.chosen;
       button.toggleAttribute("aria-current", chosen);
-      if (chosen && dialog.open) button.scrollIntoView({block: "center"});
+      if (chosen && dialog.open) reveal(button);
     }
+  };
+  // From the top where the card is seen there, else from its system's title, else from its row.
+  const reveal = (button) => {
+    const end = button.getBoundingClientRect().bottom;
+    const starts = [content.firstElementChild, button.closest("section"), button];
+    const above = starts.map((e) => e.getBoundingClientRect().top);
+    const fit = above.findIndex((top) => end - top <= content.clientHeight - 2 * EDGE);
+    content.scrollTop += above[fit < 0 ? 2 : fit] - content.getBoundingClientRect().top - EDGE;
   };
   const fill = () => {
     content.replaceChildren(...model.groups.map(([title, cards]) => {

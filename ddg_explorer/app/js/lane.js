@@ -209,6 +209,7 @@ class LaneView {
     }
     this.view.absorb(header, buffer, HEADER_BYTES);
     this.pending = header;
+    this.resting = false;
     this.schedule();
   }
 
@@ -238,7 +239,8 @@ class LaneView {
     d.low = header.low;
     d.high = header.high;
     if (!header.follows) this.bokeh.trigger_event(new Receipt(header.seq));
-    if (now - (this.written || 0) > 160 || header.steps === 0) this.write(header, now);
+    const due = now - (this.written || 0) > 160 || header.steps === 0;
+    if (due || this.resting) this.write(header, now);
     this.last = header;
   }
 
@@ -252,7 +254,7 @@ class LaneView {
     const texts = {
       t: formatTime(header.t, Math.min(header.t >= 1000 ? 0.1 : 1e-3, header.dt)),
       rate: formatNumber(Math.round(header.rate), 4),
-      fps: this.times.length,
+      fps: this.resting ? 0 : this.times.length,
       ms: header.ms.toFixed(header.ms < 10 ? 2 : 1),
       residual: small(header.residual),
       iterations: header.iterations,
@@ -266,9 +268,11 @@ class LaneView {
     if (active !== this.high) this.high.value = formatNumber(header.high);
   }
 
-  settle() {
+  // No more frames come: the figures become those of the newest one, when that is painted.
+  rest() {
+    this.resting = true;
     this.times = [];
-    if (this.cells.fps) this.cells.fps.textContent = "0";
+    if (this.last && !this.pending) this.write(this.last, performance.now());
   }
 }
 
@@ -277,10 +281,7 @@ export function render({model, view}) {
   const listen = (name, react) => model.on(name, react);
   listen("msg:custom", (m) => {
     if (m.frame) lane.take(unpack(m.frame), m.follows);
-    if (m.rest) {
-      if (lane.last) lane.write(lane.last, performance.now());
-      lane.settle();
-    }
+    if (m.rest) lane.rest();
   });
   listen("spec", () => lane.respec());
   listen("touch", () => lane.touch.equip());

@@ -1,6 +1,7 @@
 // 1-D field: the profile above, and below it the space–time picture, newest row on top.
 
 const ROWS = 240;
+const COMPACT = 280; // pixels of the height of a picture among several (js/lane.css)
 
 class ProfileView {
   constructor(env) {
@@ -98,8 +99,8 @@ class ProfileView {
   }
 
   size(width) {
-    const least = this.env.compact ? 320 : 360;
-    return [width, Math.round(Math.min(Math.max(width * 0.66, least), 520))];
+    if (this.env.compact) return [width, COMPACT];
+    return [width, Math.round(Math.min(Math.max(width * 0.66, 360), 520))];
   }
 
   paint() {
@@ -110,7 +111,7 @@ class ProfileView {
     ctx.fillRect(0, 0, width, height);
     if (!this.values) return;
     const left = 48, right = 10, top = 26, gap = 30;
-    const upper = Math.round((height - top - gap) * 0.46);
+    const upper = Math.round((height - top - gap) * (this.env.compact ? 0.56 : 0.46));
     const area = new Area(left, top, width - left - right, upper);
     area.setRange(0, spec.length[0],
       Math.min(this.low, this.reach[0]), Math.max(this.high, this.reach[1]));
@@ -143,7 +144,7 @@ class ProfileView {
 
   // Back to front.
   curves(palette) {
-    const {names} = this.env.spec;
+    const {names, show} = this.env.spec;
     const list = [
       {name: "start", values: this.first, channel: 0, colour: palette.faint, width: 1.25, dash: [2, 4]},
     ];
@@ -151,7 +152,8 @@ class ProfileView {
       list.push({name: names[c], values: this.values, channel: c, colour: palette.muted, width: 1.25,
         dash: [6, 4]});
     }
-    list.push({name: names[0], values: this.values, channel: 0, colour: this.env.colour, width: 2.25,
+    const name = show === "difference" ? `${names[0]} − truth` : names[0];
+    list.push({name, values: this.values, channel: 0, colour: this.env.colour, width: 2.25,
       dash: []});
     if (this.exact) {
       list.push({name: this.overlay, values: this.exact, channel: 0, colour: palette.ink, width: 1.25,

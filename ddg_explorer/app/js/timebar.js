@@ -5,6 +5,8 @@ const TYPING = "input, textarea, select, [contenteditable], [role=slider], [role
   + " [role=listbox], [role=combobox], [role=dialog]";
 const ICON = {
   undo: "M12.5 8c-2.6 0-5 1-6.9 2.6L2 7v9h9l-3.6-3.6A8 8 0 0 1 20 16l2.4-.8A10.5 10.5 0 0 0 12.5 8z",
+  edit: "M3 17.2V21h3.8L17.8 9.9l-3.7-3.7zM20.7 7a1 1 0 0 0 0-1.4l-2.3-2.3a1 1 0 0 0-1.4 0l-1.8 1.8"
+    + " 3.7 3.7z",
   mark: "M17 3H7a2 2 0 0 0-2 2v16l7-3 7 3V5a2 2 0 0 0-2-2z",
 };
 
@@ -43,28 +45,56 @@ export function render({model}) {
     tool.title = model.hint;
     tool.setAttribute("aria-pressed", String(model.touching));
     undo.disabled = !model.undoable;
-    moments.replaceChildren(...model.moments.map(([name, title, picture]) => {
+  };
+  const button = (label, content, act) => {
+    const made = document.createElement("button");
+    made.innerHTML = content;
+    made.title = label;
+    made.setAttribute("aria-label", label);
+    made.onclick = act;
+    return made;
+  };
+  const remembered = () => {
+    if (moments.querySelector("input")) return; // a name is being typed
+    moments.replaceChildren(...model.moments.map(([name, title, label, picture]) => {
       const chip = document.createElement("span");
       chip.className = "chip";
       const back = document.createElement("button");
-      back.textContent = `${name}  ${title.split(" · ")[0]}`;
+      back.textContent = `${title}  ${label.split(" · ")[0]}`;
       if (picture) {
         const image = Object.assign(document.createElement("img"), {src: picture, alt: ""});
         back.prepend(image);
         chip.classList.add("pictured");
       }
-      back.title = `Back to ${title}`;
+      back.title = `Back to ${label}`;
       back.onclick = () => model.send_msg({recall: name});
-      const drop = document.createElement("button");
-      drop.className = "drop";
-      drop.textContent = "×";
-      drop.title = `Forget ${name}`;
-      drop.setAttribute("aria-label", `Forget ${name}`);
-      drop.onclick = () => model.send_msg({drop: name});
-      chip.append(back, drop);
+      const edit = button(`Rename ${title}`, icon("edit"), () => rename(back, name, title));
+      const drop = button(`Forget ${title}`, "×", () => model.send_msg({drop: name}));
+      chip.append(back, edit, drop);
       return chip;
     }));
     moments.hidden = !model.moments.length;
+  };
+  // Enter or leaving the field keeps the name, Escape the one before.
+  const rename = (back, name, title) => {
+    const input = document.createElement("input");
+    Object.assign(input, {value: title, maxLength: model.longest, title: "Enter keeps the name"});
+    input.setAttribute("aria-label", `Name of ${title}`);
+    let typing = true;
+    const end = (keep) => {
+      if (!typing) return;
+      typing = false;
+      if (keep) model.send_msg({rename: [name, input.value]});
+      input.remove();
+      remembered();
+    };
+    input.onblur = () => end(true);
+    input.onkeydown = (event) => {
+      if (event.isComposing) return; // Enter chooses among characters
+      if (event.key === "Enter" || event.key === "Escape") end(event.key === "Enter");
+    };
+    back.replaceWith(input);
+    input.select();
   };
   tool.onclick = () => model.send_msg({touch: !model.touching});
   undo.onclick = () => model.send_msg({undo: true});
@@ -96,11 +126,13 @@ export function render({model}) {
     from.textContent = text(first);
     place();
   });
-  for (const name of ["tool", "hint", "touching", "undoable", "moments"]) model.on(name, update);
+  for (const name of ["tool", "hint", "touching", "undoable"]) model.on(name, update);
+  model.on("moments", remembered);
   model.on("remove", () => document.removeEventListener("keydown", onKey));
   [range.min, range.max, range.value] = [0, 1, 0];
   from.textContent = "0";
   update();
+  remembered();
   place();
   model.send_msg({ready: true});
   // Under a finger a canvas scrolls the page until it is asked for more.

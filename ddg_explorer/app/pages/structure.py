@@ -27,6 +27,8 @@ from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.weights import SHIPPED
 
 DISCRETISATIONS = {"Finite differences": "finite_difference", "Spectral": "spectral"}
+WRAPPED = {"& .MuiSelect-select.MuiSelect-select": {"whiteSpace": "normal", "fontSize": 14}}
+"""Titles longer than a phone is wide take a second line."""
 PARTS = {
     "real": ("Re Ĝ", "Growth of the energy in the wave k: at or below zero it never rises."),
     "imag": ("Im Ĝ", "Transport of the wave k: it moves waves and leaves the energy as it is."),
@@ -63,6 +65,7 @@ class StructurePage:
         for name, system in SYSTEMS.items():
             self._titles[f"True operators: {system.title}"] = f"system:{name}"
         self.which = Choice("Operator of", self._titles, lambda _: self._enter())
+        self.which.widget.sx = {**self.which.widget.sx, **WRAPPED}
         self.operator = Choice("Structure operator G", {"–": ""}, lambda _: self._take())
         self.discretisation = Choice("Derivatives", DISCRETISATIONS, lambda _: self._take())
         self.tolerance = NumberSlider(
@@ -108,7 +111,7 @@ class StructurePage:
             system, what = SYSTEMS[row.system].title, LEARNED[str(row.structure)]
             title = f"Learned: {system}, {MODELS[row.model].title}, {what}"
             self._makers[title] = lambda row=row, title=title: of_model(title, load_model(row.path))
-        title = "Learned, published: 2-D Cahn–Hilliard, free 3×3 kernel"
+        title = "Learned, published: Cahn–Hilliard (2-D)"
         kernels = sum(row.structure == "learned_kernel" for row in rows)
         learned = list(self._makers)
         self._makers[title] = published_kernel

@@ -17,13 +17,15 @@ import panel_material_ui as pmui
 from ddg_explorer.app import session
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.race import Race
-from ddg_explorer.app.share.make import MAKERS, Shown, labels
+from ddg_explorer.app.share.make import MAKERS, RECIPE, Shown, labels
+from ddg_explorer.app.share.omitted import of_link, of_recipe
 from ddg_explorer.app.share.picker import FilePicker
 from ddg_explorer.app.share.take import SUFFIXES, opened
 from ddg_explorer.app.state import AppState, Lane, Scene, Start
 from ddg_explorer.app.store import Store
 from ddg_explorer.app.widgets import ICONS
 from ddg_explorer.app.workers import workers
+from ddg_explorer.io import one_line
 
 LINK = "Copy link"
 WIDTH = 222
@@ -67,8 +69,11 @@ class ShareBar:
     async def _chosen(self, item: Any) -> None:
         label = item["label"] if isinstance(item, dict) else str(item)
         state = self._store.state
+        shown = Shown.by(self._race, state)
         if label == LINK:
             self._browser.copy_link(state.to_flat())
+            if line := of_link(shown):
+                session.inform(line)
             return
         if label in self._making:
             session.notify(f"{label} is being made already.")
@@ -78,12 +83,13 @@ class ShareBar:
         self._making.add(label)
         try:
             with session.telling(f"Making the {label.partition(' (')[0].lower()}…"):
-                data = await _in_worker(make, Shown.by(self._race, state))
-        except ValueError as problem:
-            session.notify(str(problem))
+                data = await _in_worker(make, shown)
+        except (ValueError, OSError) as problem:
+            session.notify(one_line(problem))
         else:
             self._browser.save(data, name + suffix)
-            session.tell(f"{name}{suffix} is ready.")
+            note = of_recipe(shown) if label == RECIPE else ""
+            session.tell(f"{name}{suffix} is ready. {note}".rstrip())
         finally:
             self._making.discard(label)
 
@@ -92,8 +98,8 @@ class ShareBar:
         scene = self._store.state.scene
         try:
             self._take(name, await _in_worker(opened, name, data, scene), scene)
-        except ValueError as problem:
-            session.notify(str(problem))
+        except (ValueError, OSError) as problem:
+            session.notify(one_line(problem))
 
     def _take(self, name: str, found: Any, scene: Scene) -> None:
         if isinstance(found, AppState):  # theme and language are of whoever looks

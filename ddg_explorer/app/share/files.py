@@ -38,14 +38,19 @@ def state_file(record: Record) -> bytes:
 
 
 def history_file(records: Sequence[Record]) -> bytes:
-    """All lanes' histories as one netCDF-4 file."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "history.nc"
-        for index, record in enumerate(records):
-            dataset = record.trajectory().to_xarray()
-            mode = "w" if index == 0 else "a"
-            dataset.to_netcdf(path, mode=mode, group=record.name, engine="h5netcdf")
-        return path.read_bytes()
+    """All lanes' histories as one netCDF-4 file.
+
+    Made in memory: HDF5 ends the process where a disk fills up under it.
+    """
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
+    content = io.BytesIO()
+    with h5netcdf.File(content, "w") as file:
+        for record in records:
+            store = H5NetCDFStore(file.create_group(record.name))
+            record.trajectory().to_xarray().dump_to_store(store)
+    return content.getvalue()
 
 
 def opened_state(name: str, data: bytes, shape: tuple[int, ...]) -> Tensor:

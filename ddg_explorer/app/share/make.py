@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.share.clip import clip_file, video_available
@@ -19,20 +21,30 @@ from ddg_explorer.app.share.reel import Reel, picture_file
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState
 from ddg_explorer.app.theme import PALETTES, colour_table, mode
+from ddg_explorer.frames import Frame
+
+RECIPE = "Recipe (JSON)"
+CHECKPOINTS = "Models (safetensors)"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a session shows: taken on the event loop, which may change it while a file is made."""
+    """What a session shows: taken on the event loop, which may change it while a file is made.
+
+    `painted` is the true lane's frame where edits since t = 0 have led to it.
+    """
 
     state: AppState
     simulations: Sequence[Simulation]
     canvases: Sequence[LaneCanvas]
+    painted: Frame | None = None
 
     @classmethod
     def by(cls, race: Race, state: AppState) -> Shown:
         """What these lanes show."""
-        return cls(state, tuple(race.simulations), tuple(race.canvases))
+        truth = race.simulations[0]
+        painted = truth.frame if truth.past.edited else None
+        return cls(state, tuple(race.simulations), tuple(race.canvases), painted)
 
     def records(self) -> list[Record]:
         """What the lanes have kept; ValueError where none has a frame yet."""
@@ -52,10 +64,13 @@ class Shown:
         table = colour_table(records[0].kept.picture.scale, self.dark)
         return [record.reel() for record in records], table, dict(PALETTES[mode(self.dark)])
 
-
-def _recipe(shown: Shown) -> bytes:
-    start = shown.state.scene.start
-    return dump_recipe(shown.state, None if start is None else start.state)
+    @property
+    def initial(self) -> Tensor | None:
+        """The initial state of a recipe, None where it is the scene's own."""
+        if self.painted is not None:
+            return self.painted.u
+        start = self.state.scene.start
+        return None if start is None else start.state
 
 
 Maker = Callable[[Shown], bytes]
@@ -65,8 +80,8 @@ MAKERS: dict[str, tuple[str, Maker]] = {
     "Clip (MP4)": (".mp4", lambda shown: clip_file(".mp4", *shown.drawing())),
     "State (NumPy)": (".npz", lambda shown: state_file(shown.records()[0])),
     "History (netCDF)": (".nc", lambda shown: history_file(shown.records())),
-    "Recipe (JSON)": (".json", _recipe),
-    "Models (safetensors)": (".zip", lambda shown: models_file(shown.records())),
+    RECIPE: (".json", lambda shown: dump_recipe(shown.state, shown.initial)),
+    CHECKPOINTS: (".zip", lambda shown: models_file(shown.records())),
 }
 """Label → suffix of the file, and what makes its bytes."""
 

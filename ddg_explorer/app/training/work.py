@@ -35,6 +35,8 @@ PREVIEW_SHARE = 9.0
 """CPU seconds of training for one of previews, at least."""
 PREVIEW_PERIOD = 1.5
 """CPU seconds between previews, at least."""
+FIRST_SECONDS = 0.3
+"""CPU seconds of training before the first preview, and those it may take."""
 DATA_PERIOD = 0.2
 
 
@@ -51,7 +53,7 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
         **spec.network,
     )
     preview = Preview.of(spec.data.resolved(), fit)
-    next_at = time.process_time() + PREVIEW_PERIOD
+    next_at, seconds = time.process_time() + FIRST_SECONDS, FIRST_SECONDS
     for progress in fit:
         yield {
             "event": "progress",
@@ -67,11 +69,11 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
             return
         begin = time.process_time()
         if progress.done or begin >= next_at:
-            seconds = LAST_SECONDS if progress.done else SECONDS
-            seen = preview.of_model(fit.model, seconds)
+            seen = preview.of_model(fit.model, LAST_SECONDS if progress.done else seconds)
             yield {"event": "preview", "step": progress.step, **seen}
             now = time.process_time()
             next_at = now + max(PREVIEW_PERIOD, PREVIEW_SHARE * (now - begin))
+            seconds = SECONDS
     card = fit.card("Train tab of the explorer", name=spec.name)
     path = fit.model.save(folder / MODEL, card)
     yield {"event": "done", "checkpoint": str(path), "card": card}
