@@ -28,12 +28,13 @@ LIMIT_BYTES = 2 * 2**20
 class Picture:
     """A link, what to wait for, and the window's size.
 
-    `until` is a simulation time of the first lane, or None for a page without one; then `rest`
-    seconds pass before the picture is taken.
+    `until` is a simulation time of the first lane, or None for a page without one; then the button
+    `press` is pressed, if named, and `rest` seconds pass before the picture is taken.
     """
 
     query: str
     until: float | None = None
+    press: str = ""
     rest: float = 0.3
     width: int = 1440
     height: int = 900
@@ -42,8 +43,8 @@ class Picture:
 def _pictures() -> dict[str, Picture]:
     """Every page in both themes, and some scenes."""
     pages = {
-        "explore": Picture("system=kdv", 0.3, height=1240),
-        "train": Picture("page=train", rest=2.0),
+        "explore": Picture("system=kdv", 1.5, height=1240),
+        "train": Picture("page=train", press="Start", rest=15.0, height=1000),
         "results": Picture("page=results", rest=9.0, height=1100),
         "structure": Picture("page=structure", rest=9.0, height=1100),
         "theory": Picture("page=theory", rest=9.0, height=1100),
@@ -70,6 +71,8 @@ def take(browser: Browser, url: str, picture: Picture) -> Image.Image:
     page.locator(WHOLE).wait_for(state="attached")
     if picture.until is not None:
         await_time(page, picture.until)
+    if picture.press:
+        page.get_by_role("button", name=picture.press, exact=True).click()
     page.wait_for_timeout(1000 * picture.rest)
     shot = Image.open(io.BytesIO(page.screenshot()))
     page.close()
