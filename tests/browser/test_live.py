@@ -178,6 +178,19 @@ def test_a_failing_step_is_one_readable_line(open_page):
     wait(lambda: number(canvas, "t") > 0, "it runs again")
 
 
+def test_a_race_goes_on_without_the_models_that_diverge(open_page):
+    page = open_page("system=kdv&dt=0.01&speed=20")
+    truth = field(page)
+    for name in ("HNN++", "Neural ODE"):
+        lane = page.locator(".lane", has_text=name)
+        expect(lane.locator(".status")).to_contain_text("diverged at t =", timeout=60_000)
+        canvas = lane.get_by_test_id("field")
+        end, now = number(canvas, "t"), number(truth, "t")
+        wait(lambda now=now: number(truth, "t") > now + 0.2, "the truth goes on")
+        assert number(canvas, "t") == end, "its last good frame stays"
+    assert page.locator(".lane", has_text="DGNet").locator(".status").inner_text() == ""
+
+
 def test_structure_that_breaks_the_law_says_so(open_page):
     page = open_page()
     canvas = field(page)

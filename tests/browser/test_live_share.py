@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from test_live import field, number, pause, press, typed, wait
+from test_live import PIXELS, field, number, pause, press, typed, wait
 
 
 def saved(page: Page, label: str) -> tuple[str, bytes]:
@@ -87,11 +87,16 @@ def test_picture_and_state_hold_what_is_seen(open_page):
     with np.load(io.BytesIO(state), allow_pickle=False) as file:
         assert file["u"].shape == (1, 64)
         assert json.loads(str(file["about"]))["t"] == number(canvas, "t")
+    seen = canvas.evaluate(PIXELS)
     press(page, "Reset")
     wait(lambda: number(canvas, "t") == 0, "reset")
-    opened(page, "state.npz", state)
+    assert canvas.evaluate(PIXELS) != seen
     epoch = number(canvas, "epoch")
-    wait(lambda: number(canvas, "epoch") >= epoch, "the state as a new start")
+    opened(page, "state.npz", state)
+    wait(lambda: number(canvas, "epoch") > epoch, "the state as a new start")
+    name, again = saved(page, "State (NumPy)")
+    with np.load(io.BytesIO(again)) as new, np.load(io.BytesIO(state)) as old:
+        assert np.array_equal(new["u"], old["u"]), name
 
 
 def test_a_file_that_cannot_be_read_is_one_line(open_page):
