@@ -75,3 +75,19 @@ def test_the_theory_changes_its_language_at_once_and_keeps_it(open_page):
     assert "lang=ja" in query
     again = open_page(query)
     expect(again.get_by_role("heading", name="理論")).to_be_visible()
+
+
+def test_a_model_trained_in_the_page_runs_as_a_lane(open_page):
+    page = open_page("system=kdv&lanes=truth&page=train")
+    for label, value in {"Trajectories": 3, "Steps of each": 20, "Width": 4, "Steps": 20}.items():
+        number = page.get_by_label(label, exact=True)
+        number.fill(str(value))
+        number.press("Enter")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_test_id("train-state")).to_contain_text("Finished", timeout=200_000)
+    page.get_by_role("tab", name="Explore", exact=True).click()
+    lanes = page.locator(".lane")
+    expect(lanes).to_have_count(2)
+    expect(lanes.nth(1)).to_contain_text("DGNet")
+    canvas = lanes.nth(1).get_by_test_id("field")
+    expect(canvas).not_to_have_attribute("data-t", "0")

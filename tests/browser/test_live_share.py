@@ -99,6 +99,33 @@ def test_picture_and_state_hold_what_is_seen(open_page):
         assert np.array_equal(new["u"], old["u"]), name
 
 
+def mass(page: Page) -> float:
+    """The sum of the true lane's state."""
+    _, state = saved(page, "State (NumPy)")
+    with np.load(io.BytesIO(state)) as file:
+        return float(file["u"].sum())
+
+
+def test_painting_changes_the_mass_which_then_stays(open_page):
+    page = open_page("system=cahn_hilliard_2d&n=32&lanes=truth")
+    canvas = field(page)
+    pause(page, canvas)
+    energy = number(canvas, "energy")
+    box = canvas.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    wait(lambda: number(canvas, "energy") != energy, "the painted energy")
+    painted = mass(page)
+    press(page, "Play")
+    start = number(canvas, "t")
+    wait(lambda: number(canvas, "t") > start, "it plays on")
+    pause(page, canvas)
+    assert abs(mass(page) - painted) < 1e-9
+    press(page, "Undo")
+    wait(lambda: number(canvas, "energy") == energy, "the energy before")
+    assert abs(mass(page) - painted) > 1
+
+
 def test_a_file_that_cannot_be_read_is_one_line(open_page):
     page = open_page("system=kdv&preset=two_solitons")
     canvas = field(page)
