@@ -60,17 +60,27 @@ def symmetrising(matrices: Tensor, tolerance: float = TOLERANCE) -> Tensor:
     Components are scaled to second derivatives of equal size first, DMD and DAD⁻¹: where they
     differ much, as beside a G of very unequal entries, small ones would pass for zero.
     """
-    d = matrices.shape[-1]
-    units = torch.eye(d * d, dtype=matrices.dtype).unflatten(1, (d, d))
     sizes = matrices.diagonal(dim1=-2, dim2=-1).square().mean(0).sqrt()
     scale = sizes.clamp_min(1e-12 * sizes.max()).rsqrt()
-    products = units[:, None] @ (scale[:, None] * matrices * scale)
-    defects = (products - products.mT).flatten(1)
-    _, values, vectors = torch.linalg.svd(defects.mT, full_matrices=True)
+    basis = nearly_symmetrising(scale[:, None] * matrices * scale, tolerance)
+    return basis / scale[:, None] * scale
+
+
+def nearly_symmetrising(matrices: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    """A basis of the A with A M symmetric up to `tolerance`, `(k, d, d)`, from any `(n, d, d)` M.
+
+    At least the A that comes closest.
+    """
+    d = matrices.shape[-1]
+    units = torch.eye(d * d).to(matrices).unflatten(1, (d, d))
+    products = units[:, None] @ matrices
+    defects = (products - products.mT).flatten(1).mT.cpu()
+    _, values, vectors = torch.linalg.svd(defects, full_matrices=len(defects) < d * d)
     found = torch.zeros(d * d, dtype=matrices.dtype)
     found[: len(values)] = values
-    basis = vectors[found <= tolerance * values.max()].unflatten(1, (d, d))
-    return basis / scale[:, None] * scale
+    small = found <= tolerance * values.max()
+    small[-1] = True
+    return vectors[small].unflatten(1, (d, d)).to(matrices)
 
 
 def family_distance(found: Tensor, true: Tensor, basis: Tensor) -> float:

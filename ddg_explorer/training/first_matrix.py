@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
-from ddg_explorer.models.freedom import falling
+from ddg_explorer.models.freedom import falling, nearly_symmetrising
 from ddg_explorer.structure.coefficients import Free
 from ddg_explorer.structure.dense import DissipativeMatrix, SkewMatrix
 
@@ -35,8 +35,6 @@ PAIRS, STATES = 2000, 64
 """Of the data that are used, and of them those in which Df is wanted."""
 EXPLAINED = 0.1
 """Share that it must not leave: then noise hides f."""
-TOLERANCE = 1e-2
-"""Singular values, relative to the largest, that count as none: the polynomial's errors."""
 SMALLEST = 1e-4
 """A dissipated direction starts with this share of the strongest one at least, to have a slope."""
 
@@ -88,7 +86,7 @@ def first_matrix(data: Dataset) -> Tensor | None:
     jacobians = _jacobians((middle - middle.mean(0)) / spread, rate / spread)
     if jacobians is None:
         return None
-    inverse = falling(_symmetrising(jacobians))
+    inverse = falling(nearly_symmetrising(jacobians))
     if inverse is None:
         return None
     return spread[:, None] * torch.linalg.inv(inverse) * spread
@@ -142,15 +140,3 @@ def _around(
     found = torch.linalg.lstsq(columns.cpu(), wanted.cpu(), driver="gelsd").solution.to(x)
     left = (columns @ found - wanted).square().sum()
     return found[1 : 1 + x.shape[1]].mT / reach, left, wanted.square().sum()
-
-
-def _symmetrising(jacobians: Tensor) -> Tensor:
-    """A basis, `(k, d, d)`, of the M with M Df symmetric; at least the M that comes closest."""
-    d = jacobians.shape[-1]
-    units = torch.eye(d * d).to(jacobians).unflatten(1, (d, d))
-    products = units[:, None] @ jacobians
-    defects = (products - products.mT).flatten(1)
-    values, vectors = torch.linalg.eigh((defects @ defects.mT).cpu())
-    small = values.clamp_min(0).sqrt() <= TOLERANCE * values[-1].sqrt()
-    small[0] = True
-    return vectors.mT[small].unflatten(1, (d, d)).to(jacobians)
