@@ -31,18 +31,25 @@ TRUE_LANE = "truth"
 """Group of a history that the page has saved, one group a lane, whose states are the true ones."""
 
 
-def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
-    """Write `dataset` to `path` with a time dimension that `append_netcdf` can extend.
+def netcdf_content(groups: Mapping[str, xr.Dataset], unlimited: tuple[str, ...] = ()) -> io.BytesIO:
+    """A netCDF-4 file of datasets by group, "" for the file itself.
 
-    Made in memory first: HDF5 ends the process where a disk fills up under it.
+    Made in memory: HDF5 ends the process where a disk fills up under it.
     """
     import h5netcdf
     from xarray.backends import H5NetCDFStore
 
     content = io.BytesIO()
     with h5netcdf.File(content, "w") as file:
-        dataset.dump_to_store(H5NetCDFStore(file), unlimited_dims=("time",))
-    path.write_bytes(content.getbuffer())
+        for name, dataset in groups.items():
+            store = H5NetCDFStore(file.create_group(name) if name else file)
+            dataset.dump_to_store(store, unlimited_dims=unlimited)
+    return content
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path) -> None:
+    """Write `dataset` to `path` with a time dimension that `append_netcdf` can extend."""
+    path.write_bytes(netcdf_content({"": dataset}, unlimited=("time",)).getbuffer())
 
 
 def append_netcdf(dataset: xr.Dataset, path: Path) -> None:

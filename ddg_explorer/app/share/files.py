@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.app.share.record import Record
-from ddg_explorer.array_files import read_state
+from ddg_explorer.array_files import netcdf_content, read_state
 from ddg_explorer.io import named
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.files import load_model
@@ -38,19 +38,9 @@ def state_file(record: Record) -> bytes:
 
 
 def history_file(records: Sequence[Record]) -> bytes:
-    """All lanes' histories as one netCDF-4 file.
-
-    Made in memory: HDF5 ends the process where a disk fills up under it.
-    """
-    import h5netcdf
-    from xarray.backends import H5NetCDFStore
-
-    content = io.BytesIO()
-    with h5netcdf.File(content, "w") as file:
-        for record in records:
-            store = H5NetCDFStore(file.create_group(record.name))
-            record.trajectory().to_xarray().dump_to_store(store)
-    return content.getvalue()
+    """All lanes' histories as one netCDF-4 file."""
+    groups = {record.name: record.trajectory().to_xarray() for record in records}
+    return netcdf_content(groups).getvalue()
 
 
 def opened_state(name: str, data: bytes, shape: tuple[int, ...]) -> Tensor:
