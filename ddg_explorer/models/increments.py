@@ -25,9 +25,9 @@ from ddg_explorer.stencils import LocalOperator, Offset, across_channels, neighb
 
 KINKED = ("relu", "leaky_relu")
 """Activations whose slope jumps; that of a secant does not."""
-CHUNK = 4096
-"""Sites a chunk on a CPU: at 32 hidden units a few MiB in all."""
-BLOCK_CHUNK = 1024
+CHUNK = 2**17
+"""Entries of a hidden layer in a chunk on a CPU: a few MiB in all."""
+BLOCK_CHUNK = 2**15
 """The same while the blocks of the second derivative are formed: as many arrays as features."""
 
 
@@ -51,6 +51,7 @@ class NetworkIncrements:
         self.channels = state_shape[0]
         self.offsets: tuple[Offset, ...] = ((),) if grid is None else network.gather.offsets
         self._nodes = 1 if grid is None else grid.size
+        self._hidden = max(len(layer.weight) for layer in network.density.dense[:-1])
         self._folded: dict[torch.dtype, Weights] = {}
         self._seen: list[tuple[Tensor, int]] = []
         self._chunks: list[Chunk] = []
@@ -96,7 +97,7 @@ class NetworkIncrements:
         exact, weights = self._folded[u.dtype], self._folded[dtype]
         rows = self._rows(u)
         self._layout(rows)
-        step = max(1, BLOCK_CHUNK // rows.shape[1])
+        step = max(1, BLOCK_CHUNK // (self._hidden * rows.shape[1]))
         blocks = [
             site_blocks(features(rows, part), exact, weights, self._activation)
             for part in self._gather.split(step, 1)
@@ -137,7 +138,7 @@ class NetworkIncrements:
         self._gather = across_channels(near, self.channels, self._nodes)
         feature = torch.arange(len(self._gather), device=device) * self._nodes
         self._back = (feature[:, None] + back.repeat(self.channels, 1)).flatten()
-        step = self._nodes if device.type != "cpu" else max(1, CHUNK // batch)
+        step = self._nodes if device.type != "cpu" else max(1, CHUNK // (self._hidden * batch))
         self._chunks = [
             Chunk(self._gather[:, i : i + step], slice(i * batch, (i + step) * batch))
             for i in range(0, self._nodes, step)

@@ -6,22 +6,24 @@ and the distances d of both layers, from which the rest follows in few operation
 
     forward: x, ξ ↦ s        backward: c = ∂L/∂s ↦ ∂L/∂weights
 
+The products are torch's or ours, whichever is faster here (`products`).
 Without a compiler the caller runs the same formulas uncompiled (`fused`). `(sites, h)` throughout.
 """
 
 from __future__ import annotations
 
-import shutil
-import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache, partial
+from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ddg_explorer.training.compiler import required_compiler
 from ddg_explorer.training.near_ends import far_ends, far_slope, tanh
-
-COMPILERS = ("c++", "g++", "clang++")
+from ddg_explorer.training.products import Product, fast_product
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """W₁, b₁, W₂, b₂ and c·w, the last layer's row times the output scale."""
@@ -29,16 +31,16 @@ Kept = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """t and τ of layer 1 stacked, d₁, the same of layer 2, and q."""
 
 
-def forward(both: Tensor, weights: Weights) -> tuple[Tensor, Kept]:
+def forward(mm: Product, both: Tensor, weights: Weights) -> tuple[Tensor, Kept]:
     """s, and what `backward` needs, from x and ξ stacked."""
     w1, b1, w2, b2, w = weights
-    a = torch.addmm(b1, both, w1.mT)
+    a = mm(both, w1.mT) + b1
     ends1, d1 = tanh(a), _difference(a)
-    a = torch.addmm(b2, ends1, w2.mT)
+    a = mm(ends1, w2.mT) + b2
     ends2, d2 = tanh(a), _difference(a)
     (t1, tau1), (t2, tau2) = ends1.chunk(2), ends2.chunk(2)
-    q = (far_slope(t2, tau2, d2) * w) @ w2
-    s = (far_slope(t1, tau1, d1) * q) @ w1
+    q = mm(far_slope(t2, tau2, d2) * w, w2)
+    s = mm(far_slope(t1, tau1, d1) * q, w1)
     return s, (ends1, d1, ends2, d2, q)
 
 
@@ -47,40 +49,38 @@ def _difference(ends: Tensor) -> Tensor:
     return a - c
 
 
-def backward(c: Tensor, both: Tensor, weights: Weights, kept: Kept) -> list[Tensor]:
+def backward(mm: Product, c: Tensor, both: Tensor, weights: Weights, kept: Kept) -> list[Tensor]:
     """Gradients of W₁, b₁, W₂, b₂, and of the last layer's row up to the output scale."""
     w1, _, w2, _, w = weights
     ends1, d1, ends2, d2, q = kept
     (t1, tau1), (t2, tau2) = ends1.chunk(2), ends2.chunk(2)
     first, second = far_ends(t1, tau1, d1), far_ends(t2, tau2, d2)
-    p = c @ w1.mT
+    p = mm(c, w1.mT)
     pull = first.slope * p
-    m = pull @ w2.mT
+    m = mm(pull, w2.mT)
     e2 = m * w
     curved = torch.cat([e2 * second.slope_a, e2 * second.slope_c])
-    alpha, gamma = (curved @ w2).chunk(2)
+    alpha, gamma = mm(curved, w2).chunk(2)
     e1 = q * p
     bent = torch.cat(
         [e1 * first.slope_a + alpha * first.dt, e1 * first.slope_c + gamma * first.dtau]
     )
     return [
-        (first.slope * q).mT @ c + bent.mT @ both,
+        mm((first.slope * q).mT, c) + mm(bent.mT, both),
         bent.sum(0),
-        (second.slope * w).mT @ pull + curved.mT @ ends1,
+        mm((second.slope * w).mT, pull) + mm(curved.mT, ends1),
         curved.sum(0),
         (second.slope * m).sum(0),
     ]
 
 
-def compiler() -> str | None:
-    """Path of the C++ compiler that torch would use with Python's headers; None without either."""
-    header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    found = [path for path in map(shutil.which, COMPILERS) if path]
-    return found[0] if found and header.is_file() else None
-
-
 class CompiledLayers:
-    """`forward` and `backward`, compiled at the first call of each shape.
+    """`forward` and `backward`, compiled at the first call of each shape in a process.
+
+    Parameters
+    ----------
+    device
+        Of the weights.
 
     Raises
     ------
@@ -88,26 +88,34 @@ class CompiledLayers:
         Where there is no compiler.
     """
 
-    def __init__(self) -> None:
-        if compiler() is None:
-            names = ", ".join(COMPILERS)
-            raise ValueError(f"compile=True: needs a C++ compiler ({names}) and Python's headers")
-        self.forward = torch.compile(forward, dynamic=False)
-        self.backward = torch.compile(backward, dynamic=False)
+    def __init__(self, device: torch.device) -> None:
+        required_compiler()
+        self.mm = fast_product(device)
 
     def __call__(self, both: Tensor, weights: Weights) -> Evaluated:
         """The layers at both ends."""
         w1, b1, w2, b2, w = (weight.detach() for weight in weights)
         weights = (w1, b1, w2, b2, w)
-        s, kept = self.forward(both, weights)
-        return Evaluated(self, both, weights, kept, s)
+        ahead, back = compiled_pair(both.dtype, len(both), w1.shape, w2.shape)
+        s, kept = ahead(self.mm, both, weights)
+        return Evaluated(partial(back, self.mm), both, weights, kept, s)
+
+
+@cache
+def compiled_pair(dtype: torch.dtype, *shape: object) -> tuple[Callable[..., Any], ...]:
+    """`forward` and `backward` for one shape alone: torch compiles one function for a few shapes
+    only, and runs it as it stands for all later ones."""
+    return tuple(
+        torch.compile(FunctionType(half.__code__.replace(), half.__globals__), dynamic=False)
+        for half in (forward, backward)
+    )
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """s of one chunk, and what its gradients need."""
 
-    layers: CompiledLayers
+    back: Callable[..., list[Tensor]]
     both: Tensor
     weights: Weights
     kept: Kept
@@ -115,4 +123,4 @@ class Evaluated:
 
     def gradients(self, c: Tensor) -> list[Tensor]:
         """Of W₁, b₁, W₂, b₂, and of the last layer's row up to the output scale."""
-        return self.layers.backward(c, self.both, self.weights, self.kept)
+        return self.back(c, self.both, self.weights, self.kept)

@@ -9,7 +9,7 @@ import torch
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.networks import EnergyNetwork
-from ddg_explorer.training.compiled import compiler
+from ddg_explorer.training.compiler import compiler
 from ddg_explorer.training.fused import fuses
 
 OPTIMISERS = ("lm", "adam", "soap")

@@ -70,7 +70,7 @@ class FusedLoss:
         self.learned = [p for p in learned if p.requires_grad]
         sites, dims = (1, 1) if model.grid is None else (model.grid.size, model.grid.ndim)
         weight = self.part.dense[0].weight
-        self.compiled = CompiledLayers() if compiled else None
+        self.compiled = CompiledLayers(weight.device) if compiled else None
         chunk = GPU_SITES[dims] if weight.is_cuda else CHUNK_SITES[compiled]
         self.rows = max(1, chunk * 200 // len(weight))
         self.count = max(1, self.rows // sites)

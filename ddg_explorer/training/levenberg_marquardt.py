@@ -37,6 +37,8 @@ LEAST_GAIN = 0.05
 """Of a step that is taken."""
 CHUNK_ELEMENTS = 400_000
 """Rows of J are computed in chunks of about this many elements, so that they stay in the cache."""
+BLOCKS = 6
+"""Block rows of JᵀJ."""
 WINDOWS = {0: 1, 1: 25, 2: 3}
 """Residual sites per axis of a window, by the grid's dimension: in 2-D sharing the work on stencils
 counts for less than independent sites."""
@@ -166,14 +168,22 @@ class LevenbergMarquardt:
         for v, u in chunks:
             r, blocks = self.residuals(v, u)
             j = self.layout.columns(blocks, self.held)
-            matrix.addmm_(j.mT, j)
+            add_square(matrix, j)
             gradient.addmv_(j.mT, r)
             total, rows = total + float(r @ r), rows + len(r)
-        return Normal(matrix / rows, gradient / rows, total / rows)
+        matrix = (matrix.triu() + matrix.triu(1).mT) / rows
+        return Normal(matrix, gradient / rows, total / rows)
 
     def _loss(self, chunks: list[tuple[Tensor, Tensor]]) -> float:
         parts = [self.residuals.residual(v, u) for v, u in chunks]
         return float(torch.cat(parts).square().mean())
+
+
+def add_square(matrix: Tensor, j: Tensor) -> None:
+    """Add jᵀj to the upper triangle of `matrix`, block row by block row: a third less work."""
+    step = -(-len(matrix) // BLOCKS)
+    for i in range(0, len(matrix), step):
+        matrix[i : i + step, i:].addmm_(j[:, i : i + step].mT, j[:, i:])
 
 
 def steered(damping: float, gain: float) -> float:

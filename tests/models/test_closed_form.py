@@ -160,7 +160,7 @@ def test_sites_in_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(SHAPES["2-D"])
     v, u = ends(model)
     found = []
-    for chunk in (4096, 100):
+    for chunk in (2**17, 500):
         monkeypatch.setattr(increments, "CHUNK", chunk)
         monkeypatch.setattr(increments, "BLOCK_CHUNK", chunk)
         work = model.increments()

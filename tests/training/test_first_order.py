@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
 from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.models.recipe import ModelRecipe
-from ddg_explorer.training import compiled, train
+from ddg_explorer.training import compiled, products, train
+from ddg_explorer.training import compiler as compilers
 from ddg_explorer.training import fused as module
-from ddg_explorer.training.compiled import compiler
+from ddg_explorer.training.compiler import compiler
 from ddg_explorer.training.defaults import default_compile
 from ddg_explorer.training.fused import FusedLoss, fuses
 from ddg_explorer.training.near_ends import NEAR
@@ -181,8 +183,10 @@ def test_multi_step_training_needs_adam():
 
 
 @pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("ours", [False, True], ids=["torch.mm", "product"])
 @pytest.mark.parametrize("name", ["kdv", "pendulum"])
-def test_the_compiled_pass_is_the_plain_one(name):
+def test_the_compiled_pass_is_the_plain_one(name, ours, monkeypatch):
+    monkeypatch.setattr(products, "slow_library", lambda: ours)
     data = DATA[name]
     model = shaken(dgnet(data, hidden=6, skip=True))
     u, v = data.pairs()
@@ -193,13 +197,31 @@ def test_the_compiled_pass_is_the_plain_one(name):
     fused = FusedLoss(model, data.dt, compiled=True)
     fused.count = len(u) // 2
     distances = []
-    forward = fused.compiled.forward
-    fused.compiled.forward = lambda *a: (found := forward(*a), distances.append(found[1][1]))[0]
+    layers = fused.compiled
+    fused.compiled = lambda *a: (found := layers(*a), distances.append(found.kept[1]))[0]
     loss = fused.backward(v, u)
     assert abs(loss / expected - 1) < 1e-12
     assert largest_gap(gradients(model), wanted) < 1e-12
     far = torch.cat(distances).abs() > NEAR
     assert 0 < far.sum() < far.numel() / 2
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+def test_the_passes_of_many_shapes_are_all_compiled(monkeypatch):
+    """Beyond eight shapes of one function torch would run it as it stands, without a word."""
+    compile, graphs = torch.compile, []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(compile, backend=backend))
+    monkeypatch.setattr(compiled, "compiled_pair", compiled.compiled_pair.__wrapped__)
+    data = DATA["pendulum"]
+    u, v = data.pairs()
+    for hidden in range(3, 13):
+        FusedLoss(dgnet(data, hidden=hidden), data.dt, compiled=True).backward(v, u)
+    assert len(graphs) == 20
 
 
 def test_short_runs_and_narrow_networks_are_not_compiled():
@@ -219,6 +241,6 @@ def test_compiling_needs_a_compiler_and_a_fused_loss(monkeypatch):
     node = ModelRecipe.fitting("node", data, hidden=3).build()
     with pytest.raises(ValueError, match="compile=True: needs a dgnet"):
         next(train(node, data, optimizer="adam", compile=True))
-    monkeypatch.setattr(compiled, "COMPILERS", ("no-such-compiler",))
+    monkeypatch.setattr(compilers, "COMPILERS", ("no-such-compiler",))
     with pytest.raises(ValueError, match="compile=True: needs a C"):
         next(train(dgnet(data, hidden=3), data, optimizer="adam", compile=True))

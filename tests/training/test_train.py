@@ -59,9 +59,9 @@ def test_levenberg_marquardt_trains_the_baselines_too(model):
 
 def test_levenberg_marquardt_trains_the_symplectic_form():
     data = pendulum()
-    net = ModelRecipe.fitting("symplectic_form", data, hidden=6).build()
+    net = ModelRecipe.fitting("symplectic_form", data, hidden=6, seed=4).build()
     events, _ = run(net, data, steps=30, rows=(100, 100), report_every=1)
-    assert events[-1].loss < 0.1 * events[0].loss
+    assert events[-1].loss < 1e-3 * events[0].loss
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

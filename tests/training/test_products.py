@@ -1,0 +1,72 @@
+"""Our matrix products: right for every shape and stride, the same for any number of threads."""
+
+import itertools
+
+import pytest
+import torch
+
+from ddg_explorer.training import products
+from ddg_explorer.training.compiler import compiler
+from ddg_explorer.training.products import fast_product, product
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+
+ROWS, COLUMNS, DEPTHS = (1, 2, 5, 7, 46), (1, 8, 41, 97, 200), (0, 1, 3, 255, 257, 600)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_product_is_exact_to_rounding(dtype):
+    generator = torch.Generator().manual_seed(0)
+    eps = torch.finfo(dtype).eps
+    for m, n, k in itertools.product(ROWS, COLUMNS, DEPTHS):
+        a = torch.randn(m, k, generator=generator, dtype=dtype)
+        b = torch.randn(k, n, generator=generator, dtype=dtype)
+        exact = a.double() @ b.double()
+        bound = 2 * eps * (k + 1) * (a.double().abs() @ b.double().abs()) + eps
+        for left, right in (
+            (a, b),
+            (a.mT.contiguous().mT, b.mT.contiguous().mT),
+            (a.repeat_interleave(2, 1)[:, ::2], b.repeat_interleave(3, 0)[::3]),
+        ):
+            found = product(left, right)
+            assert found.shape == (m, n)
+            assert found.dtype == dtype
+            assert bool(((found.double() - exact).abs() <= bound).all()), (m, n, k)
+
+
+def test_threads_change_no_bit(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(203, 300, generator=generator, dtype=torch.float64)
+    b = torch.randn(300, 77, generator=generator, dtype=torch.float64)
+    found = []
+    for threads in (1, 2, 3, 7):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=threads: count)
+        found.append(product(a, b))
+    assert all(torch.equal(found[0], other) for other in found[1:])
+
+
+def test_not_a_number_stays_where_it_is():
+    a, b = torch.ones(7, 3), torch.ones(3, 9)
+    a[6, 1] = torch.nan
+    found = product(a, b)
+    assert found[6].isnan().all()
+    assert bool((found[:6] == 3).all())
+
+
+def test_torch_multiplies_where_its_library_is_as_fast(monkeypatch):
+    monkeypatch.setattr(products, "slow_library", lambda: False)
+    assert fast_product(torch.device("cpu")) is torch.mm
+    monkeypatch.setattr(products, "slow_library", lambda: True)
+    assert fast_product(torch.device("cuda")) is torch.mm
+    ours = fast_product(torch.device("cpu"))
+    a = torch.arange(12.0).view(3, 4)
+    assert torch.equal(ours(a, a.mT), a @ a.mT)
+
+
+def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\necho 'out of order' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(products, "required_compiler", lambda: str(broken))
+    with pytest.raises(RuntimeError, match=r"c\+\+ cannot build products.cpp: out of order"):
+        products._functions.__wrapped__()
