@@ -26,8 +26,8 @@ from ddg_explorer.integrators import Integrator
 from ddg_explorer.models.base import Model
 from ddg_explorer.rollout import Rollout
 
-CHUNK = 2000
-"""Pairs evaluated at once."""
+CHUNK = 100_000
+"""Values of u evaluated at once."""
 
 
 @dataclass
@@ -147,9 +147,8 @@ def one_step_error(model: Model, data: Dataset) -> float:
     """Mean square of the one-step residual over all pairs of `data`."""
     u, v = (x.to(model.device, model.dtype) for x in data.pairs())
     total = 0.0
-    for start in range(0, len(u), CHUNK):
-        part = slice(start, start + CHUNK)
-        total += float(model.residual(v[part], u[part], data.dt).double().square().sum())
+    for one, other in zip(_chunks(v), _chunks(u), strict=True):
+        total += float(model.residual(one, other, data.dt).double().square().sum())
     return total / u.numel()
 
 
@@ -171,11 +170,16 @@ def derivative_error(model: Model, true: Dynamics, data: Dataset, observed: Tens
     observed
         y, of the same shape; `data.u` itself where there is no noise.
     """
-    total, y = 0.0, observed.flatten(0, 1)
-    for u, part in zip(data.u.flatten(0, 1).split(CHUNK), y.split(CHUNK), strict=True):
-        found = model.rhs(part.to(model.device, model.dtype)).cpu().double()
+    total = 0.0
+    states, seen = data.u.flatten(0, 1), observed.flatten(0, 1)
+    for u, y in zip(_chunks(states), _chunks(seen), strict=True):
+        found = model.rhs(y.to(model.device, model.dtype)).cpu().double()
         total += float((true.rhs(u.double()) - found).square().sum())
-    return total / y.numel()
+    return total / states.numel()
+
+
+def _chunks(states: Tensor) -> tuple[Tensor, ...]:
+    return states.split(max(1, CHUNK // states[0].numel()))
 
 
 def errors(
