@@ -4,8 +4,8 @@
 
 Two tensors of one shape and dtype in, the slope elementwise out, with the promises of `secants.py`:
 bitwise symmetric, no cancellation, differentiable also at v = u (off the kinks of relu and kin).
-silu and gelu, whose slopes pass through zero, are accurate to 5e-15 (2e-6 in float32) in units of
-their largest slope, 1.1; gelu for |v|, |u| ≤ 5.
+silu, gelu and hardswish, whose slopes pass through zero, are accurate to 5e-15 (2e-6 in float32)
+in units of their largest slope, 1.1 and 1.5; gelu for |v|, |u| ≤ 5.
 """
 
 from __future__ import annotations
@@ -79,6 +79,20 @@ def elu(v: Tensor, u: Tensor, alpha: float = 1.0) -> Tensor:
     """r + α(1 − r) exp[v⁻, u⁻], r the slope of relu and x⁻ = min(x, 0)."""
     r = relu(v, u)
     return r + alpha * (1 - r) * secants.exp(v.clamp(max=0), u.clamp(max=0))
+
+
+def softsign(v: Tensor, u: Tensor) -> Tensor:
+    """(1 + 2 (−vu)⁺/(|v| + |u|))/((1 + |v|)(1 + |u|))."""
+    a, b = v.abs(), u.abs()
+    total = a + b
+    across = torch.relu(-v * u) / torch.where(total == 0, 1.0, total)
+    return (1 + 2 * across) / ((1 + a) * (1 + b))
+
+
+def hardswish(v: Tensor, u: Tensor) -> Tensor:
+    """Product rule on x·clamp(x + 3, 0, 6)/6. Absolute accuracy, in units of 1.5."""
+    middle = (v + 3).clamp(0, 6) + (u + 3).clamp(0, 6)
+    return middle / 12 + (v + u) * secants.clamp(v, u, -3.0, 3.0, closed=False) / 12
 
 
 def silu(v: Tensor, u: Tensor) -> Tensor:

@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.discrete import (
+    rules_activations,
     rules_elementwise,
     rules_fourier,
     rules_linear,
     rules_product,
+    rules_reduce,
     rules_shape,
 )
 from ddg_explorer.discrete.record import Pair
@@ -32,7 +34,15 @@ from ddg_explorer.discrete.record import Pair
 Energy = Callable[[Tensor], Tensor]
 DiscreteGradient = Callable[[Tensor, Tensor], Tensor]
 
-RULE_MODULES = (rules_elementwise, rules_fourier, rules_linear, rules_product, rules_shape)
+RULE_MODULES = (
+    rules_activations,
+    rules_elementwise,
+    rules_fourier,
+    rules_linear,
+    rules_product,
+    rules_reduce,
+    rules_shape,
+)
 
 
 def discrete_grad(energy: Energy) -> DiscreteGradient:
@@ -50,8 +60,9 @@ def discrete_grad(energy: Energy) -> DiscreteGradient:
         `(v, u) ↦ ∇̄H(v, u)`, of the state's shape, with ∇̄H·(v − u) = H(v) − H(u) per batch element
         up to rounding and ∇̄H(u, u) = ∇H(u); symmetric in (v, u). It is made of ordinary torch
         operations: backward, `torch.func.jvp`, `vmap` and `torch.compile` work on it, and it holds
-        no state. (Dynamo sees recorded values in a list but not in a tuple: energies to be compiled
-        pass lists to `torch.cat` and `torch.stack`.)
+        no state. (Dynamo sees recorded values in a list but not in a tuple, and exchanges the
+        operands of state @ matrix: energies to be compiled pass lists to `torch.cat` and
+        `torch.stack`, and call `torch.linalg.matmul`.)
 
     Raises
     ------

@@ -129,7 +129,7 @@ for _symbol, _name in _BINARY.items():
     setattr(Pair, f"__i{_symbol}__", _operator(f"__i{_symbol}__"))
 for _symbol, _name in _UNARY.items():
     setattr(Pair, f"__{_symbol}__", _operator(_name))
-for _symbol in (*_REFUSED, "setitem", "floordiv", "mod"):
+for _symbol in (*_REFUSED, "setitem", "floordiv", "rfloordiv", "mod", "rmod"):
     setattr(Pair, f"__{_symbol}__", _operator(f"__{_symbol}__"))
 
 
@@ -162,7 +162,7 @@ def _reason(name: str) -> str:
         return f"discrete_grad: {bare} writes in place; use its out-of-place form"
     return (
         f"discrete_grad: no rule for torch operation {bare!r}; register one with "
-        f"@ddg_explorer.discrete.rule(torch.{bare})"
+        f'@ddg_explorer.discrete.rule("{name}")'
     )
 
 
@@ -172,7 +172,8 @@ def rule(*operations: Callable[..., Any] | str) -> Callable[[Rule], Rule]:
     The rule is called with the operation's own arguments, a `Pair` wherever one depends on the
     state, and returns a `Pair` (or a tuple of them), made by `elementwise`, `linear`, `record` or
     by torch operations that have rules. An operation is known by its `__name__`, which
-    `torch.op`, `Tensor.op` and `torch.nn.functional.op` share; a string stands for itself.
+    `torch.op`, `Tensor.op` and `torch.nn.functional.op` share; a string stands for itself, and the
+    refusal of an operation without a rule prints it.
 
     Examples
     --------

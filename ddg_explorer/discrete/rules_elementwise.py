@@ -1,4 +1,4 @@
-"""Rules of elementwise operations, slopes from `secants.py` and `activations.py`.
+"""Rules of elementwise operations, slopes from `secants.py`; activations in `rules_activations.py`.
 
     c ↦ c · slope(v, u),      slope = (σ(v) − σ(u))/(v − u)
 
@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ddg_explorer.discrete import activations, secants
 from ddg_explorer.discrete.record import (
     Pair,
+    Pull,
     UnsupportedOperation,
     elementwise,
     fit,
     linear,
+    mean,
     record,
     rule,
 )
@@ -37,34 +38,38 @@ _PLAIN = {
     torch.cos: secants.cos,
     torch.sinh: secants.sinh,
     torch.cosh: secants.cosh,
+    torch.tan: secants.tan,
+    torch.atan: secants.atan,
     torch.erf: secants.erf,
     torch.sqrt: secants.sqrt,
     torch.rsqrt: secants.rsqrt,
     torch.reciprocal: secants.reciprocal,
     torch.square: secants.square,
-    torch.relu: activations.relu,
-    F.silu: activations.silu,
 }
 _ALIASES = {torch.sigmoid: ("special_expit",), torch.erf: ("special_erf",)}
 _ALIASES |= {torch.expm1: ("special_expm1",), torch.log1p: ("special_log1p",)}
+_ALIASES |= {torch.atan: ("arctan",)}
 
 
-def _real(x: Any, name: str) -> Any:
+def real(x: Any, name: str) -> Any:
+    """x itself; UnsupportedOperation if it is complex."""
     if x.is_complex():
         raise UnsupportedOperation(f"discrete_grad: {name} of a complex value has no rule")
     return x
 
 
-def _register(function: Any, slope: Any) -> None:
+def plain(function: Any, slope: Any) -> None:
+    """Register a function of one real argument and its secant slope."""
+
     @rule(function, *_ALIASES.get(function, ()))
     def _(x: Any) -> Pair:
         if function is torch.square:
             return x * x if x.is_complex() else elementwise(x, function, slope)
-        return elementwise(_real(x, function.__name__), function, slope)
+        return elementwise(real(x, function.__name__), function, slope)
 
 
 for _function, _slope in _PLAIN.items():
-    _register(_function, _slope)
+    plain(_function, _slope)
 
 
 @rule(torch.abs, torch.absolute)
@@ -73,50 +78,36 @@ def _abs(x: Pair) -> Pair:
     return elementwise(x, torch.abs, secants.absolute)
 
 
-@rule(F.softplus)
-def _softplus(x: Pair, beta: float = 1.0, threshold: float = 20.0) -> Pair:
-    """The smooth log(1 + e^(βx))/β at both ends, without torch's switch to x at βx > threshold.
-
-    The recorded energy differs from torch's by that switch, at most e^(−threshold)/β per element
-    (2e-9 by default): the law holds for the smooth function.
-    """
-    if threshold < 20:
-        raise ValueError(f"threshold={threshold}: softplus must be smooth, threshold ≥ 20")
-
-    def smooth(y: Tensor) -> Tensor:
-        return torch.relu(y) + torch.log1p(torch.exp(-(beta * y).abs())) / beta
-
+@rule(torch.clamp, torch.clip)
+def _clamp(x: Any, min: Any = None, max: Any = None) -> Pair:
+    if isinstance(min, Pair) or isinstance(max, Pair):
+        raise UnsupportedOperation("discrete_grad: a bound computed from the state has no rule")
     return elementwise(
-        _real(x, "softplus"), smooth, lambda v, u: activations.softplus(beta * v, beta * u)
+        x, lambda y: torch.clamp(y, min, max), lambda v, u: secants.clamp(v, u, min, max)
     )
 
 
-@rule(F.logsigmoid)
-def _logsigmoid(x: Pair) -> Pair:
-    return elementwise(x, F.logsigmoid, lambda v, u: activations.softplus(-v, -u))
+@rule(torch.clamp_min)
+def _clamp_min(x: Any, min: Any) -> Pair:
+    return _clamp(x, min)
 
 
-@rule(F.gelu)
-def _gelu(x: Pair, approximate: str = "none") -> Pair:
-    return elementwise(
-        x,
-        functools.partial(F.gelu, approximate=approximate),
-        lambda v, u: activations.gelu(v, u, approximate),
-    )
+@rule(torch.clamp_max)
+def _clamp_max(x: Any, max: Any) -> Pair:
+    return _clamp(x, None, max)
 
 
-@rule(F.leaky_relu)
-def _leaky_relu(x: Pair, negative_slope: float = 0.01) -> Pair:
-    return elementwise(
-        x,
-        lambda y: F.leaky_relu(y, negative_slope),
-        lambda v, u: activations.leaky_relu(v, u, negative_slope),
-    )
-
-
-@rule(F.elu)
-def _elu(x: Pair, alpha: float = 1.0) -> Pair:
-    return elementwise(x, lambda y: F.elu(y, alpha), lambda v, u: activations.elu(v, u, alpha))
+@rule(torch.atan2, torch.arctan2)
+def _atan2(y: Any, x: Any) -> Pair:
+    """Δθ = turn·(x̄ Δy − ȳ Δx), with the jump of 2π where the ends lie across the cut."""
+    v, u = ([getattr(z, end) if isinstance(z, Pair) else z for z in (y, x)] for end in ("v", "u"))
+    turn = secants.turn(*v, *u)
+    pulls: list[tuple[Pair, Pull]] = []
+    if isinstance(y, Pair):
+        pulls.append((y, lambda c: fit(c * turn * mean(x), y)))
+    if isinstance(x, Pair):
+        pulls.append((x, lambda c: fit(-c * turn * mean(y), x)))
+    return record(torch.atan2(*v), torch.atan2(*u), *pulls)
 
 
 @rule(torch.exp2)
@@ -134,7 +125,7 @@ def _log10(x: Any) -> Any:
     return torch.log(x) / math.log(10.0)
 
 
-@rule("pow", "__pow__", "__rpow__")
+@rule("pow", "__pow__")
 def _pow(x: Any, exponent: Any) -> Any:
     """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
     if isinstance(x, int | float) and x <= 0:
@@ -142,8 +133,13 @@ def _pow(x: Any, exponent: Any) -> Any:
     if isinstance(exponent, Pair | Tensor):
         log: Any = torch.log(x) if isinstance(x, Pair | Tensor) else math.log(x)  # pyright: ignore
         return torch.exp(log * exponent)
-    base = _real(x, "pow with a number")
+    base = real(x, "pow with a number")
     return elementwise(base, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
+
+
+@rule("__rpow__")
+def _rpow(exponent: Any, x: Any) -> Any:
+    return _pow(x, exponent)
 
 
 @rule(torch.neg, torch.negative)
@@ -187,13 +183,6 @@ def _double(x: Pair) -> Any:
 @rule("float")
 def _float(x: Pair) -> Any:
     return _to(x, torch.float32)
-
-
-@rule(F.dropout)
-def _dropout(x: Pair, p: float = 0.5, training: bool = True) -> Pair:
-    if training and p > 0:
-        raise UnsupportedOperation("discrete_grad: dropout is random; put the module in eval mode")
-    return x
 
 
 @rule(torch.conj, torch.conj_physical, torch.resolve_conj)
@@ -241,6 +230,11 @@ def _where(condition: Tensor, x: Any, y: Any) -> Pair:
         if isinstance(z, Pair)
     ]
     return record(v, u, *pulls)
+
+
+@rule(torch.masked_fill)
+def _masked_fill(x: Any, mask: Tensor, value: Any) -> Pair:
+    return _where(mask, value, x)
 
 
 def _masked(x: Pair, condition: Tensor, c: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
-"""Rules of linear operations that mix values: sums, paddings, convolutions.
+"""Rules of linear operations that mix values: paddings, convolutions, average pools.
 
-J̄ᵀ = Jᵀ, written out: sums expand, paddings fold, convolutions transpose. Shapes are those of the
+J̄ᵀ = Jᵀ, written out: paddings fold, convolutions transpose. Shapes are those of the
 torch operation.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,48 +16,6 @@ from torch.nn import functional as F
 
 from ddg_explorer.discrete.record import Pair, UnsupportedOperation, fit, linear, rule
 from ddg_explorer.discrete.rules_shape import embed
-
-
-def _dims(x: Pair, dim: Any) -> tuple[int, ...]:
-    if dim is None or dim == ():
-        return tuple(range(x.ndim))
-    return tuple(sorted(d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim)))
-
-
-def _spread(x: Pair, dims: tuple[int, ...], keepdim: bool, c: Tensor) -> Tensor:
-    if not keepdim:
-        for d in dims:
-            c = c.unsqueeze(d)
-    return fit(c.expand(x.shape), x)
-
-
-@rule(torch.sum)
-def _sum(x: Pair, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Pair:
-    dims = _dims(x, dim)
-    return linear(
-        x,
-        lambda y: torch.sum(y, dims, keepdim, dtype=dtype) if dims else y,
-        lambda c: _spread(x, dims, keepdim, c),
-    )
-
-
-@rule(torch.mean)
-def _mean(x: Pair, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Pair:
-    dims, count = _dims(x, dim), 1
-    for d in dims:
-        count *= x.shape[d]
-    return _sum(x, dim, keepdim, dtype) / count  # pyright: ignore[reportOperatorIssue]
-
-
-@rule(torch.norm, torch.linalg.vector_norm)
-def _norm(
-    x: Pair, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None, **order: Any
-) -> Pair:
-    """√Σx², the only norm whose rule is a composition; its argument must not vanish."""
-    p = order.get("ord", p)
-    if p not in (2, "fro") or dtype is not None or x.is_complex():
-        raise UnsupportedOperation(f"discrete_grad: norm of order {p!r} has no rule; 2 has")
-    return torch.sqrt(_sum(x * x, dim, keepdim))  # pyright: ignore
 
 
 @rule(torch.cumsum)
@@ -191,3 +150,33 @@ for _n, _name in ((1, "conv1d"), (2, "conv2d"), (3, "conv3d")):
     _direct, _transposed = getattr(F, _name), getattr(F, _name.replace("conv", "conv_transpose"))
     rule(_direct)(_convolution(_n, _direct, _transposed))
     rule(_transposed)(_transposed_convolution(_n, _transposed, _direct))
+
+
+def _average_pool(n: int, convolve: Callable[..., Any]) -> Callable[..., Any]:
+    """Convolution with ones over the number of values that torch counts in each place."""
+
+    def pool(
+        x: Any,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> Any:
+        if ceil_mode:
+            raise UnsupportedOperation("discrete_grad: average pool with ceil_mode has no rule")
+        size = _each(kernel_size, n)
+        ones, space = x.u.new_ones(1, 1, *size), x.shape[-n:]
+        step = size if stride is None or stride == () else stride
+        out = convolve(x.reshape(-1, 1, *space), ones, None, step, padding)
+        count: Any = divisor_override or math.prod(size)
+        if not (count_include_pad or divisor_override):
+            count = convolve(x.u.new_ones(1, 1, *space), ones, None, step, padding)
+        return (out * (1 / count)).reshape(*x.shape[:-n], *out.shape[2:])
+
+    return pool
+
+
+for _n in (1, 2, 3):
+    rule(f"avg_pool{_n}d")(_average_pool(_n, getattr(F, f"conv{_n}d")))

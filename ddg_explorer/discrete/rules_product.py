@@ -58,13 +58,18 @@ def _mul(x: Any, y: Any) -> Pair:
     return _bilinear(x, y, lambda a, b: a * b, lambda c, b: c * _conj(b), lambda c, a: c * _conj(a))
 
 
-@rule(torch.div, torch.divide, torch.true_divide, "__truediv__", "__rtruediv__")
+@rule(torch.div, torch.divide, torch.true_divide, "__truediv__")
 def _div(x: Any, y: Any, rounding_mode: str | None = None) -> Pair:
     if rounding_mode is not None:
         raise ValueError(f"rounding_mode={rounding_mode!r}: only true division is differentiable")
     if isinstance(y, Pair):
         return x * torch.reciprocal(y)  # pyright: ignore[reportArgumentType]
     return record(x.v / y, x.u / y, (x, lambda c: fit(c / _conj(y), x)))
+
+
+@rule("__rdiv__")
+def _rdiv(y: Any, x: Any) -> Pair:
+    return _div(x, y)
 
 
 @rule(torch.add, "__add__", "__radd__")
@@ -100,7 +105,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Pair:
     )
 
 
-@rule(torch.matmul, torch.mm, torch.bmm, torch.mv, torch.dot, "__matmul__", "__rmatmul__")
+@rule(torch.linalg.matmul, torch.mm, torch.bmm, torch.mv, torch.dot, "__matmul__")
 def _matmul(x: Any, y: Any) -> Pair:
     """Matrix product, vectors as rows (left) or columns (right) as in torch."""
     left, right = x.ndim == 1, y.ndim == 1
@@ -118,6 +123,23 @@ def _matmul(x: Any, y: Any) -> Pair:
         return out.squeeze(-1) if right else out
 
     return _bilinear(x, y, torch.matmul, pull_x, pull_y)
+
+
+@rule(torch.matmul)
+def _matmul_operator(x: Any, y: Any) -> Pair:
+    """Dynamo hands x @ matrix over as matmul(matrix, x): refused where that is valid too."""
+    either = x.ndim + y.ndim > 2 and x.shape[max(-2, -x.ndim)] == y.shape[-1]
+    if torch.compiler.is_compiling() and not isinstance(x, Pair) and either:
+        raise UnsupportedOperation(
+            "discrete_grad: torch.compile exchanges the operands of state @ matrix; "
+            "use torch.linalg.matmul"
+        )
+    return _matmul(x, y)
+
+
+@rule("__rmatmul__")
+def _rmatmul(y: Any, x: Any) -> Pair:
+    return _matmul(x, y)
 
 
 @rule(torch.addmm, torch.addmv, torch.baddbmm)
@@ -141,6 +163,50 @@ def _tensordot(x: Any, y: Any, dims: Any = 2) -> Any:
         right[i] = letter
     out = [s for s in left + right if s not in summed]
     return _contract([x, y], ["".join(left), "".join(right)], "".join(out))
+
+
+@rule(torch.inner)
+def _inner(x: Any, y: Any) -> Any:
+    return x * y if x.ndim == 0 or y.ndim == 0 else _tensordot(x, y, ([-1], [-1]))
+
+
+@rule(torch.linalg.vecdot, torch.vdot)
+def _vecdot(x: Any, y: Any, dim: int = -1) -> Any:
+    return ((torch.conj(x) if x.is_complex() else x) * y).sum(dim)
+
+
+@rule(torch.cross)
+def _cross(x: Any, y: Any, dim: int | None = None) -> Pair:
+    """c·(x × y) = x·(y × c) = y·(c × x). The default axis of torch.cross depends on the batch."""
+    if dim is None:
+        raise UnsupportedOperation("discrete_grad: cross without `dim` has no rule; name the axis")
+    return _bilinear(
+        x,
+        y,
+        lambda a, b: torch.linalg.cross(a, b, dim=dim),
+        lambda c, b: torch.linalg.cross(_conj(b), c, dim=dim),
+        lambda c, a: torch.linalg.cross(c, _conj(a), dim=dim),
+    )
+
+
+@rule(torch.linalg.cross)
+def _linalg_cross(x: Any, y: Any, dim: int = -1) -> Pair:
+    return _cross(x, y, dim)
+
+
+@rule(torch.addcmul)
+def _addcmul(x: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    return x + value * (tensor1 * tensor2)
+
+
+@rule(torch.addcdiv)
+def _addcdiv(x: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    return x + value * (tensor1 / tensor2)
+
+
+@rule(torch.lerp)
+def _lerp(x: Any, end: Any, weight: Any) -> Any:
+    return x + weight * (end - x)
 
 
 @rule(torch.einsum)

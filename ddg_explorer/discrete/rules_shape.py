@@ -136,6 +136,25 @@ def _getitem(x: Any, index: Any) -> Pair:
     return linear(x, lambda y: y[index], transpose)
 
 
+@rule(torch.diagonal)
+def _diagonal(x: Pair, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Pair:
+    return linear(
+        x,
+        lambda y: torch.diagonal(y, offset, dim1, dim2),
+        lambda c: torch.diagonal_scatter(c.new_zeros(x.shape), c, offset, dim1, dim2),
+    )
+
+
+@rule(torch.linalg.diagonal)
+def _matrix_diagonal(x: Pair, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Pair:
+    return _diagonal(x, offset, dim1, dim2)
+
+
+@rule(torch.trace)
+def _trace(x: Pair) -> Any:
+    return _diagonal(x).sum()  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def embed(c: Tensor, dim: int, start: int, size: int) -> Tensor:
     """`c` from `start` on along `dim` of a tensor of zeros that is `size` long there."""
     after = c.ndim - 1 - dim % c.ndim
@@ -190,6 +209,17 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> Pair:
         if isinstance(t, Pair)
     ]
     return record(torch.cat(_ends(tensors, "v"), dim), torch.cat(_ends(tensors, "u"), dim), *pulls)
+
+
+@rule(torch.hstack)
+def _hstack(tensors: Sequence[Any]) -> Pair:
+    parts = [t if t.ndim else t.reshape(1) for t in tensors]
+    return _cat(parts, 0 if parts[0].ndim == 1 else 1)
+
+
+@rule(torch.vstack, "row_stack")
+def _vstack(tensors: Sequence[Any]) -> Pair:
+    return _cat([t if t.ndim > 1 else t.reshape(1, -1) for t in tensors], 0)
 
 
 @rule(torch.stack)

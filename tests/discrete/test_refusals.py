@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ddg_explorer.discrete import UnsupportedOperation, discrete_grad
+from ddg_explorer.discrete import UnsupportedOperation, discrete_grad, rule
+from ddg_explorer.discrete.record import RULES
 
 F64 = torch.float64
 
@@ -19,7 +21,10 @@ def _randn(*shape: int, seed: int) -> Tensor:
 
 
 REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "unknown": (lambda x: torch.lgamma(x).sum(-1), r"'lgamma'.*@ddg_explorer.discrete.rule\(torch"),
+    "unknown": (
+        lambda x: torch.lgamma(x).sum(-1),
+        r"'lgamma'.*@ddg_explorer.discrete.rule\(\"lgamma",
+    ),
     "unknown method": (lambda x: x.amax(-1), "no rule for torch operation 'amax'"),
     "add_": (lambda x: x.add_(1.0).sum(-1), "add writes in place"),
     "+=": (lambda x: _increment(x).sum(-1), "iadd writes in place"),
@@ -39,7 +44,13 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "dropout": (nn.Dropout(), "dropout is random"),
     "diagonal": (lambda x: torch.einsum("bii->b", x[..., None] * x[:, None]), "repeats an index"),
     "complex": (lambda x: torch.tanh(x + 1j).real.sum(-1), "tanh of a complex value"),
-    "norm": (lambda x: torch.linalg.vector_norm(x, ord=1, dim=-1), "norm of order 1"),
+    "norm": (lambda x: torch.linalg.vector_norm(x, ord=3, dim=-1), "norm of order 3"),
+    "matrix norm": (lambda x: torch.linalg.norm(x, 2, (-2, -1))[None], "matrix norm 2 has no rule"),
+    "bound": (lambda x: torch.clamp(x, max=x[:, :1]).sum(-1), "bound computed from the state"),
+    "softmax": (lambda x: F.softmax(x).sum(-1), "softmax without `dim`"),
+    "cross": (lambda x: torch.cross(x, x).sum(-1), "cross without `dim`"),
+    "ceil_mode": (lambda x: F.avg_pool1d(x[None], 2, ceil_mode=True)[0].sum(-1), "ceil_mode"),
+    "mse weight": (lambda x: F.mse_loss(x, x, weight=x)[None], "by `reduction` only"),
     "detach": (lambda x: x.detach().sum(-1), "no rule for torch operation 'detach'"),
     "data": (lambda x: x.data.sum(-1), "no attribute 'data'"),
 }
@@ -71,6 +82,40 @@ def test_refused_with_one_clear_line(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+WITHOUT_A_RULE: dict[str, Callable[[Tensor], Tensor]] = {
+    "torch": torch.lgamma,
+    "method": lambda x: x.lgamma(),
+    "special": torch.special.bessel_j0,
+    "linalg": lambda x: torch.linalg.det(x.mT @ x),
+    "functional": lambda x: F.layer_norm(x, (3,)),
+    "functional built in": lambda x: F.bilinear(x, x, torch.ones(1, 3, 3, dtype=F64)),
+    "keywords": lambda x: F.max_pool1d(input=x, kernel_size=2),
+    "%": lambda x: x % 0.3,
+    "% of a constant": lambda x: torch.ones(3, dtype=F64) % x,
+    "//": lambda x: x // 2.0,
+    "complex": lambda x: torch.fft.rfft(x).angle(),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_RULE)
+def test_the_rule_that_a_refusal_asks_for_is_taken(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    u = _randn(2, 3, seed=17)
+
+    def energy(x: Tensor) -> Tensor:
+        return x.sum(-1) + WITHOUT_A_RULE[name](x)
+
+    with pytest.raises(UnsupportedOperation) as caught:
+        discrete_grad(energy)(u, u)
+    advice = re.search(r"@ddg_explorer\.discrete\.rule\((.*)\)$", str(caught.value))
+    assert advice is not None
+    key = advice[1].strip('"')
+    monkeypatch.setitem(RULES, key, None)
+    rule(key)(lambda *_, **__: torch.zeros(2))
+    assert torch.equal(discrete_grad(energy)(u, u), torch.ones(2, 3, dtype=F64))
+
+
 @pytest.mark.parametrize(
     ("energy", "v", "u", "message"),
     [
@@ -81,6 +126,7 @@ def test_refused_with_one_clear_line(name: str) -> None:
         (lambda x: x.sum(0), (2, 3), (2, 3), r"returned shape \(3,\)"),
         (lambda x: x.sum(-1) + 0j, (2, 3), (2, 3), "complex128: must be real"),
         (lambda x: (-2.0) ** x.sum(-1), (2, 3), (2, 3), "base=-2.0: .* must be positive"),
+        (lambda x: F.mse_loss(x, x, reduction="max"), (2, 3), (2, 3), "reduction='max': must be"),
         (lambda x: F.softplus(x, 1, 5).sum(-1), (2, 3), (2, 3), "threshold=5: .* ≥ 20"),
         (lambda x: x.sum(-1), (2, 3), (3,), r"v has shape torch.Size\(\[2, 3\]\)"),
     ],

@@ -42,6 +42,10 @@ def _gelu_tanh(x: mp.mpf) -> mp.mpf:
     return x / 2 * (1 + mp.tanh(mp.sqrt(2 / mp.pi) * (x + mp.mpf("0.044715") * x**3)))
 
 
+def _hardswish(x: mp.mpf) -> mp.mpf:
+    return x * min(max(x + 3, mp.mpf(0)), mp.mpf(6)) / 6
+
+
 _EXPONENTS = (3, 4, 5, 6, 7, 8, 9, 12, 13, 17, -1, -2, -3, -12, 1.5, 2.5, -1.5, 0.125)
 CASES = {
     "tanh": Case(activations.tanh, mp.tanh),
@@ -61,6 +65,14 @@ CASES = {
     "exp": Case(secants.exp, mp.exp),
     "log": Case(secants.log, mp.log, 0.0),
     "log1p": Case(secants.log1p, mp.log1p, -0.999),
+    "tan": Case(secants.tan, mp.tan, -1.5, 1.5),
+    "atan": Case(secants.atan, mp.atan),
+    "clamp": Case(lambda v, u: secants.clamp(v, u, -0.75, 2.0), lambda x: min(max(x, -0.75), 2)),
+    "clamp above": Case(
+        lambda v, u: secants.clamp(v, u, 1e-3, None), lambda x: max(x, mp.mpf(1e-3))
+    ),
+    "softsign": Case(activations.softsign, lambda x: x / (1 + abs(x))),
+    "hardswish": Case(activations.hardswish, _hardswish, unit=1.5),
     "sqrt": Case(secants.sqrt, mp.sqrt, 0.0),
     "rsqrt": Case(secants.rsqrt, lambda x: 1 / mp.sqrt(x), 0.0),
     "reciprocal": Case(secants.reciprocal, lambda x: 1 / x),
