@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddg_explorer.training.compiler import required_compiler
+from ddg_explorer.training.compiler import COMPILERS, compiler
 from ddg_explorer.training.near_ends import far_ends, far_slope, tanh
 from ddg_explorer.training.products import Product, fast_product
 
@@ -65,13 +65,33 @@ def backward(mm: Product, c: Tensor, both: Tensor, weights: Weights, kept: Kept)
     bent = torch.cat(
         [e1 * first.slope_a + alpha * first.dt, e1 * first.slope_c + gamma * first.dtau]
     )
+    # sums by products, which threads do not reorder
+    twice, once = bent.new_ones(1, len(bent)), bent.new_ones(1, len(m))
     return [
         mm((first.slope * q).mT, c) + mm(bent.mT, both),
-        bent.sum(0),
+        mm(twice, bent)[0],
         mm((second.slope * w).mT, pull) + mm(curved.mT, ends1),
-        curved.sum(0),
-        (second.slope * m).sum(0),
+        mm(twice, curved)[0],
+        mm(once, second.slope * m)[0],
     ]
+
+
+def compile_problem() -> str:
+    """Why nothing can be compiled on this machine, one line; "" where it can. Tried once."""
+    if compiler() is None:
+        return f"needs a C++ compiler ({', '.join(COMPILERS)}) and Python's headers"
+    return _trial()
+
+
+@cache
+def _trial() -> str:
+    try:
+        fast_product(torch.device("cpu"))
+        torch.compile(_difference, dynamic=False)(torch.ones(8))
+    except (RuntimeError, OSError) as error:
+        line = str(error).strip().partition("\n")[0]
+        return f"the C++ compiler is there, but fails: {line}"
+    return ""
 
 
 class CompiledLayers:
@@ -81,15 +101,9 @@ class CompiledLayers:
     ----------
     device
         Of the weights.
-
-    Raises
-    ------
-    ValueError
-        Where there is no compiler.
     """
 
     def __init__(self, device: torch.device) -> None:
-        required_compiler()
         self.mm = fast_product(device)
 
     def __call__(self, both: Tensor, weights: Weights) -> Evaluated:

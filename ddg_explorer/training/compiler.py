@@ -14,12 +14,3 @@ def compiler() -> str | None:
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
     found = [path for path in map(shutil.which, COMPILERS) if path]
     return found[0] if found and header.is_file() else None
-
-
-def required_compiler() -> str:
-    """The same, or ValueError."""
-    found = compiler()
-    if found is None:
-        names = ", ".join(COMPILERS)
-        raise ValueError(f"compile=True: needs a C++ compiler ({names}) and Python's headers")
-    return found

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from typing import TypeGuard
 
 import torch
 
 from ddg_explorer.data import Dataset
-from ddg_explorer.models.base import Model
-from ddg_explorer.models.networks import EnergyNetwork
+from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.training.compiled import compile_problem
 from ddg_explorer.training.compiler import compiler
-from ddg_explorer.training.fused import fuses
+from ddg_explorer.training.fused import density, fuses
+
+log = logging.getLogger(__name__)
 
 OPTIMISERS = ("lm", "adam", "soap")
 NOISE = ("none", "smooth", "weak", "states")
@@ -24,26 +28,42 @@ WIDE, LONG = 64, 1000
 """Hidden units and steps from which compiling pays: it takes about half a minute."""
 
 
-def default_compile(model: Model, optimizer: str, steps: int) -> bool:
-    """Whether a first-order run compiles its loss: long ones of wide tanh networks on a CPU.
+def compiles(model: Model, optimizer: str, unroll: int) -> TypeGuard[EnergyModel]:
+    """Whether the loss of such a run can be compiled: the one-step loss of a tanh DGNet."""
+    return (
+        optimizer != "lm" and unroll == 1 and fuses(model) and density(model).activation == "tanh"
+    )
 
-    Only where there is a compiler, and in the main thread: compiling is not made for several.
+
+def worth_compiling(model: Model, optimizer: str, steps: int, unroll: int = 1) -> bool:
+    """Whether compiling saves more time than it takes: in long runs of wide networks on a CPU."""
+    if steps < LONG or not compiles(model, optimizer, unroll):
+        return False
+    weight = density(model).dense[0].weight
+    return len(weight) >= WIDE and not weight.is_cuda
+
+
+def default_compile(model: Model, optimizer: str, steps: int, unroll: int = 1) -> bool:
+    """Whether a run compiles its loss where it is not told: where that pays, and a compiler works.
+
+    In the main thread alone: compiling is not made for several.
     """
     alone = threading.current_thread() is threading.main_thread()
-    if optimizer == "lm" or steps < LONG or not alone or not fuses(model):
+    if not alone or not worth_compiling(model, optimizer, steps, unroll):
         return False
-    assert isinstance(model.network, EnergyNetwork)
-    part = model.network.density
-    weight = part.dense[0].weight
-    wide = len(weight) >= WIDE and not weight.is_cuda
-    return wide and part.activation == "tanh" and compiler() is not None
+    problem = compile_problem()
+    if problem and compiler() is not None:
+        log.warning("training is not compiled: %s", problem)
+    return not problem
 
 
 def default_optimizer(model: Model) -> str:
-    """ "lm" for a small float64 network with a finite reach, else "adam"."""
+    """ "lm" for a small float64 network of a recipe with a finite reach, else "adam"."""
+    if model.recipe is None:
+        return "adam"
     small = sum(p.numel() for p in model.parameters()) <= SMALL
     double = all(p.dtype == torch.float64 for p in model.parameters())
-    spectral = model.recipe is not None and (model.recipe.structure or {}).get("operator")
+    spectral = (model.recipe.structure or {}).get("operator")
     local = model.scheme != "dopri5" and spectral != "spectral"
     return "lm" if small and double and local else "adam"
 

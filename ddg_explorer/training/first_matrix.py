@@ -35,6 +35,8 @@ PAIRS, STATES = 2000, 64
 """Of the data that are used, and of them those in which Df is wanted."""
 EXPLAINED = 0.1
 """Share that it must not leave: then noise hides f."""
+SHARE = 0.1
+"""Of the matrix, that a constrained one must be able to take."""
 SMALLEST = 1e-4
 """A dissipated direction starts with this share of the strongest one at least, to have a slope."""
 
@@ -53,11 +55,9 @@ def start_matrix(model: Model, data: Dataset) -> None:
 
     A skew one takes the skew part, a dissipative one the nearest negative semi-definite part too.
     """
-    module = learned_matrix(model)
-    found = None if module is None else first_matrix(data)
+    module, found = learned_matrix(model), usable_matrix(model, data)
     if module is None or found is None:
         return
-    found = found * (math.sqrt(len(found)) / found.norm())
     half_skew = (found - found.mT) / 4
     if isinstance(module, Free):
         module.raw.copy_(found)
@@ -69,6 +69,29 @@ def start_matrix(model: Model, data: Dataset) -> None:
         module.raw.copy_((axes * values.sqrt()).flip(-1)[:, :rank])
         if module.skew is not None:
             module.skew.copy_(half_skew)
+
+
+def usable_matrix(model: Model, data: Dataset) -> Tensor | None:
+    """`first_matrix`, of norm √d, for a learned matrix; None where it can take but a small share,
+    and the data say that G is of another kind, or nothing."""
+    module = learned_matrix(model)
+    found = None if module is None else first_matrix(data)
+    if module is None or found is None:
+        return None
+    found = found * (math.sqrt(len(found)) / found.norm())
+    return found if bool(_taken(module, found).norm() >= SHARE * found.norm()) else None
+
+
+def _taken(module: Free | SkewMatrix | DissipativeMatrix, found: Tensor) -> Tensor:
+    """The part of a matrix that is of the module's kind."""
+    if isinstance(module, Free):
+        return found
+    skew = (found - found.mT) / 2
+    if isinstance(module, SkewMatrix):
+        return skew
+    values, axes = torch.linalg.eigh((found + found.mT) / 2)
+    falling_part = axes * values.clamp_max(0) @ axes.mT
+    return falling_part if module.skew is None else falling_part + skew
 
 
 def first_matrix(data: Dataset) -> Tensor | None:

@@ -70,10 +70,6 @@ class FirstOrder:
     ) -> None:
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule={schedule!r}: use one of {', '.join(SCHEDULES)}")
-        if not lr > 0:
-            raise ValueError(f"lr={lr}: must be positive")
-        if batch is not None and batch < 1:
-            raise ValueError(f"batch={batch}: must be at least 1")
         self.remedy = "reduce lr" if unroll == 1 else "reduce lr, or train on unroll=1 first"
         self.model, self.dt, self.generator = model, data.dt, generator
         self.steps, self.batch, self.lr, self.schedule = steps, batch, lr, schedule

@@ -37,7 +37,13 @@ def fuses(model: Model) -> TypeGuard[EnergyModel]:
     """Whether `FusedLoss` covers the model: a DGNet of depth 2, any G."""
     if not isinstance(model, DGNet) or not isinstance(model.network, EnergyNetwork):
         return False
-    return len(model.network.density.layers) == 3
+    return len(density(model).layers) == 3
+
+
+def density(model: EnergyModel) -> Perceptron:
+    """The network of one site, of a model that `fuses`."""
+    assert isinstance(model.network, EnergyNetwork)
+    return model.network.density
 
 
 class Layers(Protocol):
@@ -64,7 +70,7 @@ class FusedLoss:
     def __init__(self, model: EnergyModel, dt: float, *, compiled: bool = False) -> None:
         assert isinstance(model.network, EnergyNetwork)
         self.model, self.dt = model, dt
-        self.part: Perceptron = model.network.density
+        self.part = density(model)
         self.gather = model.network.gather
         learned = () if model.operator is None else model.operator.parameters()
         self.learned = [p for p in learned if p.requires_grad]
@@ -73,7 +79,7 @@ class FusedLoss:
         self.compiled = CompiledLayers(weight.device) if compiled else None
         chunk = GPU_SITES[dims] if weight.is_cuda else CHUNK_SITES[compiled]
         self.rows = max(1, chunk * 200 // len(weight))
-        self.count = max(1, self.rows // sites)
+        self.largest = max(1, self.rows // sites)
 
     @torch.no_grad()
     def backward(self, v: Tensor, u: Tensor) -> Tensor:
@@ -82,9 +88,15 @@ class FusedLoss:
         for weight in weights:
             weight.grad = torch.zeros_like(weight)
         total = torch.zeros((), dtype=u.dtype, device=u.device)
-        for one, other in zip(v.split(self.count), u.split(self.count), strict=True):
+        count = self._pairs(len(u))
+        for one, other in zip(v.split(count), u.split(count), strict=True):
             total += self._chunk(one, other, 2 / u.numel())
         return total / u.numel()
+
+    def _pairs(self, n: int) -> int:
+        """Pairs a chunk: such that all chunks are of one shape, unless they would be small."""
+        fitting = range(min(self.largest, n), self.largest // 2, -1)
+        return next((count for count in fitting if n % count == 0), self.largest)
 
     def _chunk(self, v: Tensor, u: Tensor, factor: float) -> Tensor:
         one, two, three = self.part.dense

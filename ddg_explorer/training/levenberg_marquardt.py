@@ -24,7 +24,7 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.structure import FreeKernel
-from ddg_explorer.training.first_matrix import first_matrix, learned_matrix
+from ddg_explorer.training.first_matrix import usable_matrix
 from ddg_explorer.training.jacobians import AutomaticJacobian, jacobian
 from ddg_explorer.training.layout import Held, Layout
 from ddg_explorer.training.patches import Windows, reach
@@ -104,8 +104,6 @@ class LevenbergMarquardt:
             raise ValueError("noise='weak': needs a field; for an ODE use 'states'")
         dimensions = 0 if data.grid is None else data.grid.ndim
         self.steps, self.rows = steps, rows or ROWS[dimensions]
-        if not 1 <= self.rows[0] <= self.rows[1]:
-            raise ValueError(f"rows={rows}: needs 1 ≤ first ≤ last")
         self.layout = Layout({k: p for k, p in model.named_parameters() if p.requires_grad})
         self.generator = generator
         self.damping = FIRST_DAMPING
@@ -202,7 +200,7 @@ def held(model: Model, data: Dataset, steps: int) -> tuple[Held | None, int]:
     """
     if free_kernel(model) and conserves_mean(data):
         return "sum", HELD_STEPS
-    if learned_matrix(model) is not None and first_matrix(data) is not None:
+    if usable_matrix(model, data) is not None:
         return "all", steps // 2
     return None, 0
 

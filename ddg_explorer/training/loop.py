@@ -22,7 +22,7 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.files import not_finite
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.cadence import Cadence
-from ddg_explorer.training.checks import check_data, check_known, check_settings
+from ddg_explorer.training.checks import check_data, check_known, check_numbers, check_settings
 from ddg_explorer.training.defaults import (
     DEFAULT_STEPS,
     default_compile,
@@ -34,7 +34,7 @@ from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.shooting import RIDGE, Shooting
 from ddg_explorer.training.smoothing import inner, smooth
-from ddg_explorer.training.snapshots import Snapshot, read_snapshot
+from ddg_explorer.training.snapshots import Snapshot, kept_settings, read_snapshot
 
 Optimiser = LevenbergMarquardt | Shooting | FirstOrder
 
@@ -114,8 +114,9 @@ def train(
         Adam and SOAP: steps in a row whose errors are trained on, through the implicit equation
         (`unrolled`); 1 is the one-step residual.
     compile
-        Adam and SOAP on a tanh DGNet: compile its loss, which halves the time of a step and changes
-        it by rounding. None: for long runs of wide networks where there is a C++ compiler.
+        Adam and SOAP on a tanh DGNet: compile its loss, which takes half of the time of a step or
+        more and changes it by rounding. None: as the run in `checkpoint`; a new one where it is
+        long, its network wide, and a C++ compiler works.
     scale
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
     noise
@@ -135,19 +136,20 @@ def train(
     Raises
     ------
     ValueError
-        For bad settings, data that never change, or a checkpoint of another run.
+        For bad settings, data that never change, or a checkpoint of another run; the model is then
+        as it was.
     """
+    check_data(model, data, validation)
     chosen = optimizer or default_optimizer(model)
     treatment = noise or default_noise(chosen, data)
     check_known(chosen, treatment)
-    check_data(model, data)
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps={steps}: must be at least 1")
     settings = {
         "recipe": None if model.recipe is None else asdict(model.recipe),
         "data": data.digest(),
         "optimizer": chosen,
-        "steps": steps or (DEFAULT_STEPS["states" if treatment == "states" else chosen]),
+        "steps": DEFAULT_STEPS["states" if treatment == "states" else chosen]
+        if steps is None
+        else steps,
         "rows": None if rows is None else list(rows),
         "batch": batch,
         "lr": lr,
@@ -159,20 +161,34 @@ def train(
         "ridge": ridge,
         "seed": seed,
     }
-    if default_compile(model, chosen, settings["steps"]) if compile is None else compile:
+    check_numbers(settings)
+    if compile is None:
+        kept = kept_settings(checkpoint)
+        usual = kept is None and default_compile(model, chosen, settings["steps"], unroll)
+        compile = usual or bool(kept and kept.get("compile"))
+    if compile:
         settings["compile"] = True
     check_settings(model, settings)
-    model.card = {}
+    snapshot = read_snapshot(checkpoint, settings)
     generator = torch.Generator().manual_seed(seed)
     smoothed = treatment in ("smooth", "weak")
     seen = inner(smooth(data)) if smoothed else data
     if smoothed and validation is not None:
         validation = inner(smooth(validation))
-    if settings["scale"]:
-        whitened = smooth(data) if treatment == "states" else seen
-        prepare(model, whitened, generator, small=chosen == "lm")
-    run = _optimiser(model, seen, generator, settings)
-    yield from _loop(model, seen, validation, run, generator, settings, report_every, checkpoint)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    try:
+        if settings["scale"]:
+            whitened = smooth(data) if treatment == "states" else seen
+            prepare(model, whitened, generator, small=chosen == "lm")
+        run = _optimiser(model, seen, generator, settings)
+    except ValueError:
+        model.load_state_dict(before)
+        raise
+    model.card = {}
+    cadence = Cadence(settings["steps"], report_every)
+    yield from _loop(
+        model, seen, validation, run, generator, settings, cadence, checkpoint, snapshot
+    )
 
 
 def _optimiser(
@@ -209,19 +225,18 @@ def _loop(
     run: Optimiser,
     generator: torch.Generator,
     settings: dict[str, Any],
-    report_every: int | None,
+    cadence: Cadence,
     checkpoint: str | Path | None,
+    snapshot: Snapshot | None,
 ) -> Iterator[Progress]:
     steps, first = settings["steps"], 0
-    cadence = Cadence(steps, report_every)
     weak = settings["noise"] == "weak"
     unit = mean_change(data, weak=weak)
 
     def held_out() -> float | None:
         return None if validation is None else relative_loss(model, validation, unit, weak=weak)
 
-    if checkpoint is not None and Path(checkpoint).is_file():
-        snapshot = read_snapshot(checkpoint, settings)
+    if snapshot is not None:
         first = _resume(snapshot, model, run, generator)
         if first == steps:
             yield Progress(steps, steps, snapshot.loss, held_out(), 0.0, 0.0, done=True)

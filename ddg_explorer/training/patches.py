@@ -96,12 +96,18 @@ class Windows:
         self.sites = self.width ** (0 if data.grid is None else data.grid.ndim)
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` windows (v, u) at random trajectories, times and places."""
+        """`count` windows (v, u) at random trajectories, times and places.
+
+        Of an ODE that has no more pairs than that, each once.
+        """
 
         def integers(high: int, size: int = count) -> Tensor:
             return torch.randint(high, (size,), generator=generator)
 
         data, pairs = self.data, self.data.frames - 1
+        if data.grid is None and count >= data.trajectories * pairs:
+            u, v = data.pairs()
+            return v, u
         rows, times = integers(data.trajectories), integers(pairs)
         first = int(self.early * count)
         times[:first] = integers(min(20, pairs), first)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ddg_explorer.training.compiler import required_compiler
+from ddg_explorer.training.compiler import compiler
 
 Product = Callable[[Tensor, Tensor], Tensor]
 """(m, k), (k, n) ↦ (m, n)."""
@@ -48,19 +48,27 @@ def slow_library() -> bool:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """a b by `products.cpp`, any strides, float64 or float32."""
+    """a b by `products.cpp`, `(m, k)` and `(k, n)` of any strides, both float64 or both float32."""
+    out = _empty(a, b)
     (m, k), n = a.shape, b.shape[1]
-    out = a.new_empty(m, n)
     threads = torch.get_num_threads() if m * n * k > ALONE else 1
     left, right = (a.data_ptr(), *a.stride()), (b.data_ptr(), *b.stride())
     _functions()[a.dtype](m, n, k, *left, *right, out.data_ptr(), threads)
     return out
 
 
+def _empty(a: Tensor, b: Tensor) -> Tensor:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
+        raise ValueError(f"product of {tuple(a.shape)} and {tuple(b.shape)}: no matrices that fit")
+    if a.dtype != b.dtype or a.dtype not in NAMES:
+        raise ValueError(f"product of {a.dtype} and {b.dtype}: both must be float64 or float32")
+    return a.new_empty(a.shape[0], b.shape[1])
+
+
 _operations = torch.library.Library("ddg_explorer", "FRAGMENT")
 _operations.define("product(Tensor a, Tensor b) -> Tensor")
 _operations.impl("product", product, "CPU")
-_operations.impl("product", lambda a, b: a.new_empty(a.shape[0], b.shape[1]), "Meta")
+_operations.impl("product", _empty, "Meta")
 
 
 @functools.cache
@@ -70,22 +78,24 @@ def _functions() -> dict[torch.dtype, Callable[..., None]]:
     Raises
     ------
     RuntimeError
-        With the compiler's first line, where it cannot build it.
+        Where there is no compiler, or with its first line where it cannot build it.
     """
-    compiler = required_compiler()
+    found = compiler()
+    if found is None:
+        raise RuntimeError(f"{SOURCE.name} needs a C++ compiler")
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / "products.so"
-        command = [compiler, *FLAGS, "-o", str(built), str(SOURCE)]
+        command = [found, *FLAGS, "-o", str(built), str(SOURCE)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = done.stderr.strip().partition("\n")[0]
-            raise RuntimeError(f"{compiler} cannot build {SOURCE.name}: {reason}")
+            raise RuntimeError(f"{found} cannot build {SOURCE.name}: {reason}")
         library = ctypes.CDLL(str(built))
     size, pointer = ctypes.c_ssize_t, ctypes.c_void_p
     matrix = [pointer, size, size]
-    found = {}
+    functions = {}
     for dtype, name in NAMES.items():
-        found[dtype] = function = library[name]
+        functions[dtype] = function = library[name]
         function.argtypes = [size, size, size, *matrix, *matrix, pointer, ctypes.c_int]
         function.restype = None
-    return found
+    return functions

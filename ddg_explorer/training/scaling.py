@@ -1,6 +1,6 @@
 """Scaling of a small network to its data: whitened inputs, scaled output, prefitted quadratic part.
 
-    x = A(s − μ),   A = E Λ^(−½) times 2/(99.9 % quantile),    c = rms(du/dt)/rms(Φ)
+    x = Aᵀ(s − μ),   A = E Λ^(−½) times 2/(99.9 % quantile),    c = rms(du/dt)/rms(Φ)
 
 The stencil's values are nearly equal, its differences are what matters: principal axes scaled to
 the same size make the optimisation problem well conditioned (raw inputs: errors 1e4 larger).

@@ -100,8 +100,6 @@ class Shooting:
             raise ValueError(
                 "noise='states': needs an ODE model that trains with dg, rk2 or leapfrog"
             )
-        if ridge < 0:
-            raise ValueError(f"ridge={ridge}: must not be negative")
         self.model, self.y, self.dt, self.steps = model, data.u.double(), data.dt, steps
         self.sigma = noise_level(data)
         if not bool((self.sigma > 0).all()):

@@ -54,22 +54,24 @@ class Snapshot:
             save_file(tensors, file, metadata={"ddg_explorer_training": content})
 
 
-def read_snapshot(path: str | Path, settings: dict[str, Any]) -> Snapshot:
-    """The snapshot in `path`.
+def kept_settings(path: str | Path | None) -> dict[str, Any] | None:
+    """Settings of the run in `path`; None where there is no such file."""
+    found = _read(path)
+    return None if found is None else found[0]["settings"]
+
+
+def read_snapshot(path: str | Path | None, settings: dict[str, Any]) -> Snapshot | None:
+    """The snapshot in `path`; None where there is no such file.
 
     Raises
     ------
     ValueError
         For a file that is no snapshot, or one of a run with other settings (named).
     """
-    source = checked_path(path, (SUFFIX,))
-    try:
-        with safe_open(source, framework="pt") as file:
-            content = json.loads((file.metadata() or {})["ddg_explorer_training"])
-            # copies lie in memory as they did: products round by where their numbers begin
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(f"checkpoint={str(path)!r}: is no training run ({error})") from None
+    found = _read(path)
+    if found is None:
+        return None
+    content, tensors = found
     wanted = json.loads(json.dumps(settings))
     for name in sorted(set(wanted) | set(content["settings"])):
         was, now = content["settings"].get(name), wanted.get(name)
@@ -83,6 +85,19 @@ def read_snapshot(path: str | Path, settings: dict[str, Any]) -> Snapshot:
         _part(tensors, "optimiser/"),
         tensors["generator"].to(torch.uint8),
     )
+
+
+def _read(path: str | Path | None) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    if path is None or not (source := checked_path(path, (SUFFIX,))).is_file():
+        return None
+    try:
+        with safe_open(source, framework="pt") as file:
+            content = json.loads((file.metadata() or {})["ddg_explorer_training"])
+            # copies lie in memory as they did: products round by where their numbers begin
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(f"checkpoint={str(path)!r}: is no training run ({error})") from None
+    return content, tensors
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

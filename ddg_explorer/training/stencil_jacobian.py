@@ -1,6 +1,6 @@
 """Closed-form Jacobian of the discrete-gradient residual of a two-layer energy network.
 
-    r(x) = (v − u)/Δt − Σₒ Kₒ · s(x + o),   s = W₁ᵀ(σ̄₁ ∘ W₂ᵀ(σ̄₂ ∘ w)) + Q x̄
+    r(x) = (v − u)/Δt − Σₒ Kₒ · s(x + o),   s = W₁ᵀ(σ̄₁ ∘ W₂ᵀ(σ̄₂ ∘ w)) + ½(Q + Qᵀ)x̄
 
 s(y) is the discrete gradient of the energy density at site y with respect to its whitened stencil
 x, σ̄ the secant slope between both ends, and K (`coupling`) whitening, folding of stencils, and G.

@@ -299,6 +299,11 @@ def test_a_run_is_shown_from_queue_to_model(stage, tmp_path):
         page.update()
         assert "Making the data (40 %)" in page.monitor._state.object
         assert page.monitor.bar.value == 40
+        first.apply({"event": "compiling"})
+        page.update()
+        assert "Compiling the training step" in page.monitor._state.object
+        assert page.monitor.bar.variant == "indeterminate"
+        assert not page.cancel.disabled
         for step in (1, 2, 3):
             first.apply(progress(step, 10.0**-step, 0.1 * 10.0**-step))
         page.update()

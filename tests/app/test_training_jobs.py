@@ -122,6 +122,24 @@ def test_the_checkpoint_tells_optimiser_and_device(tmp_path):
     assert (card["training"]["optimizer"], card["device"]) == ("soap", "cpu")
 
 
+@pytest.mark.parametrize(
+    ("steps", "hidden", "compiler", "said"),
+    [
+        (1000, 64, "c++", True),
+        (1000, 64, None, False),
+        (1000, 8, "c++", False),
+        (9, 64, "c++", False),
+    ],
+)
+def test_a_run_that_is_compiled_first_says_so(tmp_path, monkeypatch, steps, hidden, compiler, said):
+    monkeypatch.setattr(work_module, "compiler", lambda: compiler)
+    monkeypatch.setattr(work_module.Fit, "__iter__", lambda fit: iter(()))
+    monkeypatch.setattr(work_module.Fit, "card", lambda fit, *_, **__: {})
+    spec = kdv(hidden=hidden)
+    spec = replace(spec, budget=spec.budget.with_optimizer("adam").with_steps(steps))
+    assert ({"event": "compiling"} in list(work(spec, tmp_path))) == said
+
+
 def test_the_first_preview_comes_soon_and_is_short(tmp_path, monkeypatch):
     ticks = itertools.count()
     monkeypatch.setattr(work_module.time, "process_time", lambda: 0.1 * next(ticks))

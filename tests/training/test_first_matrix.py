@@ -11,7 +11,7 @@ from ddg_explorer.simulation import simulate
 from ddg_explorer.structure import DampedSymplectic, MatrixStructure, Structure, Symplectic
 from ddg_explorer.systems import System
 from ddg_explorer.training import train
-from ddg_explorer.training.first_matrix import first_matrix
+from ddg_explorer.training.first_matrix import first_matrix, usable_matrix
 
 DT = 0.05
 TRIDIAGONAL = -torch.tensor([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 1.5]]).double()
@@ -134,6 +134,25 @@ def test_constrained_matrices_start_there_too(kind: str) -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_skew_matrix_does_not_start_from_what_is_left_of_a_symmetric_one() -> None:
+    """The skew part of a gradient flow's matrix is rounding: held for long, H would be 1e15."""
+    energy, structure, size = CASES["gradient flow"]
+    data = runs(energy, structure, size)
+    models = {
+        kind: ModelRecipe.fitting("dgnet", data, hidden=8, structure={"kind": kind}).build()
+        for kind in ("learned_skew_matrix", "learned_dissipative_matrix", "learned_matrix")
+    }
+    found = {kind: usable_matrix(model, data) for kind, model in models.items()}
+    assert found["learned_skew_matrix"] is None
+    for kind in ("learned_dissipative_matrix", "learned_matrix"):
+        assert error(found[kind], TRIDIAGONAL) < 0.02
+    skew = models["learned_skew_matrix"]
+    drawn = skew.structure.matrix((size,)).detach()
+    list(train(skew, data, steps=1, rows=(50, 50)))
+    started = skew.structure.matrix((size,)).detach()
+    assert started.norm() > 0.1 * drawn.norm()
+
+
 def test_a_single_pair_tells_nothing() -> None:
     u = torch.tensor([[[0.1, 0.2], [0.3, 0.1]]], dtype=torch.float64)
     assert first_matrix(Dataset(u, DT, None)) is None

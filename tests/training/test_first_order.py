@@ -11,7 +11,7 @@ import torch
 from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
 from ddg_explorer.models.recipe import ModelRecipe
-from ddg_explorer.training import compiled, products, train
+from ddg_explorer.training import compiled, defaults, products, train
 from ddg_explorer.training import compiler as compilers
 from ddg_explorer.training import fused as module
 from ddg_explorer.training.compiler import compiler
@@ -195,7 +195,7 @@ def test_the_compiled_pass_is_the_plain_one(name, ours, monkeypatch):
     expected = FusedLoss(model, data.dt).backward(v, u)
     wanted = gradients(model)
     fused = FusedLoss(model, data.dt, compiled=True)
-    fused.count = len(u) // 2
+    fused.largest = len(u) // 2
     distances = []
     layers = fused.compiled
     fused.compiled = lambda *a: (found := layers(*a), distances.append(found.kept[1]))[0]
@@ -222,6 +222,48 @@ def test_the_passes_of_many_shapes_are_all_compiled(monkeypatch):
     for hidden in range(3, 13):
         FusedLoss(dgnet(data, hidden=hidden), data.dt, compiled=True).backward(v, u)
     assert len(graphs) == 20
+
+
+def test_all_chunks_are_of_one_shape_where_the_batch_allows():
+    """Each shape is compiled."""
+    data = DATA["kdv"]
+    for hidden in (64, 128, 150, 200, 256):
+        fused = FusedLoss(dgnet(data, hidden=hidden), data.dt)
+        fused.largest *= 2
+        assert 200 % fused._pairs(200) == 0
+        assert fused._pairs(200) > fused.largest // 2
+        assert fused._pairs(199) == fused.largest
+
+
+def test_a_compiler_that_is_there_and_fails_is_named(monkeypatch, caplog):
+    def fails(device):
+        raise OSError("products.so: failed to map segment\nfrom shared object")
+
+    monkeypatch.setattr(compiled, "compiler", lambda: "c++")
+    monkeypatch.setattr(defaults, "compiler", lambda: "c++")
+    monkeypatch.setattr(compiled, "fast_product", fails)
+    monkeypatch.setattr(compiled, "_trial", compiled._trial.__wrapped__)
+    data = DATA["kdv"]
+    with pytest.raises(ValueError, match=r"compile=True: .*products.so: failed to map segment$"):
+        next(train(dgnet(data, hidden=3), data, optimizer="adam", compile=True))
+    assert not default_compile(dgnet(data, hidden=64), "adam", 1000)
+    assert "training is not compiled" in caplog.text
+
+
+@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+def test_a_compiled_run_goes_on_compiled_from_any_thread(tmp_path):
+    """Bit by bit, and without being told: a new run of another thread is not compiled."""
+    data = DATA["pendulum"]
+    options = {"optimizer": "adam", "steps": 6, "batch": 4, "report_every": 2}
+    whole, resumed = dgnet(data, hidden=6), dgnet(data, hidden=6)
+    list(train(whole, data, compile=True, **options))
+    options["checkpoint"] = tmp_path / "run.safetensors"
+    next(train(dgnet(data, hidden=6), data, compile=True, **options))
+    with ThreadPoolExecutor(1) as pool:
+        events = pool.submit(lambda: list(train(resumed, data, **options))).result()
+    assert [event.step for event in events] == [4, 6]
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name])
 
 
 def test_short_runs_and_narrow_networks_are_not_compiled():

@@ -269,3 +269,14 @@ def test_slopes_of_a_layer_are_difference_quotients():
         ends = layer_ends("tanh", a, a + gap)
         quotient = [(math.tanh(x + gap) - math.tanh(x)) / gap for x in a.tolist()]
         assert torch.allclose(ends.slope, torch.tensor(quotient).double(), atol=1e-13)
+
+
+def test_of_an_ode_with_few_pairs_each_is_taken_once():
+    data = pendulum(count=2, steps=5)
+    u, v = data.pairs()
+    draw = torch.Generator().manual_seed(0)
+    for count in (10, 500):
+        late, early = Windows(data, 0).draw(count, draw)
+        assert torch.equal(late, v)
+        assert torch.equal(early, u)
+    assert len(Windows(data, 0).draw(9, draw)[0]) == 9

@@ -1,17 +1,38 @@
 """Our matrix products: right for every shape and stride, the same for any number of threads."""
 
 import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from ddg_explorer.training import products
 from ddg_explorer.training.compiler import compiler
-from ddg_explorer.training.products import fast_product, product
+from ddg_explorer.training.products import fast_product, product, slow_library
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
 
 ROWS, COLUMNS, DEPTHS = (1, 2, 5, 7, 46), (1, 8, 41, 97, 200), (0, 1, 3, 255, 257, 600)
+
+GRADIENT = """
+import hashlib, sys
+import torch
+sys.path.insert(0, sys.argv[1])
+from training_cases import dgnet, kdv
+from ddg_explorer.training.fused import FusedLoss
+data = kdv(count=2, steps=40)
+model = dgnet(data, hidden=32)
+with torch.no_grad():
+    for weight in model.parameters():
+        weight.copy_(torch.linspace(-1, 1, weight.numel()).view_as(weight))
+u, v = data.pairs()
+FusedLoss(model, data.dt, compiled=True).backward(v, u)
+bits = b"".join(weight.grad.numpy().tobytes() for weight in model.parameters())
+print(hashlib.sha256(bits).hexdigest())
+"""
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -45,6 +66,18 @@ def test_threads_change_no_bit(monkeypatch):
     assert all(torch.equal(found[0], other) for other in found[1:])
 
 
+def test_matrices_that_do_not_fit_are_refused():
+    a, b = torch.ones(5, 4), torch.ones(4, 3)
+    for left, right, line in (
+        (a, b[:2], r"product of \(5, 4\) and \(2, 3\)"),
+        (a[0], b, "no matrices that fit"),
+        (a, b.double(), "both must be float64 or float32"),
+        (a.half(), b.half(), "both must be float64 or float32"),
+    ):
+        with pytest.raises(ValueError, match=line):
+            product(left, right)
+
+
 def test_not_a_number_stays_where_it_is():
     a, b = torch.ones(7, 3), torch.ones(3, 9)
     a[6, 1] = torch.nan
@@ -67,6 +100,22 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     broken = tmp_path / "c++"
     broken.write_text("#!/bin/sh\necho 'out of order' >&2\nexit 1\n")
     broken.chmod(0o755)
-    monkeypatch.setattr(products, "required_compiler", lambda: str(broken))
+    monkeypatch.setattr(products, "compiler", lambda: str(broken))
     with pytest.raises(RuntimeError, match=r"c\+\+ cannot build products.cpp: out of order"):
         products._functions.__wrapped__()
+
+
+@pytest.mark.skipif(not slow_library(), reason="torch multiplies here")
+def test_threads_change_no_bit_of_a_compiled_gradient():
+    """So a compiled run resumes bit by bit with any number of threads."""
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", GRADIENT, str(Path(__file__).parent)],
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in (1, 2)
+    ]
+    assert found[0] == found[1] != ""

@@ -9,7 +9,9 @@ import pytest
 import torch
 from training_cases import dgnet, kdv, pendulum, shaken, trajectories
 
+from ddg_explorer.models.dgnet import DGNet
 from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.structure import Symplectic
 from ddg_explorer.training import train
 from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
@@ -95,18 +97,69 @@ def test_levenberg_marquardt_refuses_single_precision():
         next(train(dgnet(data, hidden=3, dtype="float32"), data, optimizer="lm"))
 
 
-def test_settings_that_do_not_suit_are_refused_before_the_weights_change():
+REFUSED = (
+    ({"dtype": "float32"}, "needs a model in float64"),
+    ({"unroll": 2}, "unroll=2"),
+    ({"compile": True}, "compile=True: needs a dgnet"),
+    ({"optimizer": "adam", "compile": True, "unroll": 2}, "compile=True: needs a dgnet"),
+    ({"optimizer": "adam", "compile": True, "activation": "relu"}, "compile=True: needs a dgnet"),
+    ({"optimizer": "adam", "scale": True, "lr": math.inf}, "lr=inf: must be positive and finite"),
+    ({"optimizer": "adam", "scale": True, "lr": -1.0}, "lr=-1.0: must be positive"),
+    ({"optimizer": "adam", "batch": 2.5}, "batch=2.5: must be an int"),
+    ({"optimizer": "adam", "weight_decay": math.nan}, "weight_decay=nan: must be 0 or more"),
+    ({"optimizer": "adam", "unroll": 99, "scale": True}, r"unroll=99: must lie in \[1, 6\]"),
+    ({"steps": True}, "steps=True: must be an int"),
+    ({"steps": 0}, "steps=0: must be at least 1"),
+    ({"rows": (1, 2, 3)}, r"rows=\(1, 2, 3\): needs 1 ≤ first ≤ last"),
+    ({"rows": (0, 5)}, r"rows=\(0, 5\): needs 1 ≤ first ≤ last"),
+    ({"seed": 2**64}, "seed=18446744073709551616: must be from 0"),
+    ({"ridge": math.nan}, "ridge=nan: must be 0 or more"),
+    ({"noise": "states"}, "noise='states': needs an ODE"),
+)
+
+
+@pytest.mark.parametrize(("options", "line"), REFUSED, ids=[line[:16] for _, line in REFUSED])
+def test_settings_that_do_not_suit_are_refused_and_the_weights_kept(options, line):
     data = kdv(count=2, steps=6)
-    for options, line in (
-        ({"dtype": "float32"}, "needs a model in float64"),
-        ({"unroll": 2}, "unroll=2"),
-        ({"compile": True}, "compile=True"),
+    names = ("dtype", "activation")
+    network = {name: options[name] for name in names if name in options}
+    settings = {name: value for name, value in options.items() if name not in names}
+    model = dgnet(data, hidden=3, **network)
+    before = {name: w.clone() for name, w in model.state_dict().items()}
+    with pytest.raises(ValueError, match=line):
+        next(train(model, data, **{"optimizer": "lm", **settings}))
+    assert same(before, model.state_dict())
+
+
+def test_what_is_no_data_set_of_these_states_is_refused():
+    data, other = pendulum(), kdv(count=2, steps=6)
+    model = dgnet(data, hidden=3)
+    for given, line in (
+        ({"data": data.u}, r"data=a Tensor: must be a Dataset, Dataset\.of"),
+        ({"data": model}, r"data=a DGNet: must be a Dataset"),
+        ({"data": other}, r"data have states \(1, 50\)"),
+        ({"data": data, "validation": other}, r"validation have states \(1, 50\)"),
     ):
-        model = dgnet(data, hidden=3, dtype=options.pop("dtype", "float64"))
-        before = {name: w.clone() for name, w in model.state_dict().items()}
         with pytest.raises(ValueError, match=line):
-            next(train(model, data, optimizer="lm", **options))
-        assert same(before, model.state_dict())
+            next(train(model, **given))
+
+
+def test_a_network_of_ones_own_trains_with_adam():
+    class Energy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            generator = torch.Generator().manual_seed(0)
+            self.w = torch.nn.Parameter(torch.randn(2, 8, generator=generator).double())
+
+        def forward(self, u):
+            return (u @ self.w).tanh().square().sum(-1)
+
+    data = pendulum()
+    own = DGNet(Energy(), Symplectic(size=2), (2,), None)
+    events = list(train(own, data, steps=200, batch=None, lr=1e-2))
+    assert events[-1].loss < 0.6 * events[0].loss
+    with pytest.raises(ValueError, match="optimizer='lm': needs a model made by ModelRecipe"):
+        next(train(own, data, optimizer="lm"))
 
 
 def test_a_network_whose_slope_is_zero_keeps_a_finite_scale():

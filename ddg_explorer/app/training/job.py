@@ -1,7 +1,9 @@
 """One training job as the server sees it.
 
-queued → starting → data → training → finished
-   └────────┴────────┴────────┴─────→ cancelled, failed (→ queued again by `Jobs.resume`)
+queued → starting → data → (compiling →) training → finished
+   └────────┴────────┴──────────┴────────────┴────→ cancelled, failed
+
+A cancelled or failed one is queued again by `Jobs.resume`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 from ddg_explorer.app.training.process import WorkerProcess
 from ddg_explorer.app.training.specification import JobSpec
 
-ACTIVE = ("queued", "starting", "data", "training")
+ACTIVE = ("queued", "starting", "data", "compiling", "training")
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Job:
         kind = event["event"]
         if kind == "data":
             self.state, self.data_done = "data", event["done"]
+        elif kind == "compiling":
+            self.state = "compiling"
         elif kind == "progress":
             self._advance(event)
         elif kind == "preview":

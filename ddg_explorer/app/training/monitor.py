@@ -20,6 +20,7 @@ STATES = {
     "queued": "Waiting",
     "starting": "Starting",
     "data": "Making the data",
+    "compiling": "Compiling the training step, about half a minute",
     "training": "Training",
     "finished": "Finished",
     "cancelled": "Cancelled",
@@ -58,7 +59,7 @@ class Monitor:
         _set(self._state, self._headline(job, position))
         _set(self._numbers, _numbers(job))
         value = _percent(job)
-        waiting = job is not None and job.state in ("queued", "starting")
+        waiting = job is not None and job.state in ("queued", "starting", "compiling")
         variant = "indeterminate" if waiting else "determinate"
         if (value, variant) != (self.bar.value, self.bar.variant):
             self.bar.param.update(value=value, variant=variant)

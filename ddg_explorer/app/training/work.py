@@ -1,6 +1,7 @@
 """What a training worker does: data, model, training, previews; a generator of plain events.
 
     {"event": "data", "done": fraction}
+    {"event": "compiling"}                     before a run that is compiled first
     {"event": "progress", "step", "steps", "loss", "validation_loss", "elapsed", "eta"}
     {"event": "preview", …}                    see `preview`
     {"event": "done", "checkpoint": path, "card": …}
@@ -25,6 +26,8 @@ from ddg_explorer.fitting import Fit
 from ddg_explorer.io import named
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recipes import advance_dataset
+from ddg_explorer.training.compiler import compiler
+from ddg_explorer.training.defaults import DEFAULT_STEPS, worth_compiling
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,8 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
         **spec.network,
     )
     preview = Preview.of(spec.data.resolved(), fit)
+    if _compiles(fit):
+        yield {"event": "compiling"}
     next_at, seconds = time.process_time() + FIRST_SECONDS, FIRST_SECONDS
     for progress in fit:
         yield {
@@ -77,6 +82,12 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
     card = fit.card("Train tab of the explorer", name=spec.name)
     path = fit.model.save(folder / MODEL, card)
     yield {"event": "done", "checkpoint": str(path), "card": card}
+
+
+def _compiles(fit: Fit) -> bool:
+    optimizer, steps = fit.options["optimizer"], fit.options.get("steps")
+    steps = DEFAULT_STEPS[optimizer] if steps is None else steps
+    return compiler() is not None and worth_compiling(fit.model, optimizer, steps)
 
 
 def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
