@@ -20,6 +20,7 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.diagnostics import drift
 from ddg_explorer.evaluation import Forecast, advance_forecast, errors, own_drift, true_drift
 from ddg_explorer.models.base import Model
+from ddg_explorer.models.own_step import step_note
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.recipes import TEST_SEED, DataRecipe, make_test
 from ddg_explorer.systems.base import System
@@ -42,6 +43,9 @@ class Lane:
         integrator, energy_mse, state_mse, max_energy_drift, max_own_energy_drift, diverged_at,
         ms_per_step, max_residual, reason; None in each of a lane that was not run. ms_per_step is
         of the steps after the first, which warms up; None where there are none.
+    note
+        Where the model belongs to another Δt than the truth's, one line (`models.own_step`); else
+        "".
     found
         The rollout.
     """
@@ -50,7 +54,13 @@ class Lane:
     source: str = ""
     misfit: str = ""
     figures: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(FIGURES))
+    note: str = ""
     found: Forecast | None = None
+
+    def __repr__(self) -> str:
+        names = ("misfit",) if self.misfit else ("integrator", "state_mse", "diverged_at")
+        told = ", ".join(f"{name}={self.row()[name]!r}" for name in names)
+        return f"{type(self).__name__}({self.model!r}, {told})"
 
     def row(self) -> dict[str, Any]:
         """Everything but the states, as plain values."""
@@ -58,6 +68,7 @@ class Lane:
             "model": self.model,
             **self.figures,
             "misfit": self.misfit or None,
+            "note": self.note or None,
             "checkpoint": self.source or None,
         }
 
@@ -89,6 +100,9 @@ class Contest:
 
     truth: Dataset
     system: System | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(truth={self.truth!r}, system={self.system!r})"
 
     @classmethod
     def of(
@@ -168,7 +182,8 @@ class Contest:
             "max_residual": found.residual,
             "reason": found.reasons[0] if found.reasons else "",
         }
-        return Lane(model.key, source, "", figures, found)
+        note = step_note(model, dt, model.integrators[0])
+        return Lane(model.key, source, "", figures, note, found)
 
     def truth_row(self) -> dict[str, Any]:
         """The true lane's figures, {} where its energy is not known."""

@@ -129,7 +129,9 @@ class StructureFindings:
         if self.anisotropy is None:
             lines = lines[:1]
         if self.distance is not None:
-            lines.append(f"{where}differs from the true operator by {self.distance:.1e}")
+            unit = "entry" if self.kernel is None else "weight beside the centre"
+            size = f"{self.distance:.1e} of its largest {unit}"
+            lines.append(f"{where}differs from the true operator by {size}")
         if self.freedom is not None and self.freedom > 1:
             lines.append(
                 f"the learned H leaves {self.freedom} factors of G open, not its scale alone (it "

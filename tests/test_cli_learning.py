@@ -367,6 +367,17 @@ def test_a_model_alone_takes_another_number_of_points(
     assert call(capsys, "simulate", *options)["n"] == [60]
 
 
+def test_shipped_weights_alone_take_the_step_of_their_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (path,) = [row.path for row in SHIPPED if row.path.name == "spring.dgnet.tanh.safetensors"]
+    alone = ("simulate", "--checkpoint", str(path), "--initial", "0.7,0", "--steps", "1")
+    found = call(capsys, *alone)
+    assert (found["dt"], found["note"]) == (20 / 99, "")
+    other = call(capsys, *alone, "--dt", "0.02")
+    assert other["note"].startswith("learned at Δt = 0.20202, stepped at 0.02: ")
+
+
 def test_inspect_reports_operator_and_card(
     capsys: pytest.CaptureFixture[str], trained: dict[str, str]
 ) -> None:

@@ -131,6 +131,7 @@ def test_models_are_compared_on_what_none_has_learned(
     assert (np.diff(own_energy) <= 1e-13).all()
     assert cli.main(list(own)) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"truth: trajectory {row} of the file")
+    assert dgnet["note"] is node["note"] is None
     assert "must lie in [0, 0]" in refused(capsys, *own, "--seed", "1")
     assert "must lie in [1, 79]" in refused(capsys, *own, "--steps", "80")
 
@@ -157,7 +158,9 @@ def test_what_a_model_has_learned_with_noise_is_not_held_out(
     for dt in ((), ("--dt", str(1.002 * DT))):
         capsys.readouterr()
         assert cli.main(["compare", *data, "--checkpoint", model, *dt]) == 0
-        assert f"truth: trajectory {row} of the file" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert f"truth: trajectory {row} of the file" in told
+        assert ("node: learned at Δt = 0.05, stepped at 0.0501: " in told) == bool(dt)
 
 
 @pytest.mark.parametrize("budget_name", ["ours", "quick"])
@@ -212,9 +215,12 @@ def test_a_model_runs_on_its_own(
         found = call(capsys, *alone, "--initial=-0.2,0.9", *dt, "--save", saved)
         assert (found["system"], found["dt"]) == (None, float(dt[1]) if dt else DT)
         assert found["energy_rises"] == 0
-        assert found["energy_end"] < found["energy_start"]
+        assert found["energy_start"] is found["energy_end"] is found["max_energy_drift"] is None
+        assert found["own_energy_end"] < found["own_energy_start"]
+        assert found["note"].startswith("learned at Δt = 0.05, stepped at 0.5: " if dt else "")
+        assert bool(found["note"]) == bool(dt)
     again = call(capsys, *alone, "--initial", saved)
-    assert again["energy_start"] == pytest.approx(found["energy_end"], abs=1e-15)
+    assert again["own_energy_start"] == pytest.approx(found["own_energy_end"], abs=1e-15)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,18 @@ def test_the_first_step_is_not_timed(
     assert found is None if expected is None else found == pytest.approx(expected, rel=1e-9)
 
 
+def test_data_contest_and_lane_show_in_a_line() -> None:
+    data = Dataset(torch.from_numpy(motion()), DT)
+    contest = compare.Contest.of_data(data, 0, steps=2)
+    shape = tuple(data.u.shape)
+    assert repr(data) == f"Dataset(None, u={shape}, dt={DT:g})"
+    truth = f"Dataset(None, u={(1, 3, *shape[2:])}, dt={DT:g})"
+    assert repr(contest) == f"Contest(truth={truth}, system=None)"
+    lane = contest.lane("", ModelRecipe.fitting("node", data, hidden=2).build())
+    assert repr(lane).startswith("Lane('node', integrator='")
+    assert repr(compare.Lane("hnn", misfit="no")) == "Lane('hnn', misfit='no')"
+
+
 def card_of(data: Dataset, seed: int = 0) -> dict[str, Any]:
     return Fit("node", data, budget("quick", "", "node"), seed=seed).card("test")
 

@@ -138,6 +138,7 @@ def test_what_holds_at_one_state_only_is_said_to(law: str, energy: bool) -> None
     first, second = found.sentences()
     assert first.startswith("energy is conserved" if energy else "at u = 0: energy")
     assert second.startswith("at u = 0: differs from the true operator")
+    assert second.endswith("of its largest entry")
     there = inspect_structure(model, at=torch.ones(2, dtype=torch.float64))
     assert there.sentences()[1].startswith("at the given state: differs")
     assert inspect_structure(field_model(TALK)).at == ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ddg_explorer.systems import SYSTEMS
+
 if TYPE_CHECKING:
     from ddg_explorer.app.explorer import Explorer
 
@@ -16,15 +18,23 @@ __all__ = ["Explorer", "explore"]
 
 
 def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True) -> Explorer:
-    """The explorer on a system, to be shown in a notebook.
+    """The explorer on a registered system, to be shown in a notebook.
 
-    A notebook that has not loaded Panel's extension gets it here, from this installation.
+    It shows the systems of `SYSTEMS`, with their presets and controls; one of your own is shown
+    once it is among them (CONTRIBUTING.md). A notebook that has not loaded Panel's extension gets
+    it here, from this installation.
 
     Raises
     ------
     ValueError
-        For an unknown system or preset.
+        For a system that is not registered, or an unknown preset.
     """
+    if not isinstance(system, str) or system not in SYSTEMS:
+        name = repr(system) if isinstance(system, str) else f"a {type(system).__name__}"
+        raise ValueError(
+            f"system={name}: the explorer shows registered systems, use one of "
+            f"{', '.join(SYSTEMS)}; your own is registered by its line there (CONTRIBUTING.md)"
+        )
     from ddg_explorer.app.explorer import Explorer
     from ddg_explorer.app.state import AppState, Scene
 

@@ -46,6 +46,7 @@ class LaneCanvas(Component):
     device = param.String("cpu")
     status = param.String("", doc="One readable line shown over the picture; empty for none.")
     misfit = param.String("", doc="Why nobody runs in this lane; empty where somebody does.")
+    note = param.String("", doc="A remark on what runs, below the read-outs; empty for none.")
     scheme = param.String("", doc="Key of the lane's integrator.")
     schemes = param.List([], doc="[key, label] of the integrators that can be chosen.")
     compact = param.Boolean(False, doc="Fewer read-outs, for several lanes side by side.")

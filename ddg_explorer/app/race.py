@@ -209,6 +209,7 @@ class Race:
             device=str(setup.system.device),
             spec={**setup.picture.spec, "show": show},
             misfit=setup.misfit,
+            note=setup.note,
             trainable=suited and self._on_train is not None,
             scheme=setup.integrator,
             schemes=[[key, texts.short_scheme(key)] for key in setup.schemes]

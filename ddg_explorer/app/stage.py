@@ -27,6 +27,7 @@ from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.integrators.collocation import Collocation
 from ddg_explorer.models.base import Model
+from ddg_explorer.models.own_step import step_note
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 from ddg_explorer.systems.builtin import PresetSystem
 
@@ -249,14 +250,15 @@ class Stage:
         self.references = References.of(self.rollout.frame, self.system)
 
     def _describe(self, scene: Scene, lane: Lane, restarted: bool) -> Setup:
-        rollout = self.rollout
+        run = self.rollout
         return Setup(
             scene,
             self.system,
             self.picture,
-            "" if rollout is None else _scheme_key(scene, lane, rollout.dynamics),
-            () if rollout is None else self._suitable(rollout.dynamics),
+            "" if run is None else _scheme_key(scene, lane, run.dynamics),
+            () if run is None else self._suitable(run.dynamics),
             self.misfit,
+            "" if run is None else step_note(run.dynamics, run.dt, run.integrator.name),
             self._explicit_limit(scene, lane),
             restarted,
         )

@@ -125,6 +125,8 @@ class Setup:
         entrant.
     misfit
         Why nobody runs in the lane, "" where somebody does.
+    note
+        Where a model belongs to another step than the lane's, one line; else "".
     explicit_limit
         Rough largest Δt of explicit schemes; in a model's lane of its own, NaN where that has none.
     restarted
@@ -137,6 +139,7 @@ class Setup:
     integrator: str
     schemes: tuple[str, ...]
     misfit: str
+    note: str
     explicit_limit: float
     restarted: bool
 

@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> Report:
     text = columns([{name: lane.row()[name] for name in SHOWN} for lane in ran]) if ran else ""
     notes += [f"{lane.model}: {lane.misfit}" for lane in lanes if lane.misfit]
     notes += [f"{lane.model}: {lane.figures['reason']}" for lane in ran if lane.figures["reason"]]
+    notes += [f"{lane.model}: {lane.note}" for lane in ran if lane.note]
     if not ran:
         sys.stderr.write(f"ddg-explorer compare: no model was run: {'; '.join(notes)}\n")
     return Report(figures, "\n".join([text, *notes] if text else notes), int(not ran))

@@ -33,6 +33,7 @@ from ddg_explorer.frames import Frame
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import checked_path
 from ddg_explorer.models import Model, load_model
+from ddg_explorer.models.own_step import learned_dt, step_note
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems import SYSTEMS
@@ -141,9 +142,7 @@ def _alone(model: Model, args: argparse.Namespace) -> Rollout:
         if points != model.grid.shape:
             spacing = zip(points, model.grid.spacing, strict=True)
             model = model.on_grid(Grid(points, tuple(n * dx for n, dx in spacing)))
-    dt = args.dt
-    if dt is None:
-        dt = model.card.get("data", {}).get("dt")
+    dt = learned_dt(model) if args.dt is None else args.dt
     if dt is None:
         raise ValueError("dt=None: the model's card does not tell that of its data: give --dt")
     args.integrator = args.integrator or model.integrators[0]
@@ -222,6 +221,7 @@ def _report(
         **found,
         "converged": not rollout.stopped,
         "reason": rollout.stopped or interrupted,
+        "note": step_note(rollout.dynamics, rollout.dt, args.integrator),
         "wall_s": wall,
         "ms_per_step": 1e3 * wall / rollout.steps if rollout.steps else None,
         "dtype": str(rollout.u.dtype).removeprefix("torch."),

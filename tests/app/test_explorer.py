@@ -15,7 +15,8 @@ from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, colour_t
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
-from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.structure import Symplectic
+from ddg_explorer.systems import SYSTEMS, System
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +55,13 @@ def test_notebook_layout_and_page_hold_the_same_views():
 
 
 def test_unknown_system_is_refused():
-    with pytest.raises(ValueError, match="system='nonsense'"):
+    with pytest.raises(
+        ValueError, match="system='nonsense': the explorer shows registered systems"
+    ):
         explore("nonsense")
+    own = System(lambda u: u.square().sum(-1), Symplectic(), state_shape=(2,))
+    with pytest.raises(ValueError, match=r"system=a System: .*, use one of .*CONTRIBUTING"):
+        explore(own)
 
 
 def test_showing_a_scene_writes_nothing_back():

@@ -24,7 +24,12 @@ from ddg_explorer.app.pages.palette import MARKERS, model_colour, model_marker, 
 from ddg_explorer.app.pages.published_rows import Row, rows_of
 from ddg_explorer.app.pages.results import ResultsPage, _figure
 from ddg_explorer.app.pages.results_chart import metric_chart
-from ddg_explorer.app.pages.specimens import of_structure, of_system, published_kernel
+from ddg_explorer.app.pages.specimens import (
+    of_model,
+    of_structure,
+    of_system,
+    published_kernel,
+)
 from ddg_explorer.app.pages.structure import StructurePage
 from ddg_explorer.app.pages.structure_words import verdict_table, verdicts
 from ddg_explorer.app.pages.theory import LANGUAGES, TheoryPage
@@ -34,6 +39,7 @@ from ddg_explorer.app.theme import LANE_COLOURS, MODEL_ORDER
 from ddg_explorer.data import Dataset
 from ddg_explorer.discrete import ACTIVATIONS, secant
 from ddg_explorer.grids import Grid
+from ddg_explorer.learned_structure import inspect_structure
 from ddg_explorer.models import MODELS, ModelRecipe
 from ddg_explorer.paper import COMMITTED, PUBLISHED, summarise
 from ddg_explorer.structure import KernelStructure, MatrixStructure, Symplectic
@@ -359,10 +365,19 @@ def test_a_difference_is_told_relative_to_the_largest_weight(shape: tuple[int, i
     weights = true.clone()
     weights[0, 0] = 0.4
     found = replace(found, weights=weights, beside_weights=true, kind=kind)
-    assert found.gap == pytest.approx(0.4 / 8, rel=1e-2)
+    assert found.gap == pytest.approx(0.4 / (2 if kind == "kernel" else 8), rel=1e-2)
     told = verdict_table(found, 1e-3)
-    assert ("entr" in told) == (kind == "matrix")
+    assert ("entry" in told) == ("entries" in told) == (kind == "matrix")
     assert told.count("relative to the largest " + ("weight" if kind == "kernel" else "entry")) == 2
+    assert ("largest weight beside the centre." in told) == (kind == "kernel")
+
+
+def test_the_page_and_the_command_line_tell_one_distance() -> None:
+    model = learned_kernel([[0.1, 1.0, 0.0], [1.0, -4.1, 1.0], [0.0, 1.0, 0.0]])
+    found = inspect_structure(model)
+    assert of_model("G", model).gap == found.distance
+    line = f"{found.distance:.1e} of its largest weight beside the centre"
+    assert any(sentence.endswith(line) for sentence in found.sentences())
 
 
 def test_a_tolerance_is_told_with_its_reason() -> None:

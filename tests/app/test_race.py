@@ -1,6 +1,7 @@
 """Lanes beside each other: held to one clock, compared with the truth, honest where they fail."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -101,6 +102,29 @@ def test_a_model_that_does_not_fit_says_why(scene, model, reason):
     assert outcome.header is None
     assert reason in outcome.setup.misfit
     assert "\n" not in outcome.setup.misfit
+
+
+@pytest.mark.parametrize(
+    ("scene", "lane", "note"),
+    [
+        (Scene("mass_spring"), Lane("dgnet"), ""),
+        (Scene("mass_spring", dt=0.02), Lane("dgnet"), "learned at Δt = 0.20202, stepped at 0.02"),
+        (
+            Scene("mass_spring"),
+            Lane("dgnet", integrator="rk4"),
+            "learned with discrete gradient, stepped with rk4",
+        ),
+        (Scene("kdv", dt=1e-2), Lane("dgnet"), ""),
+        (Scene("mass_spring", dt=0.02), Lane(), ""),
+    ],
+)
+def test_a_lane_tells_where_its_model_belongs_to_another_step(scene, lane, note):
+    """Data of the discrete gradient itself, as for KdV, leave a DGNet nothing to take up."""
+    simulation = Simulation(lane)
+    told = simulation.turn(Turn(scene, steps=1, budget=60.0)).setup.note
+    assert told.partition(": ")[0] == note
+    other = simulation.turn(Turn(replace(scene, dt=0.1), steps=1, budget=60.0)).setup.note
+    assert ("stepped" in other) == (scene.system == "mass_spring" and lane.model != "truth")
 
 
 def test_a_lane_that_did_not_fit_runs_again_when_it_does():

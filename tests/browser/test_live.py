@@ -238,6 +238,14 @@ def test_a_lane_that_does_not_fit_says_why(open_page):
     expect(page.get_by_text("trained with Δx = 0.2").first).to_be_visible()
 
 
+def test_a_lane_tells_that_its_model_belongs_to_another_step(open_page):
+    page = open_page("system=mass_spring&lanes=truth,dgnet")
+    expect(page.get_by_text("own drift")).to_have_count(2)
+    expect(page.get_by_text("learned at Δt")).to_have_count(0)
+    page = open_page("system=mass_spring&lanes=truth,dgnet&dt=0.1")
+    expect(page.get_by_text("learned at Δt = 0.20202, stepped at 0.1: ")).to_be_visible()
+
+
 def test_a_lane_that_fits_again_goes_on_with_the_truth(open_page):
     page = open_page("system=pendulum&lanes=truth,hnn")
     truth, hnn = (page.get_by_test_id("field").nth(i) for i in range(2))

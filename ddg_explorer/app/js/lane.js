@@ -97,6 +97,7 @@ class LaneView {
     this.auto.title = "Fit the limits to the present state";
     this.auto.onclick = () => model.send_msg({limits: "auto"});
     this.list = element("dl", "readouts", this.root);
+    this.note = element("p", "note", this.root);
     this.arrange();
   }
 
@@ -291,8 +292,10 @@ export function render({model, view}) {
     lane.subtitle.textContent = model.subtitle;
     lane.status.textContent = model.status;
     lane.status.classList.toggle("shown", Boolean(model.status));
+    lane.note.textContent = lane.note.title = model.note;
+    lane.note.hidden = !model.note;
   };
-  for (const name of ["title", "subtitle", "device", "status"]) listen(name, texts);
+  for (const name of ["title", "subtitle", "device", "status", "note"]) listen(name, texts);
   texts();
   for (const name of ["misfit", "scheme", "schemes", "removable", "trainable"]) {
     listen(name, () => lane.offer());

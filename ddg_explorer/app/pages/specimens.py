@@ -25,7 +25,7 @@ from ddg_explorer.learned_structure import (
 from ddg_explorer.models import EnergyModel, Model
 from ddg_explorer.structure import Friction, KernelStructure, Laplacian, Report, Structure
 from ddg_explorer.structure.base import TOLERANCE as ROUNDING
-from ddg_explorer.structure.comparison import matching_scale, padded
+from ddg_explorer.structure.comparison import distance, padded
 from ddg_explorer.systems import SYSTEMS
 
 PUBLISHED_KERNEL = (
@@ -84,13 +84,10 @@ class Specimen:
 
     @property
     def gap(self) -> float | None:
-        """max|cκ − τ|/max|τ| of the weights κ and those beside, with the c that `matching_scale`
-        finds; None without both."""
+        """`distance` of the weights to those beside; None without both."""
         if self.weights is None or self.beside_weights is None:
             return None
-        true = self.beside_weights
-        apart = matching_scale(self.weights, true) * self.weights - true
-        return float(apart.abs().max() / true.abs().max())
+        return distance(self.weights, self.beside_weights)
 
     def judged(self, tolerance: float) -> Report:
         """The report with verdicts of another tolerance."""

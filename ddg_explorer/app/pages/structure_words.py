@@ -76,10 +76,12 @@ def verdict_table(specimen: Specimen, tolerance: float) -> str:
     if specimen.gap is None:
         return drawn
     other = specimen.beside_title[:1].lower() + specimen.beside_title[1:]
-    several = "weights" if specimen.kind == "kernel" else "entries"
+    several, beside = "entries", ""
+    if specimen.kind == "kernel":
+        several, beside = "weights", " beside the centre"
     return drawn + markup.caption(
         f"Differs from the {other} by {number(specimen.gap, 2)}: largest difference of {several}, "
-        f"with the scale fitted, relative to the largest {unit}."
+        f"with the scale fitted, relative to the largest {unit}{beside}."
     )
 
 
