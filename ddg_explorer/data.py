@@ -20,11 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, write_netcdf
+from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, real_numbers, write_netcdf
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import atomic, checked_path
-from ddg_explorer.structure import KernelStructure, MatrixStructure
+from ddg_explorer.models.operators import specification
 from ddg_explorer.systems import System
+from ddg_explorer.tables import even_step
+from ddg_explorer.trajectory import Trajectory, state_axes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,7 +39,8 @@ class Dataset:
     Attributes
     ----------
     u
-        `(trajectories, frames, *state_shape)`, float64 or float32, at least 2 frames.
+        `(trajectories, frames, *state_shape)`, float64 or float32, at least 2 frames; an array of
+        NumPy is copied.
     dt
         Δt (nondimensional).
     grid
@@ -61,6 +64,12 @@ class Dataset:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.u, np.ndarray):
+            object.__setattr__(self, "u", torch.from_numpy(real_numbers(self.u, "u")))
+        if not isinstance(self.u, Tensor):
+            kind = type(self.u).__name__
+            raise ValueError(f"u=a {kind}: must be a tensor or an array of NumPy")
+        object.__setattr__(self, "dt", float(self.dt))
         shape = tuple(self.u.shape)
         axes = 0 if self.grid is None else self.grid.ndim
         if self.u.dtype not in (torch.float32, torch.float64):
@@ -78,6 +87,42 @@ class Dataset:
             raise ValueError(f"u: not finite (NaN or infinity) in trajectory {row}, frame {frame}")
         if not (math.isfinite(self.dt) and self.dt > 0):
             raise ValueError(f"dt={self.dt}: must be finite and positive")
+
+    @classmethod
+    def of(cls, run: Trajectory, system: System) -> Dataset:
+        """The data of a run: Δt of its frames; grid, name, parameters and G of its system.
+
+        One trajectory for each initial state of the run, `system.initial(0, batch=20)` gives many.
+
+        Raises
+        ------
+        ValueError
+            For a run of another system or of a model, one that ended early, or frames that are not
+            even in time, as the last one where `save_every` does not divide the steps.
+        """
+        for name, value, kind in (("run", run, Trajectory), ("system", system, System)):
+            if not isinstance(value, kind):
+                found = type(value).__name__
+                raise ValueError(f"{name}=a {found}: must be a {kind.__name__}")
+        whose = run.recipe.get("model") or run.recipe.get("system", system.name)
+        if whose != system.name:
+            raise ValueError(f"run: is one of {whose}, not of {system.name}")
+        own, axes = state_axes(system), run.axes
+        if list(own) != list(axes) or any(not np.array_equal(own[x], axes[x]) for x in own):
+            raise ValueError(f"run: its states or grid are not those of {system.name}")
+        if run.reason:
+            raise ValueError(f"run: ended early, {run.reason}")
+        u, dt = run.u, even_step(run.t.numpy(), "t", len(run))
+        batch = u.ndim - 1 - len(axes)
+        u = u.flatten(1, batch).transpose(0, 1).contiguous() if batch else u[None]
+        data = cls(u, dt, system.grid, context_of(system))
+        known = {name: value for name, value in run.recipe.items() if value is not None}
+        # the initial states may have been given: then only the numbers tell runs apart
+        return replace(data, recipe={**known, "digest": data.digest()})
+
+    def __repr__(self) -> str:
+        known = self.context.get("system")
+        return f"{type(self).__name__}({known!r}, u={tuple(self.u.shape)}, dt={self.dt:g})"
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -201,20 +246,5 @@ def context_of(system: System) -> dict[str, Any]:
 
 
 def specification_of(system: System) -> dict[str, Any] | None:
-    """G of a true system as `models.operators` names it, a fixed kernel or matrix by its numbers;
-    None where it has no name there."""
-    key, own = system.structure_key, system.structure
-    if key is None and isinstance(own, KernelStructure) and own.module is None:
-        return {"kind": "kernel", "weights": own.kernel.tolist()}
-    if key is None and isinstance(own, MatrixStructure) and own.module is None:
-        return {"kind": "matrix", "entries": own.entries.tolist()}
-    if key in ("symplectic", "minus_identity"):
-        return {"kind": key}
-    if key in ("d_dx", "laplacian", "strain_wave"):
-        return {"kind": key, "operator": system.operator}
-    if key == "damped_symplectic":
-        return {"kind": key, "friction": system.values["friction"]}
-    if key == "damped_strain_wave":
-        friction = system.values["friction"]
-        return {"kind": "strain_wave", "operator": system.operator, "friction": friction}
-    return None
+    """G of a true system as `models.operators` names it, None where it has no name there."""
+    return specification(system.structure, system.grid)

@@ -25,7 +25,7 @@ from ddg_explorer.data_cache import DataCache
 from ddg_explorer.models.operators import make_operator
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout, checked_count
-from ddg_explorer.systems import SYSTEMS, PresetSystem
+from ddg_explorer.systems import SYSTEMS, PresetSystem, System
 from ddg_explorer.trajectory import Trajectory
 
 CACHE_VERSION = 1
@@ -228,10 +228,15 @@ def make_test(
 
 
 def resolve_recipe(recipe: str | DataRecipe) -> DataRecipe:
-    """The recipe of that name, or the given one; ValueError for an unknown name."""
+    """The recipe of that name, or the given one; ValueError for an unknown name or a system."""
     if isinstance(recipe, DataRecipe):
         return recipe
-    if recipe not in DATA_RECIPES:
+    if isinstance(recipe, System):
+        raise ValueError(
+            f"data={recipe.name!r}: is a system, no recipe; data of a system of your own are "
+            "Dataset.of(simulate(system, system.initial(0, batch=20), steps=100), system)"
+        )
+    if not isinstance(recipe, str) or recipe not in DATA_RECIPES:
         raise ValueError(f"data={recipe!r}: use one of {', '.join(DATA_RECIPES)}")
     return DATA_RECIPES[recipe]
 

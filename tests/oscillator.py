@@ -25,12 +25,15 @@ class Canonical(Structure):
 
 class Oscillator(Dynamics):
     state_shape = (2,)
-    energy_scale = 1.0
 
     def __init__(self, omega: float = 1.0, offset: float = 0.0) -> None:
         self.structure = Canonical()
         self.omega = omega
         self.offset = offset
+
+    @property
+    def energy_scale(self) -> float:
+        return 1.0
 
     def energy(self, u: Tensor) -> Tensor:
         return (self.omega**2 * u[..., 0] ** 2 + u[..., 1] ** 2) / 2 + self.offset

@@ -13,6 +13,7 @@ from ddg_explorer.data import Dataset, context_of, specification_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.own_data import read_dataset
+from ddg_explorer.structure import MinusIdentity, Symplectic
 from ddg_explorer.systems import SYSTEMS, System
 
 
@@ -155,7 +156,8 @@ def test_unnamed_structures_are_left_to_the_caller() -> None:
     system = SYSTEMS["kdv"](viscosity=0.1)
     assert specification_of(system) is None
     assert "structure" not in context_of(system)
-    own = System(lambda u: u.square().sum(-1), SYSTEMS["pendulum"]().structure, state_shape=(2,))
+    growing = Symplectic(size=2) - 0.1 * MinusIdentity()
+    own = System(lambda u: u.square().sum(-1), growing)
     assert context_of(own) == {"system": "custom", "parameters": {}}
     data = Dataset(numbers(2, 3, 2), 0.1, context=context_of(own))
     with pytest.raises(ValueError, match="structure=None"):

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from structure_zoo import (
@@ -82,6 +83,21 @@ def test_names_make_operators() -> None:
     assert STRUCTURES["dissipative_kernel"](LINE, random(2, 1)).is_dissipative
 
 
+def test_lists_and_arrays_are_the_float64_tensor_of_their_numbers() -> None:
+    g = random(5, 2)
+    expected = MatrixStructure(tensor([0.1, 1.0], [-1.0, 0.0])).apply(g)
+    rows = [[0.1, 1], [-1, 0]]
+    for numbers in (rows, tuple(map(tuple, rows)), np.array(rows), np.array(rows, dtype=">f8")):
+        assert torch.equal(MatrixStructure(numbers).apply(g), expected)
+    kernel = np.array([1, -2, 1])
+    operator = KernelStructure(LINE, kernel)
+    kernel[1] = 7
+    assert torch.equal(operator.kernel, tensor(1.0, -2.0, 1.0))
+    damped = DampedSymplectic([0.1, 0.2])
+    assert torch.equal(damped.friction, tensor(0.1, 0.2))
+    assert damped.state_shape == (4,)
+
+
 def test_torch_func_transforms_see_a_linear_map() -> None:
     operators = [op for op in fixed_operators() if op.state_shape is not None]
     operators += [
@@ -129,6 +145,9 @@ def test_torch_func_transforms_see_a_linear_map() -> None:
         (lambda: MatrixStructure(random(2, 3)), r"needs \(d, d\)"),
         (lambda: MatrixStructure(tensor([math.nan])), "finite"),
         (lambda: MatrixStructure(random(2, 2).requires_grad_()), "nn.Parameter"),
+        (lambda: MatrixStructure([[0, 1], [1]]), r"coefficients=\[\[0, 1\], \[1\]\]: must be real"),
+        (lambda: MatrixStructure([[0, 1j], [1j, 0]]), "real numbers in rows of one length"),
+        (lambda: MatrixStructure(Symplectic()), "real numbers in rows of one length"),
         (lambda: KernelStructure(LINE, random(2)), "odd"),
         (lambda: KernelStructure(LINE, random(9)), "width ≤ n"),
         (lambda: KernelStructure(LINE, random(3, 3)), "one width"),

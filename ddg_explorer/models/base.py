@@ -87,6 +87,7 @@ class Model(nn.Module, Dynamics):
     key: ClassVar[str]
     title: ClassVar[str]
     schemes: ClassVar[tuple[str, ...]]
+    is_learned = True
     recipe: ModelRecipe | None = None
     """What rebuilds it; None for a model that was put together by hand and cannot be saved."""
 

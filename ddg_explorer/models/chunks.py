@@ -3,8 +3,9 @@
     δ₁ = W₁x_w,  δₖ₊₁ = Wₖ₊₁(σ̄ₖδₖ),      s = W₁ᵀ(σ̄₁ ∘ … Wₖᵀ(σ̄ₖ ∘ c w₀)) + ½ Q x_w
     B = Σₖ Zₖᵀ diag(σ″ₖ qₖ) Zₖ + Q,       Z₁ = W₁,  Zₖ₊₁ = Wₖ₊₁ diag(σ′ₖ) Zₖ
 
-B is the second derivative of the energy density by its stencil, qₖ the cotangent of layer k. Arrays
-are `(features, sites)`; a site is a node of one trajectory, the trajectory running faster.
+W₁ and Q stand for W₁Aᵀ and ½A(Q + Qᵀ)Aᵀ of `networks`, x_w for the stencil of the increment w. B is
+the second derivative of the energy density by its stencil, qₖ the cotangent of layer k. Arrays are
+`(features, sites)`; a site is a node of one trajectory, the trajectory running faster.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Weights:
     pull
         What pulls the slopes of layer k back to its input: Wₖᵀ, with c w₀ folded into the last.
     quadratic
-        A Q Aᵀ symmetrised, `(m, m)`, None without a skip.
+        ½A(Q + Qᵀ)Aᵀ, `(m, m)`, None without a skip.
     mean
         μ, `(m, 1)`.
     """

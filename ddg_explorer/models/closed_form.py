@@ -1,9 +1,9 @@
 """The discrete gradient of an energy network in closed form.
 
-    ∇̄H/Δxᵈ = Gatherᵀ s,   s = A (W₁ᵀ(σ̄₁ ∘ … Wₖᵀ(σ̄ₖ ∘ c w)) + Q x̄)
+    ∇̄H/Δxᵈ = Gatherᵀ s,   s = A (W₁ᵀ(σ̄₁ ∘ … Wₖᵀ(σ̄ₖ ∘ c w)) + ½(Q + Qᵀ) x̄)
 
 σ̄ₖ is the secant slope of the activation between both ends of layer k, x̄ the mean of the whitened
-stencils, A the whitening, and Gatherᵀ adds stencils onto the grid. It is what automatic discrete
+stencils x = Aᵀ(stencil − μ), and Gatherᵀ adds stencils onto the grid. It is what automatic discrete
 differentiation of the network gives, to rounding, without its records: ordinary torch operations,
 differentiable in v, u and all weights, symmetric in (v, u).
 

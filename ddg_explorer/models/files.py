@@ -30,6 +30,8 @@ FORMAT = 1
 """Version of the layout; raised when older files can no longer be read as they are."""
 ENTRY = "ddg_explorer"
 """Key of the JSON in the file's metadata: {format, recipe, card, versions, created}."""
+RUN_ENTRY = "ddg_explorer_training"
+"""Key in the files of `training.snapshots`, which are no models."""
 SPARE = 1 << 16
 """Numbers that building a model may take besides twice its weights: constants of operators."""
 STENCIL_POINTS = 400
@@ -52,6 +54,7 @@ KINDS: dict[str, type] = {
     "card.data.digest": str,
     "card.data.recipe": dict,
     "card.data.recipe.seed": int,
+    "card.data.recipe.dt": float,
     "created": str,
 }
 """Parts of the JSON, outer ones first, that must be of this kind where they are there."""
@@ -212,14 +215,18 @@ def _fill(model: Model, weights: Mapping[str, Tensor]) -> None:
 
 def _read(path: str | Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Tensor]]:
     source, _ = existing(path, (".safetensors",))
+    what = "is no checkpoint of a model, or damaged"
     try:
         with safe_open(source, framework="pt") as file:
-            content = json.loads((file.metadata() or {})[ENTRY])
+            metadata = file.metadata() or {}
+            if RUN_ENTRY in metadata:
+                what = "is a training run, no model yet: go on with it as the checkpoint of train"
+            content = json.loads(metadata[ENTRY])
             names = file.keys() if weights else ()
             tensors = {name: file.get_tensor(name) for name in names}
         version = content["format"]
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError):
-        raise ValueError(f"path={str(path)!r}: is no checkpoint of a model, or damaged") from None
+        raise ValueError(f"path={str(path)!r}: {what}") from None
     if type(version) is not int or version != FORMAT:
         found = short(version)
         raise ValueError(f"path={str(path)!r}: has format {found}, this version reads {FORMAT}")

@@ -7,8 +7,9 @@ What depends on u only is computed once; an evaluation then propagates increment
 the increments keep their relative accuracy, so a float64 state can be stepped with float32 work:
 what is lost is the rounding of the slopes, 1e-7 of the terms that ∇̄H is a sum of.
 
-Features stand first and sites last, so that every array is a few long rows; whitening is folded
-into the first layer. Sites are cut into chunks that stay in the cache, and all arrays are buffers.
+x_w is the stencil of w. Whitening is folded in: W₁ and Q stand for W₁Aᵀ and ½A(Q + Qᵀ)Aᵀ of
+`networks`. Features stand first and sites last, so that every array is a few long rows. Sites are
+cut into chunks that stay in the cache, and all arrays are buffers.
 
 States `(B, d)` or `(B, C, *grid)`. One worker serves one run and one thread.
 """

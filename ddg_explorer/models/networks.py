@@ -1,6 +1,6 @@
 """Networks that give an energy or a vector field, on ODE states and on stencils of a field.
 
-    x = A(s − μ),   hₖ = σ(Wₖ hₖ₋₁ + bₖ),   out = c·(w·h) [+ ½ xᵀQx]
+    x = Aᵀ(s − μ),   h₀ = x,   hₖ = σ(Wₖ hₖ₋₁ + bₖ),   out = c (w·h + b) [+ ½ xᵀQx]
 
 s is the whole state of an ODE, or at every site of a periodic grid the stencil of values around it;
 (μ, A) scale and whiten it, c scales the output: all three are fitted to the training data and kept
@@ -34,7 +34,7 @@ class Gather(nn.Module):
     grid
         The periodic grid, None for an ODE.
     width
-        Odd width w of the stencil along every axis.
+        Odd width w of the stencil along every axis, at most the grid's points along any.
     """
 
     def __init__(self, state_shape: tuple[int, ...], grid: Grid | None, width: int = 3) -> None:
@@ -45,6 +45,8 @@ class Gather(nn.Module):
         if grid is None:
             self.features = state_shape[0]
             return
+        if width > min(grid.shape):
+            raise ValueError(f"width={width}: at most {min(grid.shape)}, the points of the grid")
         reach = range(-(width // 2), width // 2 + 1)
         self.offsets = tuple(itertools.product(reach, repeat=grid.ndim))
         self.features = state_shape[0] * len(self.offsets)

@@ -19,6 +19,10 @@ from ddg_explorer.structure import Structure
 NO_LAW = "a neural ODE has neither an energy nor a G: use midpoint, rk4, dopri5 or euler"
 
 
+class NoLaw(AttributeError, ValueError):
+    """There is no G; an AttributeError too, so that `hasattr(model, "structure")` is False."""
+
+
 class NODE(Model):
     """u̇ = f_θ(u); has neither energy nor structure, so no law holds by construction."""
 
@@ -43,10 +47,11 @@ class NODE(Model):
     def has_energy(self) -> bool:
         return False
 
-    @property
-    def structure(self) -> Structure:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """There is none: ValueError with the schemes that need none."""
-        raise ValueError(NO_LAW)
+    def __getattr__(self, name: str) -> Any:
+        """There is no `structure`: `NoLaw` with the schemes that need none."""
+        if name == "structure":
+            raise NoLaw(NO_LAW)
+        return super().__getattr__(name)
 
     def energy(self, u: Tensor) -> Tensor:
         """There is none: ValueError."""

@@ -55,6 +55,43 @@ def _needed(make: Callable[..., Structure]) -> list[str]:
     return [o.name for o in options if o.kind is o.KEYWORD_ONLY and o.default is o.empty]
 
 
+def specification(structure: Structure, grid: Grid | None) -> dict[str, Any] | None:
+    """What `make_operator` makes this G of, for states on that grid.
+
+    None where it is of no fixed kind, is learned, or acts otherwise on this grid, as one that was
+    made without it.
+    """
+    if type(structure) not in FIXED or structure.module is not None:
+        return None
+    if structure.grid != grid and not isinstance(structure, MinusIdentity):
+        return None
+    kind, options = FIXED[type(structure)]
+    return {"kind": kind, **options(structure)}
+
+
+def specified(structure: Any, grid: Grid | None) -> Mapping[str, Any] | None:
+    """The specification of a G given by its kind or as an operator; others stay as they are.
+
+    Raises
+    ------
+    ValueError
+        For an operator without one (`specification`), or anything else.
+    """
+    if isinstance(structure, str):
+        return {"kind": structure}
+    if structure is None or isinstance(structure, Mapping):
+        return structure
+    found = specification(structure, grid) if isinstance(structure, Structure) else None
+    if found is None:
+        kinds = ", ".join(operators_of(field=grid is not None))
+        place = "an ODE" if grid is None else f"{grid}"
+        raise ValueError(
+            f"structure=a {type(structure).__name__}: is no fixed operator with a kind, made for "
+            f"{place}; use one of {kinds}, or {{'kind': …}} with its options"
+        )
+    return found
+
+
 def make_operator(
     specification: Mapping[str, Any],
     state_shape: tuple[int, ...],
@@ -136,16 +173,16 @@ def _symplectic(of: Draws) -> Structure:
     return Symplectic(of.any_grid, size=of.size)
 
 
-def _damped(of: Draws, *, friction: float) -> Structure:
+def _damped(of: Draws, *, friction: float | Numbers) -> Structure:
     return DampedSymplectic(friction, of.any_grid, size=of.size)
 
 
 def _kernel(of: Draws, *, weights: Numbers) -> Structure:
-    return KernelStructure(of.grid, torch.tensor(weights, dtype=torch.float64))
+    return KernelStructure(of.grid, weights)
 
 
 def _matrix(of: Draws, *, entries: Numbers) -> Structure:
-    return MatrixStructure(torch.tensor(entries, dtype=torch.float64), of.any_grid)
+    return MatrixStructure(entries, of.any_grid)
 
 
 def _learned_friction(of: Draws) -> Structure:
@@ -230,3 +267,25 @@ OPERATORS: dict[str, tuple[str, Callable[..., Structure]]] = {
     "learned_mobility": ("field", _learned_mobility),
 }
 """Kind → where it lives ("field", "ode" or "any"), and what makes it."""
+
+
+def _unless(structure: Structure, **plain: Any) -> dict[str, Any]:
+    """The attributes that differ from these."""
+    values = {name: getattr(structure, name) for name in plain}
+    return {name: value for name, value in values.items() if value != plain[name]}
+
+
+FIXED: dict[type[Structure], tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    Symplectic: ("symplectic", lambda g: {}),
+    DampedSymplectic: ("damped_symplectic", lambda g: {"friction": g.friction.tolist()}),
+    CentralDerivative: (
+        "d_dx",
+        lambda g: {"operator": g.operator, **_unless(g, axis=-1, strength=1.0)},
+    ),
+    Laplacian: ("laplacian", lambda g: {"operator": g.operator, **_unless(g, strength=1.0)}),
+    MinusIdentity: ("minus_identity", lambda g: _unless(g, strength=1.0)),
+    StrainWave: ("strain_wave", lambda g: {"operator": g.operator, **_unless(g, friction=0.0)}),
+    KernelStructure: ("kernel", lambda g: {"weights": g.kernel.tolist()}),
+    MatrixStructure: ("matrix", lambda g: {"entries": g.entries.tolist()}),
+}
+"""Class → its kind, and the options that make this one."""

@@ -15,8 +15,9 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork, SeparableEnergy, VectorField
-from ddg_explorer.models.operators import make_operator, operators_of
+from ddg_explorer.models.operators import make_operator, operators_of, specified
 from ddg_explorer.models.registry import MODELS
+from ddg_explorer.structure import Structure
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 WITHOUT_STRUCTURE = ("node", "symplectic_form")
@@ -36,6 +37,15 @@ class Described(Protocol):
     def grid(self) -> Grid | None: ...
     @property
     def context(self) -> Mapping[str, Any]: ...
+
+
+def check_dataset(name: str, value: Any) -> None:
+    """ValueError for what is no data set, such as a trajectory, a tensor or a model."""
+    if isinstance(value, Model) or not hasattr(value, "context"):
+        raise ValueError(
+            f"{name}=a {type(value).__name__}: must be a Dataset, Dataset.of(run, system) makes "
+            "one of a run"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,9 @@ class ModelRecipe:
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise ValueError(f"{name}={value!r}: must be an integer in [{low}, {high}]")
+        if not isinstance(self.structure, Mapping | None):
+            line = "must be a specification, as {'kind': 'symplectic'}; `fitting` takes names too"
+            raise ValueError(f"structure={self.structure!r}: {line}")
         if self.skip and self.model == "node":
             raise ValueError("skip=True: a neural ODE has no energy to add a quadratic form to")
         self._check_prior()
@@ -114,20 +127,36 @@ class ModelRecipe:
         model: str,
         data: Described,
         *,
-        structure: Mapping[str, Any] | None = None,
+        structure: str | Structure | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> ModelRecipe:
-        """The recipe of a model of `data`, with the data's own G where `structure` is None."""
+        """The recipe of a model of `data`.
+
+        Parameters
+        ----------
+        structure
+            G by its kind ("learned_friction"), with options as a specification, or a fixed operator
+            of the data's grid; None: the data's own.
+        **options
+            Other attributes of the recipe.
+
+        Raises
+        ------
+        ValueError
+            For what is no data set, or an operator that has no specification.
+        """
+        check_dataset("data", data)
+        given = specified(structure, data.grid)
         if model in WITHOUT_STRUCTURE:
-            if structure is not None:
-                raise ValueError(f"structure={structure}: the model {model!r} takes none")
+            if given is not None:
+                raise ValueError(f"structure={given}: the model {model!r} takes none")
         else:
-            structure = structure or data.context.get("structure")
+            given = given or data.context.get("structure")
             if model in ("hnn", "srnn"):
-                structure = structure or {"kind": "symplectic"}
+                given = given or {"kind": "symplectic"}
         grid = None if data.grid is None else data.grid.to_dict()
         context = dict(data.context)
-        return cls(model, tuple(data.state_shape), grid, structure, context=context, **options)
+        return cls(model, tuple(data.state_shape), grid, given, context=context, **options)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ModelRecipe:

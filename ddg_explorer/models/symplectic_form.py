@@ -2,10 +2,10 @@
 
     W_θ(u) u̇ = ∇H_θ(u),    Wᵢⱼ(u) = ∂Θⱼ/∂uᵢ − ∂Θᵢ/∂uⱼ,    Θ(q, p) = (p, 0) + network(q, p)
 
-W is the matrix of −dΘ for a learned 1-form Θ, so the 2-form is closed and W skew by construction;
-hence dH_θ/dt = 0 in continuous time. The network starts small: near Θ = Σ p dq, whose W⁻¹ is the
-canonical S, W is regular, and any other exact form is reached from there. States `(..., d)` of an
-ODE, d even.
+W is the matrix of dΘ for a learned 1-form Θ, so the 2-form is closed and W skew by construction;
+hence dH_θ/dt = 0 in continuous time. The network starts small: near Θ = Σ p dq, for which dΘ is
+Σ dp ∧ dq and W⁻¹ the canonical S, W is regular, and any other exact form is reached from there.
+States `(..., d)` of an ODE, d even.
 
 Source: Y. Chen, T. Matsubara and T. Yaguchi, NeurIPS 2021.
 """

@@ -56,6 +56,9 @@ class Structure:
     module: nn.Module | None = None
     _own_report: Report | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(state_shape={self.state_shape})"
+
     @property
     def state_shape(self) -> tuple[int, ...] | None:
         return None if self.grid is None else (1, *self.grid.shape)

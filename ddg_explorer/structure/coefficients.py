@@ -5,10 +5,18 @@ Fixed ones are kept per dtype and device; others a module makes from its paramet
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from reprlib import repr as short
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from ddg_explorer.array_files import real_numbers
+
+Source = Tensor | nn.Module | np.ndarray | Sequence[Any]
+"""What coefficients are made of: a tensor, a module, or numbers, which become float64."""
 
 
 class Kept:
@@ -46,11 +54,14 @@ class Free(nn.Module):
 class Coefficients:
     """A fixed tensor, or a module whose `forward()` makes one from its parameters.
 
-    A fixed tensor is copied, so that later changes to the caller's cannot void a guarantee. An
-    `nn.Parameter` becomes the module `Free`, and so is looked up again at every use.
+    Arrays and lists of numbers are fixed tensors in float64. A fixed tensor is copied, so that
+    later changes to the caller's cannot void a guarantee. An `nn.Parameter` becomes the module
+    `Free`, and so is looked up again at every use.
     """
 
-    def __init__(self, source: Tensor | nn.Module) -> None:
+    def __init__(self, source: Source) -> None:
+        if not isinstance(source, Tensor | nn.Module):
+            source = _tensor(source)
         if isinstance(source, nn.Parameter):
             source = Free(source)
         elif isinstance(source, Tensor) and source.requires_grad:
@@ -80,3 +91,14 @@ class Coefficients:
         if self.module is not None:
             return self.module().to(device).to(dtype)
         return self._kept(dtype, device, lambda: self._value.to(dtype).to(device))
+
+
+def _tensor(numbers: np.ndarray | Sequence[Any]) -> Tensor:
+    """The numbers in float64, else ValueError."""
+    try:
+        return torch.from_numpy(real_numbers(np.asarray(numbers), "")).to(torch.float64)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"coefficients={short(numbers)}: must be real numbers in rows of one length, a tensor "
+            "or an nn.Module"
+        ) from None

@@ -1,7 +1,7 @@
-"""Weighted sums of structure operators, G = Σ cᵢ Gᵢ: viscosity or friction added to any system.
+"""Weighted sums of structure operators, G = Σ cᵢ Gᵢ: dissipation added to any system.
 
-∂x + εΔ (KdV–Burgers), S − rI (uniform friction), and, with the wrong sign of a weight, operators
-that break the law and say so.
+∂x + νΔ (diffusion of δH/δu, not of u), S − rI (uniform friction), and, with the wrong sign of a
+weight, operators that break the law and say so.
 """
 
 from __future__ import annotations

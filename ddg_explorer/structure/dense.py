@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients
+from ddg_explorer.structure.coefficients import Coefficients, Source
 
 
 class SkewMatrix(nn.Module):
@@ -58,13 +58,13 @@ class MatrixStructure(Structure):
     Parameters
     ----------
     matrix
-        A fixed `(d, d)` tensor, an `nn.Parameter` (free and learnable), or a module such as
-        `SkewMatrix` whose `forward()` returns one.
+        A fixed `(d, d)` tensor, array or list, an `nn.Parameter` (free and learnable), or a module
+        such as `SkewMatrix` whose `forward()` returns one.
     grid
         Of a field, on whose channels the matrix acts; None for an ODE.
     """
 
-    def __init__(self, matrix: Tensor | nn.Module, grid: Grid | None = None) -> None:
+    def __init__(self, matrix: Source, grid: Grid | None = None) -> None:
         self._matrix = Coefficients(matrix)
         if len(self._matrix.shape) != 2 or len(set(self._matrix.shape)) != 1:
             raise ValueError(f"matrix has shape {self._matrix.shape}: needs (d, d)")

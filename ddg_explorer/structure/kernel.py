@@ -14,11 +14,11 @@ import math
 from itertools import product
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, Kept
+from ddg_explorer.structure.coefficients import Coefficients, Kept, Source
 from ddg_explorer.structure.constrained import DissipativeKernel, SkewKernel, check_widths
 
 SHIFTED_WEIGHTS = 9
@@ -40,8 +40,9 @@ class KernelStructure(Structure):
     grid
         Periodic grid.
     kernel
-        Weights with one odd width per grid axis: a fixed tensor, an `nn.Parameter` (free and
-        learnable), or one of the modules of `constrained`. Units of G: spacings are included.
+        Weights with one odd width per grid axis: a fixed tensor, array or list, an
+        `nn.Parameter` (free and learnable), or one of the modules of `constrained`. Units of G:
+        spacings are included.
 
     Raises
     ------
@@ -51,7 +52,7 @@ class KernelStructure(Structure):
 
     grid: Grid
 
-    def __init__(self, grid: Grid, kernel: Tensor | nn.Module) -> None:
+    def __init__(self, grid: Grid, kernel: Source) -> None:
         self._kernel = Coefficients(kernel)
         widths = check_widths(self._kernel.shape)
         if len(widths) != grid.ndim or any(w > n for w, n in zip(widths, grid.shape, strict=True)):

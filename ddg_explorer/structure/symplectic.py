@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, Kept
+from ddg_explorer.structure.coefficients import Coefficients, Kept, Source
 from ddg_explorer.structure.fields import check_strength
 
 
@@ -103,7 +103,7 @@ class DampedSymplectic(Symplectic):
 
     def __init__(
         self,
-        friction: float | Tensor | nn.Module = 0.1,
+        friction: float | Source = 0.1,
         grid: Grid | None = None,
         *,
         size: int | None = None,
@@ -131,6 +131,13 @@ class DampedSymplectic(Symplectic):
         if size not in (None, fitting):
             raise ValueError(f"size={size}: friction of shape {friction.shape} fits {fitting}")
         return fitting
+
+    @property
+    def friction(self) -> Tensor:
+        """Today's r, `()`, `(m,)` or `(m, m)`, in float64 on the CPU."""
+        if self._friction is None:
+            return torch.tensor(self._number, dtype=torch.float64)
+        return self._friction(torch.float64, "cpu")
 
     def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
         g_q, g_p = self._halves(g)

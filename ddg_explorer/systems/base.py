@@ -22,6 +22,7 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.draw import draws
 from ddg_explorer.systems.presets import Parameter, Preset
+from ddg_explorer.systems.probing import check_energy, check_structure, probe_states, short
 from ddg_explorer.systems.stability import explicit_limit
 
 
@@ -32,9 +33,10 @@ class System(Dynamics):
     ----------
     energy
         State with leading batch dimensions `(..., *state_shape)` → `(...)` scalars that include the
-        cell volume; a torch program that `discrete_grad` accepts. It is probed once, here.
+        cell volume; a torch program that `discrete_grad` accepts. It is tried once, here, on a few
+        states together and one by one.
     structure
-        The operator G. It is probed once, here.
+        The operator G. It is tried once, here.
     state_shape
         Shape of one state, `(d,)` or `(C, *grid)`. Inferred where the initial state, the
         structure or the grid (one channel) tells it.
@@ -52,8 +54,8 @@ class System(Dynamics):
     ------
     ValueError
         If an argument is of another kind, the shape cannot be inferred, the structure does not act
-        on such states, the energy does not map a batch to one number per trajectory, or the device
-        lacks the dtype.
+        on such states, the energy does not map a batch to one number per trajectory, each of its
+        own state only, or the device lacks the dtype.
     """
 
     name: str = "custom"
@@ -95,10 +97,10 @@ class System(Dynamics):
         }
         self.name, self.title, self._equation = name, title, equation
         if not callable(energy):
-            raise ValueError(f"energy={_short(energy)}: must be a function of a batch of states")
+            raise ValueError(f"energy={short(energy)}: must be a function of a batch of states")
         if not isinstance(structure, Structure):
             raise ValueError(
-                f"structure={_short(structure)}: must be a structure operator, as Symplectic() or "
+                f"structure={short(structure)}: must be a structure operator, as Symplectic() or "
                 "MatrixStructure(matrix)"
             )
         self._energy = energy
@@ -112,8 +114,9 @@ class System(Dynamics):
         self.values: dict[str, float] = {}
         self._initial = _checked_initial(initial)
         self.state_shape = self._infer_shape(state_shape)
-        self._probe_structure(structure)
-        self._probe_energy()
+        states = probe_states(self.state_shape, self.dtype, self.device)
+        check_structure(structure, states)
+        check_energy(energy, states)
 
     def _infer_shape(self, given: tuple[int, ...] | None) -> tuple[int, ...]:
         if given is not None:
@@ -136,39 +139,6 @@ class System(Dynamics):
                 f"state_shape={shape}: a field on this grid has (C, *{self.grid.shape})"
             )
         return shape
-
-    def _probe(self) -> Tensor:
-        """Two states to try a function on."""
-        return torch.ones((2, *self.state_shape), dtype=self.dtype, device=self.device)
-
-    def _probe_structure(self, structure: Structure) -> None:
-        probe = self._probe()
-        try:
-            with torch.no_grad():
-                shape = tuple(structure.apply(probe, probe).shape)
-            cause = f"gives shape {shape[1:]}"
-        except (RuntimeError, ValueError) as error:
-            shape, cause = None, str(error).partition("\n")[0]
-        if shape != probe.shape:
-            raise ValueError(
-                f"structure=a {type(structure).__name__}: does not act on states of shape "
-                f"{self.state_shape} ({cause})"
-            )
-
-    def _probe_energy(self) -> None:
-        probe = self._probe()
-        with torch.no_grad():
-            value: Any = self._energy(probe)
-        if not isinstance(value, Tensor):
-            raise ValueError(
-                f"energy: gives {_short(value)}, must give a tensor, one number a state"
-            )
-        shape = tuple(value.shape)
-        if shape != (2,):
-            raise ValueError(
-                f"energy: gives shape {shape} for states of shape {tuple(probe.shape)}; "
-                "sum over the state only, the leading batch (2,) must remain"
-            )
 
     def energy(self, u: Tensor) -> Tensor:
         return self._energy(u)
@@ -223,7 +193,7 @@ class System(Dynamics):
             return self._initial
         state: Any = self._initial(generator)
         if not isinstance(state, Tensor):
-            raise ValueError(f"initial: gives {_short(state)}, must give one state, a tensor")
+            raise ValueError(f"initial: gives {short(state)}, must give one state, a tensor")
         return state
 
     @property
@@ -241,8 +211,10 @@ class System(Dynamics):
 
         Here |H| of the initial state, or 1 where that is unknown or zero.
         """
-        if self._initial is None:
-            return 1.0
+        return 1.0 if self._initial is None else self._initial_scale()
+
+    @torch.no_grad()
+    def _initial_scale(self) -> float:
         scale = abs(float(self.energy(self.initial())))
         return scale if 0 < scale < math.inf else 1.0
 
@@ -258,6 +230,13 @@ class System(Dynamics):
         """The state about which `explicit_limit` linearises: the initial state where nothing better
         is known."""
         return self.initial()
+
+    def __repr__(self) -> str:
+        which = f"name={self.name!r}" if self.preset is None else f"preset={self.preset!r}"
+        return (
+            f"{type(self).__name__}({which}, state_shape={self.state_shape}, "
+            f"structure={type(self.structure).__name__}, dt={self.dt:g})"
+        )
 
     def with_(self, **changes: Any) -> Self:
         """A new system with some of the constructor's keywords changed."""
@@ -284,16 +263,7 @@ def _checked_initial(
         state = None
     if state is None or state.ndim == 0:
         raise ValueError(
-            f"initial={_short(initial)}: must be one state, its numbers, or a function of a "
+            f"initial={short(initial)}: must be one state, its numbers, or a function of a "
             "torch.Generator"
         )
     return state
-
-
-def _short(value: object) -> str:
-    """What `value` is, in one line."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    if value is None or isinstance(value, str | int | float):
-        return repr(value)
-    return f"a {type(value).__name__}"

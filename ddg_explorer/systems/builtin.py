@@ -18,6 +18,7 @@ from ddg_explorer.grids import Grid, check_operator
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.base import Parameter, Preset, System, check_dt
 from ddg_explorer.systems.draw import draws
+from ddg_explorer.systems.probing import check_structure, probe_states
 
 
 class PresetSystem(System):
@@ -132,7 +133,7 @@ class PresetSystem(System):
     def _accept(self, structure: Structure) -> Structure:
         if structure.grid is not None and structure.grid != self.grid:
             raise ValueError(f"structure: made for {structure.grid}, this system has {self.grid}")
-        self._probe_structure(structure)
+        check_structure(structure, probe_states(self.state_shape, self.dtype, self.device))
         return structure
 
     def _set_grid(self, good: Preset, n: Any, length: Any, operator: str | None) -> None:
@@ -153,7 +154,8 @@ class PresetSystem(System):
 
     def _shape(self) -> tuple[int, ...]:
         """Shape of one state: one channel on the grid; ODEs override."""
-        assert self.grid is not None
+        if self.grid is None:
+            raise TypeError(f"{type(self).__name__} does not define _shape(), that of one state")
         return (1, *self.grid.shape)
 
     def _prepare(self) -> None:
@@ -183,8 +185,19 @@ class PresetSystem(System):
 
     @property
     def structure_symbol(self) -> str:
-        """LaTeX of today's G, "G" where it is not one of `structures`."""
-        return "G" if self.structure_key is None else self.structure_symbols[self.structure_key]
+        """LaTeX of today's G, "G" where `structure_symbols` does not name it."""
+        return self.structure_symbols.get(str(self.structure_key), "G")
+
+    @property
+    def equation(self) -> str:
+        r"""LaTeX of the equation of motion, u̇ = G δH/δu with today's G."""
+        gradient = r"\nabla H" if self.grid is None else r"\frac{\delta H}{\delta u}"
+        return rf"\dot u = {self.structure_symbol}\,{gradient}"
+
+    @property
+    def energy_scale(self) -> float:
+        """H-scale: |H| of the initial state, or 1 where that is zero or not finite."""
+        return self._initial_scale()
 
     def initial(self, seed: int = 0, batch: int | None = None) -> Tensor:
         """Initial state of the preset, `state_shape` or `(batch, *state_shape)`.

@@ -9,8 +9,10 @@ arXiv:1905.08604). G = ∂x conserves H and the mass ∫u at once. Solitons pass
 and keep shape and speed; only their phases shift. Zabusky and Kruskal
 (1965, doi:10.1103/PhysRevLett.15.240) found them in the recurrence of a cosine.
 
-G = ∂x + νΔ lowers H. That smooths waves for β < 0; for β > 0 short waves lower H without bound, and
-it roughens u until it blows up.
+G = ∂x + νΔ lowers H: u_t gains νβ u_xxxx − να (u u_x)_x, which is not Burgers' νu_xx. It smooths u
+where αu ≤ 0 and β < 0; where αu > 0 it is backward diffusion, and for β > 0 short waves grow. H has
+no lower bound: from the initial state of every preset u steepens until it blows up in finite time,
+which no smaller Δt prevents.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class KdV(FieldSystem):
             0.05,
             (0.0, 1.0),
             r"\nu",
-            "strength of the dissipative part νΔ of G (smooths the wave for β < 0)",
+            "strength of the dissipative part νΔ of G (where αu > 0, crests steepen and blow up)",
             structures=("d_dx_viscous",),
         ),
         "growth": Parameter(
@@ -56,7 +58,7 @@ class KdV(FieldSystem):
     }
     structures: Mapping[str, str] = {
         "d_dx": "∂x: conserves energy and mass",
-        "d_dx_viscous": "∂x + νΔ: dissipates energy, conserves mass",
+        "d_dx_viscous": "∂x + νΔ: lowers energy, conserves mass; crests blow up",
         "d_dx_growing": "∂x + ε: breaks the law, energy and mass drift",
     }
     structure_symbols: Mapping[str, str] = {

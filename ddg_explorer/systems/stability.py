@@ -18,6 +18,7 @@ RK4_RADIUS = 2.8
 ITERATIONS = 24
 
 
+@torch.no_grad()
 def explicit_limit(dynamics: Dynamics, u: Tensor) -> float:
     """2.8/ρ for the dynamics linearised about `u`; inf where nothing moves.
 

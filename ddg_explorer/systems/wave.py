@@ -211,11 +211,6 @@ class Wave(FieldSystem):
         return self.values["speed"] ** 2 * stretch
 
     @property
-    def energy_scale(self) -> float:
-        """H of the initial state, of which no part cancels; 1 if that is 0."""
-        return float(self.energy(self.initial())) or 1.0
-
-    @property
     def separable(self) -> bool:
         return self.structure_key == "symplectic"
 

@@ -18,6 +18,7 @@ from zoo import FIELD, ODE, RECIPES, lively, states
 from ddg_explorer import Grid, io
 from ddg_explorer.budgets import Budget
 from ddg_explorer.compare import learned_seeds
+from ddg_explorer.data import Dataset
 from ddg_explorer.fitting import Fit
 from ddg_explorer.models import EnergyModel, load_model, networks, read_card, save_model
 from ddg_explorer.models.files import ENTRY
@@ -250,6 +251,7 @@ def spoiled_weight(_: dict, weights: dict) -> None:
         (put("card.seed", 10**40), "card.seed=1000.*: must be an integer"),
         (put("card.data.dt", -0.1), "card.data.dt=-0.1: must be positive"),
         (put("card.data.recipe.seed", [1]), r"recipe.seed=\[1\]: must be an integer"),
+        (put("card.data.recipe.dt", "x"), "card.data.recipe.dt='x': must be a finite number"),
         (put("recipe", [1, 2]), r"recipe=\[1, 2\]: must be an object"),
         (put("recipe.grid", 5), r"cannot be rebuilt \(its recipe is damaged\)"),
         (put("recipe.state_shape", "2"), "state_shape='2': must be a list of positive integers"),
@@ -303,6 +305,14 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         load_model(path)
     save_file({"w": torch.ones(2)}, path, metadata={ENTRY: "{not json"})
     with pytest.raises(ValueError, match="is no checkpoint of a model"):
+        load_model(path)
+
+
+def test_a_training_run_is_told_from_a_model(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    data = Dataset(states(ODE.build(), 6).unflatten(0, (2, 3)), 0.1)
+    list(train(ODE.build(), data, optimizer="adam", steps=2, checkpoint=path))
+    with pytest.raises(ValueError, match="is a training run, no model yet: go on with it"):
         load_model(path)
 
 

@@ -44,7 +44,7 @@ def test_skew_ode_keeps_its_own_energy(activation: str) -> None:
     drift = (run.own_energy - run.own_energy[0]).abs()
     scale = max(1.0, float(run.own_energy.abs().max()), size_of_energy(model, run.u.flatten(0, 1)))
     assert drift.max() < 15 * ROUNDING * scale
-    assert torch.equal(run.energy, run.own_energy)
+    assert run.energy.isnan().all()  # of a true system, which is not known here
 
 
 def test_softplus_keeps_its_energy_across_torchs_threshold() -> None:
@@ -165,7 +165,7 @@ def test_every_model_rolls_out_with_its_integrators(key: str) -> None:
     model = lively(RECIPES[key].build())
     u0 = states(model, 2, 1, 0.5)
     truth = System(
-        lambda u: u.square().flatten(1).sum(1) / 2,
+        lambda u: u.square().flatten(-len(model.state_shape)).sum(-1) / 2,
         Symplectic(),
         state_shape=model.state_shape,
         grid=None,

@@ -170,12 +170,15 @@ def test_symplectic_form_is_a_closed_two_form() -> None:
 
 
 def test_symplectic_form_of_p_dq_is_canonical() -> None:
-    """With the network at zero, Θ = Σ p dq and u̇ = S∇H."""
+    """With the network at zero, Θ = Σ p dq, W is the matrix of dΘ = Σ dp ∧ dq, and u̇ = S∇H."""
     model = energy_model(RECIPES["symplectic_form"])
     assert isinstance(model, SymplecticForm)
     with torch.no_grad():
         model.one_form.field.scale.zero_()
     u = states(model, 3)
+    eye, zero = torch.eye(2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
+    form = torch.cat([torch.cat([zero, -eye], 1), torch.cat([eye, zero], 1)])
+    assert torch.equal(model.form_matrix(u), form.expand(3, 4, 4))
     assert (model.rhs(u) - Symplectic(size=4).apply(model.gradient(u))).abs().max() < 1e-14
 
 
@@ -186,6 +189,8 @@ def test_models_without_a_law_say_so() -> None:
     for refused in (lambda: node.energy(u), lambda: node.structure):
         with pytest.raises(ValueError, match="neither an energy nor a G"):
             refused()
+    assert not hasattr(node, "structure")
+    assert hasattr(RECIPES["dgnet-1d"].build(), "structure")
     for name in ("discrete_gradient", "collocation4", "implicit_midpoint", "etdrk4", "leapfrog"):
         with pytest.raises(ValueError, match="neither an energy nor a G"):
             simulate(node, u, dt=DT, steps=1, integrator=name)

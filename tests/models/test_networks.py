@@ -18,6 +18,7 @@ from ddg_explorer.models.networks import (
     Gather,
     MatrixField,
     Mobility,
+    Perceptron,
     SeparableEnergy,
     VectorField,
     orthogonal,
@@ -45,6 +46,22 @@ def test_gathered_stencils_are_a_circular_convolution(shape: tuple[int, ...], wi
     padded = F.pad(u, (width // 2,) * (2 * len(shape)), mode="circular")
     theirs = (F.conv1d if len(shape) == 1 else F.conv2d)(padded, weight)
     assert (ours - theirs).abs().max() < EXACT * 10
+
+
+def test_perceptron_is_its_equation() -> None:
+    """x = Aᵀ(s − μ), h = σ(W₁x + b₁), c (w·h + b) + ½ xᵀQx of one state, A and Q not symmetric."""
+    part = Perceptron(3, 1, hidden=5, depth=1, skip=True, generator=generator())
+    draws = generator(1)
+    with torch.no_grad():
+        for values in (*part.parameters(), *part.buffers()):
+            values.copy_(torch.randn(values.shape, generator=draws, dtype=torch.float64))
+        s = torch.randn(3, generator=draws, dtype=torch.float64)
+        first, last = part.dense
+        x = part.whiten.T.mv(s - part.mean)
+        h = torch.tanh(first.weight.mv(x) + first.bias)
+        assert part.quadratic is not None
+        out = part.scale * (last.weight.mv(h) + last.bias) + x.dot(part.quadratic.mv(x)) / 2
+        assert (part(s) - out).abs().max() < EXACT
 
 
 @pytest.mark.parametrize("width", [0, 2, -1])
@@ -163,6 +180,13 @@ def test_separable_energy_is_a_sum() -> None:
     for shape in ((3,), (2, 50)):
         with pytest.raises(ValueError, match=r"needs an ODE whose states are .* of even size"):
             SeparableEnergy(shape, generator=generator())
+
+
+def test_stencils_fit_the_grid() -> None:
+    grid = Grid((9, 12), (1.0, 1.0))
+    assert Gather((1, 9, 12), grid, 9).features == 81
+    with pytest.raises(ValueError, match="width=11: at most 9, the points of the grid"):
+        EnergyNetwork((1, 9, 12), grid, width=11, generator=generator())
 
 
 def test_bad_network_options_are_named() -> None:

@@ -8,10 +8,12 @@ from torch import nn
 
 from ddg_explorer import dynamics
 from ddg_explorer.grids import Grid
+from ddg_explorer.simulation import simulate
 from ddg_explorer.structure import (
     CentralDerivative,
     Laplacian,
     MatrixStructure,
+    MinusIdentity,
     StateDependent,
     Symplectic,
 )
@@ -209,6 +211,62 @@ def test_bad_custom_systems_are_refused(options, message):
     with pytest.raises(ValueError, match=message) as refusal:
         System(**{"energy": henon_heiles, "structure": Symplectic(), **options})
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "energy", "message"),
+    [
+        ((2,), lambda u: u[0] ** 2 / 2 + u[1] ** 2 / 2, r"gives shape \(2,\) for 3 states"),
+        ((2,), lambda u: u[:, 0] ** 2 + u[:, 1] ** 2, "fails for one state"),
+        ((2,), lambda u: u[..., 0] ** 2 / u.norm(), "changes with what else is in the batch"),
+        ((2, 50), lambda s: energy_of(*s), r"fails for 3 states of shape \(2, 50\), batch first"),
+        ((2, 50), lambda s: energy_of(s[:, 0], s[:, 1]), "changes with what else is in the batch"),
+        ((2, 3), lambda s: energy_of(*s), "fails for 4 states"),
+        ((3, 2), lambda s: energy_of(s[0], s[1]), "gives shape"),
+    ],
+)
+def test_an_energy_that_takes_the_batch_for_the_state_is_refused(shape, energy, message):
+    with pytest.raises(ValueError, match=f"energy: .*{message}.*the last .*, as u") as refusal:
+        System(energy, MinusIdentity(), state_shape=shape)
+    assert "\n" not in str(refusal.value)
+
+
+def energy_of(q, p):
+    return (q.square() + p.square()).sum(-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_energy_may_have_no_value_where_it_is_tried(dtype):
+    system = System(
+        lambda u: (u[..., 0] - 1).log() + u[..., 1] ** 2,
+        Symplectic(),
+        state_shape=(2,),
+        dtype=dtype,
+    )
+    assert system.energy(2 * torch.ones(2, dtype=dtype)) == 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_energy_with_parameters_to_learn_runs_without_a_warning():
+    stiffness = nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+    system = System(
+        lambda u: u[..., 1] ** 2 / 2 + stiffness * u[..., 0] ** 2 / 2,
+        Symplectic(),
+        initial=[1.0, 0.0],
+    )
+    assert system.energy_scale == 0.75
+    assert system.explicit_limit() == pytest.approx(2**1.5 / 1.5**0.5, rel=0.1)
+    assert not simulate(system, steps=3).energy.requires_grad
+
+
+def test_a_system_and_its_operator_show_in_a_line():
+    system = SYSTEMS["kdv"](n=16)
+    assert repr(system) == (
+        "KdV(preset='two_solitons', state_shape=(1, 16), structure=CentralDerivative, dt=0.01)"
+    )
+    assert repr(system.structure) == "CentralDerivative(state_shape=(1, 16))"
+    own = System(henon_heiles, Symplectic(), state_shape=(4,), name="galaxy")
+    assert repr(own) == ("System(name='galaxy', state_shape=(4,), structure=Symplectic, dt=0.01)")
 
 
 EYE = {n: MatrixStructure(torch.eye(n, dtype=torch.float64)) for n in (3, 5, 16, 32)}

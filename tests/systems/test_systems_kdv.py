@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
+from ddg_explorer.simulation import simulate
+from ddg_explorer.structure import CentralDerivative
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.kdv import KdV
 from ddg_explorer.systems.solitons import n_soliton
@@ -159,6 +161,38 @@ def test_strengths_select_their_structure_and_count_as_zero_elsewhere():
     u = plain.initial()
     extra = viscous.rhs(u) - plain.rhs(u)
     torch.testing.assert_close(extra, 0.2 * plain.laplacian(plain.gradient(u)), rtol=0, atol=1e-9)
+
+
+def test_viscosity_acts_on_the_variation_and_not_on_the_wave():
+    """u_t gains νβ u_xxxx − να (u u_x)_x."""
+    plain = KdV("soliton", n=512, length=40.0)
+    viscous = plain.with_(viscosity=0.2)
+    u = plain.initial()
+    dx = CentralDerivative(plain.grid, plain.operator).apply
+    expected = -0.2 * plain.laplacian(plain.laplacian(u)) - 0.2 * 6 * dx(u * dx(u))
+    torch.testing.assert_close(viscous.rhs(u) - plain.rhs(u), expected, rtol=0, atol=1e-8)
+    assert expected.abs().max() > 1
+
+
+def test_viscosity_steepens_positive_crests_and_smooths_negative_ones():
+    """Energy falls, as it must, and max|u| of the soliton grows; that of −u falls."""
+    system = KdV("soliton", viscosity=0.05)
+    for sign in (1, -1):
+        run = simulate(system, sign * system.initial(), steps=100, save_every=25)
+        height = run.u.abs().amax((-2, -1))
+        assert (run.energy.diff() < 0).all()
+        assert (sign * height.diff() > 0).all()
+        assert abs(float(height[-1] / height[0]) - 1) > 0.3
+
+
+def test_viscosity_ends_in_a_blow_up_at_any_step():
+    ends = []
+    for dt in (0.01, 0.005):
+        system = KdV("soliton", viscosity=0.2)
+        run = simulate(system, dt=dt, steps=round(0.8 / dt), save_every=10)
+        assert run.reason
+        ends.append(float(run.t[-1]))
+    assert ends[0] == pytest.approx(ends[1], abs=0.05), ends
 
 
 @pytest.mark.parametrize("preset", ["two_solitons", "gas", "published"])
