@@ -84,14 +84,15 @@ def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True
     Parameters
     ----------
     system, preset
-        Names in `SYSTEMS` and in its presets; no preset is the first one.
+        Names in `SYSTEMS` and in its presets; no preset is the first one. A system of your own is
+        shown once it is registered there (CONTRIBUTING.md).
     play
         Whether it starts running.
 
     Raises
     ------
     ValueError
-        For an unknown system or preset.
+        For a system that is not registered, or an unknown preset.
     ModuleNotFoundError
         Without the `app` extra; it says what to install.
     """

@@ -93,12 +93,13 @@ class Summary:
 
     def __init__(self, rollout: Rollout) -> None:
         self._dynamics = rollout.dynamics
-        self._scale = float(getattr(rollout.truth or rollout.dynamics, "energy_scale", 0.0))
-        self._first = self._last = rollout.frame
-        zero = torch.zeros_like(rollout.frame.energy)
-        self._drift = self._own_drift = self._residual = zero
+        self._scale = (rollout.truth or rollout.dynamics).energy_scale
+        self._first = self._last = first = rollout.frame
+        zero = self._residual = torch.zeros_like(first.residual)
+        self._drift = self._larger(zero, first.energy, first.energy)
+        self._own_drift = self._larger(zero, first.own_energy, first.own_energy)
         self._rises = zero.to(torch.int64)
-        self._mass = None if rollout.frame.mass is None else torch.zeros_like(rollout.frame.mass)
+        self._mass = None if first.mass is None else torch.zeros_like(first.mass)
 
     def add(self, frame: Frame) -> None:
         """Take the next frame into account; a frame that only reports a stop changes nothing."""
@@ -131,14 +132,18 @@ class Summary:
     def figures(self) -> dict[str, float | int | bool | str | None]:
         """The run in numbers: extremes over the frames and the batch, energies as batch means.
 
-        `energy_rises` counts the frame intervals in which H rose beyond what the residual and
-        rounding explain; `mass_drift` is max |∫u − ∫u₀|, None for an ODE.
+        Energies are those of the true system and, as own ones, of the dynamics that is run; NaN
+        where there is none, or it is not known. `energy_rises` counts the frame intervals in
+        which the own one rose beyond what the residual and rounding explain; `mass_drift` is
+        max |∫u − ∫u₀|, None for an ODE.
         """
         return {
             "steps": self._last.step - self._first.step,
             "t": self._last.t,
             "energy_start": float(self._first.energy.mean()),
             "energy_end": float(self._last.energy.mean()),
+            "own_energy_start": float(self._first.own_energy.mean()),
+            "own_energy_end": float(self._last.own_energy.mean()),
             "max_energy_drift": float(self._drift.max()),
             "max_own_energy_drift": float(self._own_drift.max()),
             "energy_rises": int(self._rises.sum()),

@@ -59,6 +59,8 @@ class Dynamics:
     structure: Structure
     grid: Grid | None = None
     state_shape: tuple[int, ...] = ()
+    is_learned: bool = False
+    """Whether H is that of a model; the true one is then another system's."""
     energy_degree: int | None = None
     """Polynomial degree of H in the state, None for an energy that is no polynomial."""
 
@@ -70,6 +72,11 @@ class Dynamics:
     def has_energy(self) -> bool:
         """Whether there is an H; a learned vector field has none."""
         return True
+
+    @property
+    def energy_scale(self) -> float:
+        """H-scale: relative drift is |H − H₀| / max(|H₀|, H-scale); 0 where none is known."""
+        return 0.0
 
     @property
     def cell_volume(self) -> float:
@@ -165,12 +172,12 @@ class Dynamics:
         return False
 
     def kinetic_gradient(self, p: Tensor) -> Tensor:
-        """δT/δp of a separable energy; ValueError otherwise."""
-        raise ValueError(f"{type(self).__name__}: the energy is not separable into T(p) + V(q)")
+        """δT/δp of a separable energy; ValueError where none is declared."""
+        raise ValueError(f"{type(self).__name__} does not define kinetic_gradient(p), δT/δp")
 
     def potential_gradient(self, q: Tensor) -> Tensor:
-        """δV/δq of a separable energy; ValueError otherwise."""
-        raise ValueError(f"{type(self).__name__}: the energy is not separable into T(p) + V(q)")
+        """δV/δq of a separable energy; ValueError where none is declared."""
+        raise ValueError(f"{type(self).__name__} does not define potential_gradient(q), δV/δq")
 
 
 def check_device(device: torch.device | str, dtype: torch.dtype) -> torch.device:

@@ -20,7 +20,7 @@ from ddg_explorer.budgets import HELD_OUT, Budget
 from ddg_explorer.data import Dataset
 from ddg_explorer.io import versions
 from ddg_explorer.models.base import Model
-from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.models.recipe import ModelRecipe, check_dataset
 from ddg_explorer.training import Progress, train
 
 
@@ -48,7 +48,7 @@ class Fit:
     Raises
     ------
     ValueError
-        For options that do not suit the model or the data.
+        For what is no data set, or options that do not suit the model or the data.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Fit:
         checkpoint: str | Path | None = None,
         **network: Any,
     ) -> None:
+        check_dataset("data", data)
         self.data, self.budget, self.seed, self.checkpoint = data, budget, seed, checkpoint
         held_out = min(data.trajectories - 1, max(1, round(HELD_OUT * data.trajectories)))
         self.training, self.validation = data, None

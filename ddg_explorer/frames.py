@@ -26,10 +26,10 @@ class Frame:
     u
         The state, (*batch, *state_shape). Not to be written to.
     energy
-        H of the true system, (*batch,).
+        H of the true system, (*batch,); NaN where a model runs and no true system is known.
     own_energy
-        H of the dynamics that is being run; the same tensor where that is the true system. Either
-        is NaN where nothing is known: a learned vector field has no energy.
+        H of the dynamics that is being run, the same tensor where that is the true system; NaN
+        where it has none: a learned vector field.
     mass
         ∫u per channel, (*batch, C); None for an ODE.
     residual, iterations
@@ -63,13 +63,15 @@ def measure(
 ) -> Frame:
     """Frame of state `u`: energies and mass, taken without recording gradients."""
     zeros = u.new_zeros(dynamics.batch_shape(u))
+    unknown = torch.full_like(zeros, math.nan)
     with torch.no_grad():
-        own = dynamics.energy(u) if dynamics.has_energy else torch.full_like(zeros, math.nan)
+        own = dynamics.energy(u) if dynamics.has_energy else unknown
+        alone = unknown if dynamics.is_learned else own
         return Frame(
             t=t,
             step=step,
             u=u,
-            energy=own if truth is None else truth.energy(u),
+            energy=alone if truth is None else truth.energy(u),
             own_energy=own,
             mass=dynamics.mass(u),
             residual=zeros if residual is None else residual,

@@ -70,7 +70,7 @@ class Recording:
         self.path = None if path is None else checked_path(path, (".nc",))
         self._recipe = recipe(rollout, self.steps, self.save_every, seed)
         self._axes = state_axes(rollout.dynamics)
-        self._scale = float(getattr(rollout.truth or rollout.dynamics, "energy_scale", 0.0))
+        self._scale = (rollout.truth or rollout.dynamics).energy_scale
         self._temporary: Path | None = None
         self._count = self._flushed = 0
         self._allocate(memory_limit)

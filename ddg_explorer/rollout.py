@@ -5,7 +5,7 @@
 States are `(*batch, d)` or `(*batch, C, *grid)`; every number in a `Frame` has the batch's shape.
 Time is counted, not summed, so it carries no drift while Δt is constant. A step that does not
 converge, or whose state is not finite or has grown beyond `GROWTH_LIMIT`, is not taken: the rollout
-stops, keeps the last good state and says why: the energy of that state, where it is not finite.
+stops, keeps the last good state and says why: H or ∇H of that state, where it is not finite.
 
 A `Rollout` holds the caches of one stepper and is used by one thread at a time. States are never
 written in place, so frames and snapshots share them instead of copying.
@@ -252,12 +252,19 @@ class Rollout:
         return self._frame
 
     def _singular(self, good: Tensor) -> str:
-        """Which trajectories that are not `good` had no finite energy to step from, "" for none."""
+        """Which trajectories that are not `good` had no finite H or ∇H to step from, "" if none."""
+        if not self._dynamics.has_energy:
+            return ""
         energy = self._frame.own_energy
         singular = ~good & ~torch.isfinite(energy)
-        if not self._dynamics.has_energy or not bool(singular.any()):
+        if bool(singular.any()):
+            reason = f"the energy of the state is not finite ({float(energy[singular][0])})"
+        else:
+            slope = self._dynamics.gradient(self.u).flatten(energy.ndim)
+            singular = ~good & ~torch.isfinite(slope).all(-1)
+            reason = "the gradient of the energy is not finite at this state: no dt helps"
+        if not bool(singular.any()):
             return ""
-        reason = f"the energy of the state is not finite ({float(energy[singular][0])})"
         return describe_failure(_size(self.u, energy.ndim), math.inf, ~singular, reason)
 
     def _measure(

@@ -54,7 +54,8 @@ def simulate(
         A `.nc` file to stream the states to as they come; it appears when complete, also where
         the run ended early. `Trajectory.u` then reads that file.
     truth
-        The true system, where `system` is a model of it: its energy is `Trajectory.energy`.
+        The true system, where `system` is a model of it: its energy is `Trajectory.energy`, which
+        is NaN for a model without.
     memory_limit
         Bytes the recording may hold in memory.
 

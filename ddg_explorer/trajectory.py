@@ -46,7 +46,8 @@ class Trajectory:
     t
         Times, (T,), float64.
     energy, own_energy
-        H of the true system, and of the dynamics that was run, (T, *batch); NaN where unknown.
+        H of the true system, and of the dynamics that was run, (T, *batch); NaN where unknown: a
+        model alone knows its own only, a learned vector field none.
     mass
         ∫u per channel, (T, *batch, C); None for an ODE.
     residual, iterations
@@ -85,6 +86,13 @@ class Trajectory:
             return self.states
         with open_netcdf(self.states) as dataset:
             return torch.from_numpy(dataset["u"].values)
+
+    def __repr__(self) -> str:
+        run = self.recipe.get("model") or self.recipe.get("system")
+        shape = (*self.residual.shape, *(len(points) for points in self.axes.values()))
+        span = f"{float(self.t[0]):g} … {float(self.t[-1]):g}"
+        ended = f", reason={self.reason!r}" if self.reason else ""
+        return f"{type(self).__name__}({run!r}, u={shape}, t={span}{ended})"
 
     def __len__(self) -> int:
         return self.t.shape[0]

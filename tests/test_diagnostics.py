@@ -10,6 +10,7 @@ from oscillator import Exact, Oscillator
 from ddg_explorer.diagnostics import Summary, drift, law_bound, law_defect, order_slope
 from ddg_explorer.frames import Frame, measure
 from ddg_explorer.grids import Grid
+from ddg_explorer.models import ModelRecipe
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.structure import MinusIdentity
 from ddg_explorer.systems import SYSTEMS, System
@@ -118,6 +119,22 @@ def test_a_rise_is_explained_by_the_slope_at_the_end_of_a_step() -> None:
     summary.add(bottom)
     summary.add(replace(up, residual=1e-4 * torch.ones_like(up.residual)))
     assert summary.figures()["energy_rises"] == 2
+
+
+def test_summary_of_a_model_alone_has_its_own_energy_under_its_own_name() -> None:
+    model = ModelRecipe("dgnet", (2,), structure={"kind": "symplectic"}, hidden=4).build()
+    rollout = Rollout(model, U0, 0.1)
+    summary = Summary(rollout)
+    start = rollout.frame.own_energy
+    for steps in (0, 5):
+        if steps:
+            summary.add(rollout.step(steps))
+        figures = summary.figures()
+        for name in ("energy_start", "energy_end", "max_energy_drift"):
+            assert math.isnan(float(figures[name]))  # type: ignore[arg-type]
+        assert figures["own_energy_start"] == pytest.approx(float(start.mean()))
+        assert figures["own_energy_end"] == pytest.approx(float(rollout.frame.own_energy.mean()))
+        assert float(figures["max_own_energy_drift"]) < 1e-9  # type: ignore[arg-type]
 
 
 def test_summary_takes_extremes_over_frames_and_batch() -> None:

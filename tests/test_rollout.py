@@ -6,9 +6,13 @@ import pytest
 import torch
 from oscillator import Exact, ExactStepper, Failing, Oscillator
 
+from ddg_explorer.grids import Grid
 from ddg_explorer.integrators.base import Stepper
+from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
+from ddg_explorer.models import ModelRecipe
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
-from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.structure import Symplectic
+from ddg_explorer.systems import SYSTEMS, System
 
 U0 = torch.tensor([1.0, 0.5], dtype=torch.float64)
 BATCH = torch.tensor([[1.0, 0.5], [0.3, -2.0], [0.0, 1.0]], dtype=torch.float64)
@@ -55,6 +59,13 @@ def test_true_energy_and_own_energy_are_kept_apart() -> None:
     frame = Rollout(model, BATCH, 0.1, Exact(), truth=truth).step(3)
     assert torch.equal(frame.energy, truth.energy(frame.u))
     assert torch.equal(frame.own_energy, model.energy(frame.u))
+
+
+def test_a_model_alone_knows_its_own_energy_only() -> None:
+    model = ModelRecipe("dgnet", (2,), structure={"kind": "symplectic"}, hidden=4).build()
+    alone = Rollout(model, BATCH, 0.1).step(3)
+    assert alone.energy.isnan().all()
+    assert torch.equal(alone.own_energy, model.energy(alone.u).detach())
 
 
 def test_dynamics_without_energy_has_nan_and_not_a_made_up_one() -> None:
@@ -108,6 +119,44 @@ def test_a_state_without_finite_energy_is_the_reason(integrator: str) -> None:
     frame = Rollout(system, batch, 0.01, integrator).step()
     assert frame.converged.tolist()[1] is False
     assert "t = 0: trajectory 1: the energy of the state is not finite (-inf)" in frame.reason
+
+
+def root(u: torch.Tensor) -> torch.Tensor:
+    """H = ½p² + √|q|, whose slope has no bound at q = 0."""
+    return u[..., 1].square() / 2 + u[..., 0].abs().sqrt()
+
+
+def rooted_field(size: int) -> System:
+    """H = ∫ √u² + ½v², whose ∇ is 0/0 at u = 0; two channels mix in the measured symbol."""
+    grid = Grid.of(size, 1.0, 1)
+
+    def energy(s: torch.Tensor) -> torch.Tensor:
+        return grid.integral(s[..., 0, :].square().sqrt() + s[..., 1, :].square() / 2)
+
+    return System(energy, Symplectic(grid), state_shape=(2, size))
+
+
+@pytest.mark.parametrize("integrator", ["discrete_gradient", "implicit_midpoint", "rk4"])
+@pytest.mark.parametrize(
+    "system", [System(root, Symplectic(), state_shape=(2,)), rooted_field(64)], ids=["ode", "field"]
+)
+def test_a_state_without_finite_gradient_is_the_reason(system: System, integrator: str) -> None:
+    u = torch.ones(system.state_shape, dtype=torch.float64)
+    (u[0] if system.grid is None else u[0, 5]).zero_()
+    singular = "the gradient of the energy is not finite at this state: no dt helps"
+    frame = Rollout(system, u, 0.01, integrator).step()
+    assert frame.reason == f"stopped at t = 0: {singular}"
+    batch = torch.stack([torch.ones_like(u), u])
+    frame = Rollout(system, batch, 0.01, integrator).step()
+    assert frame.reason == f"stopped at t = 0: trajectory 1: {singular}"
+
+
+@pytest.mark.parametrize("name", ["pendulum", "kdv"])
+def test_a_solve_that_fails_gives_its_advice_once(name: str) -> None:
+    system = SYSTEMS[name]()
+    frame = Rollout(system, system.initial(), 0.5, DiscreteGradient(max_iterations=1)).step()
+    assert frame.reason.startswith("stopped at t = 0: the implicit solve did not converge in")
+    assert frame.reason.endswith("tolerance 1e-12); reduce dt (now 0.5)")
 
 
 def test_an_energy_that_is_not_finite_stops_no_step_that_works() -> None:

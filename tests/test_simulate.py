@@ -194,6 +194,13 @@ def system() -> System:
     )
 
 
+def test_it_shows_in_a_line(tmp_path: Path) -> None:
+    assert repr(run()) == "Trajectory('Oscillator', u=(11, 3, 2), t=0 … 1)"
+    streamed = repr(run(path=tmp_path / "run.nc", integrator=Failing(after=3), u0=BATCH[0]))
+    assert streamed.startswith("Trajectory('Oscillator', u=(4, 2), t=0 … 0.3, reason='stopped at")
+    assert "\n" not in streamed
+
+
 def test_defaults_come_from_the_system(system: System) -> None:
     trajectory = simulate(system, steps=0, seed=3)
     assert torch.equal(trajectory.u[0], system.initial(seed=3))

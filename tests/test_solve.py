@@ -419,6 +419,14 @@ def test_only_singular_modes_have_no_inverse():
     torch.testing.assert_close(found[..., ::2], a[..., ::2], rtol=0, atol=0)
 
 
+def test_modes_that_are_not_finite_have_no_safe_inverse():
+    a = torch.eye(2, dtype=F64)[..., None].repeat(1, 1, 3)
+    a[0, 1, 1] = torch.nan
+    found = symbols.safe_inverse(a, 1, 0.3)
+    assert torch.isfinite(found).all((0, 1)).tolist() == [True, False, True]
+    torch.testing.assert_close(found[..., ::2], a[..., ::2], rtol=0, atol=1e-15)
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_iterates_that_overflow_are_given_up_without_a_warning():
     x = 1e170 * torch.linspace(1, 2, 8, dtype=F64)[None]

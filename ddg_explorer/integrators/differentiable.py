@@ -39,7 +39,7 @@ def differentiable_step(
     length = float(dt.detach()) if isinstance(dt, Tensor) else dt
     step = running.step(u, length)
     if not bool(step.converged.all()):
-        raise NoSolutionError(step.reason)
+        raise NoSolutionError(f"{step.reason}: use a smaller time step")
     shape = (-1, *dynamics.state_shape)
     start = u.reshape(shape)
 

@@ -111,9 +111,7 @@ def _result(dynamics: Dynamics, value: Tensor, evaluations: int, reason: str) ->
     if not reason:
         return step
     failed = torch.zeros_like(step.converged)
-    return Step(
-        value, step.residual, step.iterations, failed, f"{reason}: reduce Δt or raise the tolerance"
-    )
+    return Step(value, step.residual, step.iterations, failed, f"{reason}: raise the tolerance")
 
 
 class Dopri5(Integrator):

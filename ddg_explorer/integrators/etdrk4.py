@@ -79,16 +79,26 @@ def phi_matrices(z: Tensor, ndim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return phi[0], phi[1], phi[2], phi[3]
 
 
+def _missing(dynamics: Dynamics) -> str:
+    """What the scheme needs and these dynamics do not tell."""
+    name, structure = type(dynamics).__name__, dynamics.structure
+    if dynamics.grid is None:
+        return f"needs a field on a periodic grid; {name} has none"
+    if dynamics.quadratic_symbol() is None:
+        return (
+            f"{name} does not declare `quadratic_symbol()`, the Fourier symbol of the quadratic "
+            "part of its energy"
+        )
+    return f"needs a G that is a convolution; {type(structure).__name__} declares no `symbol()`"
+
+
 class ETDRK4Stepper(Stepper):
     """Four evaluations of N and nine transforms a step; the weights of the last Δt are kept."""
 
     def __init__(self, dynamics: Dynamics) -> None:
         form = fourier_form(dynamics)
         if form is None:
-            raise ValueError(
-                "integrator='etdrk4': needs a field whose G and quadratic energy have symbols; "
-                f"{type(dynamics).__name__} with {type(dynamics.structure).__name__} has none"
-            )
+            raise ValueError(f"integrator='etdrk4': {_missing(dynamics)}")
         self.dynamics = dynamics
         self.grid, self.g, q = form
         self.linear = symbols.product(self.g, q, self.grid.ndim)

@@ -74,7 +74,11 @@ class ExplicitRungeKutta(Integrator):
 
 
 class Euler(ExplicitRungeKutta):
-    """v = u + Δt f(u); order 1. There to be seen failing: a conserved H rises in every step."""
+    """v = u + Δt f(u); order 1. There to be seen failing.
+
+    Steps are tangent to the level sets of an H that G conserves, so a convex H never falls; where
+    H is not convex it may.
+    """
 
     name = "euler"
     title = "Euler"

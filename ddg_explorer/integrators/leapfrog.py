@@ -51,7 +51,9 @@ class Leapfrog(Integrator):
     def stepper(self, dynamics: Dynamics) -> Stepper:
         if not dynamics.separable:
             raise ValueError(
-                "integrator='leapfrog': needs a separable energy T(p) + V(q) with G = S; "
-                f"{type(dynamics).__name__} with {type(dynamics.structure).__name__} is not"
+                f"integrator='leapfrog': {type(dynamics).__name__} with "
+                f"{type(dynamics.structure).__name__} does not declare an energy T(p) + V(q) with "
+                "G = S; where it has one, a subclass tells so with `separable`, "
+                "`kinetic_gradient(p)` and `potential_gradient(q)`"
             )
         return LeapfrogStepper(dynamics)

@@ -107,5 +107,5 @@ class FixedPoint(ABC):
         self.observe(v, progress.most_iterations)
         found = progress.solution(v, max_norm(self.defect(f, u)), "the implicit solve")
         if found.reason:
-            self.predictor.reset()
+            self.reset()
         return found

@@ -231,5 +231,5 @@ class Progress:
         who = "" if len(failed) == 1 else f" for {failed.sum()} of {len(failed)}"
         return (
             f"{what} did not converge{who} in {self.iterations.max()} iterations"
-            f" ({size}, tolerance {self.tol:.0e}): use a smaller time step"
+            f" ({size}, tolerance {self.tol:.0e})"
         )

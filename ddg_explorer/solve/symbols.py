@@ -58,13 +58,18 @@ def matrix_inverse(a: Tensor) -> Tensor:
 
 
 def safe_inverse(a: Tensor, ndim: int, floor: float) -> Tensor:
-    """A⁻¹ with singular values of A below `floor` raised to it: a preconditioner stays bounded."""
+    """A⁻¹ with singular values of A below `floor` raised to it: a preconditioner stays bounded.
+
+    Not finite at modes where A is not: a solve that takes it does not converge, and says so.
+    """
     if not mixes(a, ndim):
         size = a.abs()
         return 1 / torch.where(size < floor, a.new_tensor(floor), a)
-    u, s, vh = torch.linalg.svd(a.movedim((0, 1), (-2, -1)), full_matrices=False)
+    a = a.movedim((0, 1), (-2, -1))
+    finite = torch.isfinite(a).all(-1).all(-1)[..., None, None]
+    u, s, vh = torch.linalg.svd(torch.where(finite, a, 0.0), full_matrices=False)
     inv = vh.mH @ ((1 / s.clamp_min(floor)).unsqueeze(-1) * u.mH)
-    return inv.movedim((-2, -1), (0, 1))
+    return torch.where(finite, inv, torch.nan).movedim((-2, -1), (0, 1))
 
 
 def adjoint(a: Tensor, ndim: int) -> Tensor:

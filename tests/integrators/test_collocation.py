@@ -426,7 +426,6 @@ def test_a_fixed_step_that_does_not_converge_is_flagged() -> None:
     step = scheme(8, adaptive=False).stepper(system).step(system.initial(), 5.0)
     assert not step.converged
     assert "did not converge" in step.reason
-    assert "smaller time step" in step.reason
 
 
 def test_an_adaptive_step_divides_what_does_not_converge() -> None:

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from ddg_explorer.diagnostics import order_slope
 from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.grids import Grid
 from ddg_explorer.integrators.collocation import Collocation8
 from ddg_explorer.integrators.etdrk4 import ETDRK4, phi_functions, phi_matrices
+from ddg_explorer.structure import CentralDerivative, StateDependent
 from ddg_explorer.systems import SYSTEMS, System
 
 SMOOTH = {
@@ -146,10 +148,26 @@ def test_instability_is_flagged() -> None:
     assert "not finite" in reasons[-1]
 
 
-@pytest.mark.parametrize("name", ["pendulum", "mass_spring"])
-def test_without_symbols_it_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"etdrk4.*symbols"):
-        ETDRK4().stepper(SYSTEMS[name]())
+GRID = Grid.of(8, 1.0, 1)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "missing"),
+    [
+        (SYSTEMS["pendulum"](), "needs a field on a periodic grid; Pendulum has none"),
+        (
+            System(lambda u: GRID.integral(u.square()).sum(-1), CentralDerivative(GRID)),
+            r"System does not declare `quadratic_symbol\(\)`",
+        ),
+        (
+            SYSTEMS["kdv"](n=8, structure=StateDependent(lambda g, u: u * g)),
+            r"needs a G that is a convolution; StateDependent declares no `symbol\(\)`",
+        ),
+    ],
+)
+def test_without_symbols_it_is_refused(dynamics: Dynamics, missing: str) -> None:
+    with pytest.raises(ValueError, match=f"integrator='etdrk4': {missing}"):
+        ETDRK4().stepper(dynamics)
 
 
 def test_the_order_falls_to_three_where_the_linear_part_is_stiff() -> None:
