@@ -27,10 +27,12 @@ from ddg_explorer.recipes import make_dataset
 class Exact(Cell):
     predictions = ("dg",)
 folder, budget, steps = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-cell = Exact("kdv", "dgnet", "dg", budget, 0, steps) if steps else Cell("kdv", "dgnet", "dg", budget, 0)
+make, quick = (Exact, (steps,)) if steps else (Cell, ())
+cell = make("kdv", "dgnet", "dg", budget, 0, *quick)
 make_dataset(cell.recipe)
+study = Study(folder / "results", folder / "work", "python -m benchmarks --only kdv_seed")
 start = time.perf_counter()
-for _ in Study(folder / "results", folder / "work", "python -m benchmarks --only kdv_seed").run(cell):
+for _ in study.run(cell):
     pass
 seconds = time.perf_counter() - start
 print(json.dumps({"seconds": seconds, **read_result(cell.path(folder / "results"))}))
