@@ -83,7 +83,7 @@ def test_the_explorer_opens_it_and_steps(added):
     explorer = explore(added.name, play=False)
     assert explorer.desk.controls.system.value == added.name
     scene = explorer.store.state.scene
-    outcome = explorer.race.simulations[0].turn(Turn(scene, steps=3))
+    outcome = explorer.race.simulations[0].turn(Turn(scene, steps=3, budget=None))
     assert explorer.race.simulations[0].frame.step == 3
     assert abs(outcome.sample.drift) < 1e-13
     assert StructurePage(dark=False) is not None
