@@ -29,7 +29,7 @@ from ddg_explorer.discrete import (
     rules_reduce,
     rules_shape,
 )
-from ddg_explorer.discrete.record import Pair
+from ddg_explorer.discrete.record import STRANGER, Pair
 
 Energy = Callable[[Tensor], Tensor]
 DiscreteGradient = Callable[[Tensor, Tensor], Tensor]
@@ -60,9 +60,10 @@ def discrete_grad(energy: Energy) -> DiscreteGradient:
         `(v, u) ↦ ∇̄H(v, u)`, of the state's shape, with ∇̄H·(v − u) = H(v) − H(u) per batch element
         up to rounding and ∇̄H(u, u) = ∇H(u); symmetric in (v, u). It is made of ordinary torch
         operations: backward, `torch.func.jvp`, `vmap` and `torch.compile` work on it, and it holds
-        no state. (Dynamo sees recorded values in a list but not in a tuple, and exchanges the
-        operands of state @ matrix: energies to be compiled pass lists to `torch.cat` and
-        `torch.stack`, and call `torch.linalg.matmul`.)
+        no state. (Dynamo sees recorded values in a list but not in a tuple, exchanges the operands
+        of `@`, and does not see them in `F.hardswish` and `F.hardsigmoid`: energies to be compiled
+        pass lists to `torch.cat` and `torch.stack`, call `torch.linalg.matmul`, and leave these two
+        out; `fullgraph=True` says where one is not compiled.)
 
     Raises
     ------
@@ -79,7 +80,9 @@ def discrete_grad(energy: Energy) -> DiscreteGradient:
         tape: list[Pair] = []
         state = Pair(v, u, tape)
         out = energy(state)  # pyright: ignore[reportArgumentType]
-        if not isinstance(out, Pair) or out.tape is not tape:
+        if isinstance(out, Pair) and out.tape is not tape:
+            raise ValueError(f"discrete_grad: {STRANGER}")
+        if not isinstance(out, Pair):
             raise ValueError(f"energy returned {_kind(out)}: it does not depend on the state")
         check_energy(out.u, u)
         return _pull_back(out, state)

@@ -38,6 +38,11 @@ _DECISIONS = ("bool", "float", "int", "index", "complex", "item", "tolist", "num
 _CHOICES = ("equal", "allclose", "any", "all", "argmax", "argmin", "argsort", "sort", "sign")
 _BRANCHES = frozenset(_COMPARISONS + _DECISIONS + _CHOICES)
 
+STRANGER = (
+    "an energy uses values recorded by another discrete gradient, or torch.compile broke its graph "
+    "inside the energy: fullgraph=True says where"
+)
+
 
 class UnsupportedOperation(TypeError):
     """An energy used an operation that automatic discrete differentiation cannot record."""
@@ -195,9 +200,7 @@ def record(v: Tensor, u: Tensor, *pulls: tuple[Pair, Pull]) -> Pair:
     """A new pair (v, u) whose cotangent goes back to each `(source, pull)` in `pulls`."""
     tape = pulls[0][0].tape
     if any(source.tape is not tape for source, _ in pulls):
-        raise UnsupportedOperation(
-            "discrete_grad: an energy mixes values recorded by two different discrete gradients"
-        )
+        raise UnsupportedOperation(f"discrete_grad: {STRANGER}")
     return Pair(v, u, tape, pulls)
 
 

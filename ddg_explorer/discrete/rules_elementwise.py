@@ -127,14 +127,37 @@ def _log10(x: Any) -> Any:
 
 @rule("pow", "__pow__")
 def _pow(x: Any, exponent: Any) -> Any:
-    """xᵖ for a number p; cˣ and x^y as e^(y log x), for a positive base."""
+    """xᵖ for numbers p, in a tensor too; cˣ and x^y as e^(y log x), for a positive base.
+
+    So are powers by a tensor that is learned, or whose values a compiler cannot see.
+    """
     if isinstance(x, int | float) and x <= 0:
         raise ValueError(f"base={x}: a constant to the power of the state must be positive")
+    known = isinstance(exponent, Tensor) and not exponent.requires_grad
+    if known and isinstance(x, Pair) and not torch.compiler.is_compiling():
+        return _known_power(x, exponent)
     if isinstance(exponent, Pair | Tensor):
         log: Any = torch.log(x) if isinstance(x, Pair | Tensor) else math.log(x)  # pyright: ignore
         return torch.exp(log * exponent)
     base = real(x, "pow with a number")
     return elementwise(base, lambda y: y**exponent, lambda v, u: secants.power(v, u, exponent))
+
+
+def _known_power(x: Any, exponent: Tensor) -> Pair:
+    """xᵖ with the numbers p of a tensor, each by its own secant."""
+    dtype = torch.result_type(x.u, exponent)
+    shape = torch.broadcast_shapes(x.shape, exponent.shape)
+    base: Any = real(x, "pow with a number").to(dtype).broadcast_to(shape)
+
+    def slope(v: Tensor, u: Tensor) -> Tensor:
+        total = torch.zeros_like(u)
+        for p in exponent.unique().tolist():
+            at = exponent == p
+            a, b = torch.where(at, v, 1.0), torch.where(at, u, 1.0)
+            total = torch.where(at, secants.power(a, b, p), total)
+        return total
+
+    return elementwise(base, lambda y: y**exponent, slope)
 
 
 @rule("__rpow__")

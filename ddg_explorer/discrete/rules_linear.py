@@ -1,4 +1,5 @@
-"""Rules of linear operations that mix values: paddings, convolutions, average pools.
+"""Rules of linear operations that mix values: sums and differences along an axis, triangles of
+matrices, paddings, convolutions, average pools.
 
 J̄ᵀ = Jᵀ, written out: paddings fold, convolutions transpose. Shapes are those of the
 torch operation.

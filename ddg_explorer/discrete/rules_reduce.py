@@ -21,9 +21,10 @@ from ddg_explorer.discrete.record import Pair, UnsupportedOperation, fit, linear
 
 
 def _dims(x: Pair, dim: Any) -> tuple[int, ...]:
-    if dim is None or dim == ():
+    dims = (dim,) if isinstance(dim, int) else tuple(dim or ())
+    if not (dims and x.ndim):
         return tuple(range(x.ndim))
-    return tuple(sorted(d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim)))
+    return tuple(sorted(d % x.ndim for d in dims))
 
 
 def _count(x: Pair, dims: tuple[int, ...]) -> int:
@@ -94,10 +95,11 @@ def _vector_norm(
     x: Pair, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Any:
     """‖x‖: exact also for complex x, c ↦ c (v + u)/(‖v‖ + ‖u‖); 0 where both ends are 0."""
-    if ord not in (1, 2) or dtype is not None:
+    if ord not in (1, 2):
         raise UnsupportedOperation(
             f"discrete_grad: norm of order {ord!r} has no rule; 1 and 2 have"
         )
+    x = x if dtype is None else x.to(dtype)
     if ord == 1:
         return torch.abs(x).sum(dim, keepdim)  # pyright: ignore
     dims = _dims(x, dim)
@@ -161,9 +163,11 @@ def _mse_loss(
 @rule(torch.prod)
 def _prod(x: Any, dim: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """By halves, Π = (Π of one half)·(Π of the other), each product with the means of both ends."""
-    if dim is None:
+    if dim is None or not x.ndim:
         x, dim = x.reshape(-1), 0
     x = x if dtype is None else x.to(dtype)
+    if not x.shape[dim]:
+        return 1 + x.sum(dim, keepdim)
     while (n := x.shape[dim]) > 1:
         half = n // 2
         product = x.narrow(dim, 0, half) * x.narrow(dim, half, half)
@@ -174,6 +178,8 @@ def _prod(x: Any, dim: int | None = None, keepdim: bool = False, dtype: Any = No
 @rule(torch.logsumexp, "special_logsumexp")
 def _logsumexp(x: Pair, dim: Any, keepdim: bool = False) -> Pair:
     dims = _dims(x, dim)
+    if not dims:
+        return x
     largest = torch.maximum(x.v.amax(dims, True), x.u.amax(dims, True)).detach()
     a, b = x.v - largest, x.u - largest
     v, u = (torch.logsumexp(y, dims, True) for y in (a, b))

@@ -57,7 +57,12 @@ def bound(x: Tensor) -> float:
 
 
 def exp(v: Tensor, u: Tensor) -> Tensor:
-    """e^((v + u)/2) sinh(d/2)/(d/2), d = v − u; far ends enter as max(v, u) and d alone."""
+    """e^((v + u)/2) sinh(d/2)/(d/2), d = v − u; far ends enter as max(v, u) and d alone.
+
+    0 where an end is −∞.
+    """
+    lowest = torch.finfo(u.dtype).min / 4
+    v, u = v.clamp_min(lowest), u.clamp_min(lowest)
     d = v - u
     # Beyond this distance the lower end is below rounding, and sinh(d/2) could overflow.
     c = -1.5 * math.log(torch.finfo(u.dtype).eps)

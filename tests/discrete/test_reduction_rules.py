@@ -238,3 +238,90 @@ def test_reflected_operators_of_a_constant_tensor() -> None:
 
         whole = (discrete_grad(lambda x, f=energy: f(x).sum())(v, u) * (v - u)).sum()
         assert math.isclose(whole, (energy(v) - energy(u)).sum(), rel_tol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", ["masked_fill", "where", "added"])
+def test_softmax_with_masked_scores(name: str, dtype: torch.dtype) -> None:
+    mask = torch.ones(4, 4, dtype=torch.bool).triu(1)
+    penalty = torch.zeros(4, 4, dtype=dtype).masked_fill(mask, -math.inf)
+    masked = {
+        "masked_fill": lambda s: s.masked_fill(mask, -math.inf),
+        "where": lambda s: torch.where(mask, -math.inf, s),
+        "added": lambda s: s + penalty,
+    }[name]
+
+    def energy(x: Tensor) -> Tensor:
+        weights = masked(x[..., :, None] * x[..., None, :]).softmax(-1)
+        return (weights * x[..., None, :]).square().sum((-1, -2))
+
+    v, u = _randn(6, 4, seed=15).to(dtype), _randn(6, 4, seed=16).to(dtype)
+    slope = discrete_grad(energy)(v, u)
+    tol = 50 * torch.finfo(dtype).eps
+    torch.testing.assert_close(
+        (slope * (v - u)).sum(-1), energy(v) - energy(u), rtol=tol, atol=tol * 10
+    )
+    x = u.clone().requires_grad_()
+    (exact,) = torch.autograd.grad(energy(x).sum(), x)
+    torch.testing.assert_close(discrete_grad(energy)(u, u), exact, rtol=tol, atol=tol * 10)
+
+
+def test_powers_by_a_tensor_are_those_by_its_numbers() -> None:
+    v, u = _randn(5, 4, seed=17), _randn(5, 4, seed=18)
+    u[0], v[0, 0] = 0.0, 0.0
+    powers = torch.tensor([2.0, 3.0, 1.0, 4.0], dtype=torch.float64)
+    found = discrete_grad(lambda x: (x**powers).sum(-1))(v, u)
+    each = discrete_grad(lambda x: x[..., 0] ** 2 + x[..., 1] ** 3 + x[..., 2] + x[..., 3] ** 4)
+    torch.testing.assert_close(found, each(v, u))
+    one = discrete_grad(lambda x: (x ** torch.tensor(2)).sum(-1))(v, u)
+    torch.testing.assert_close(one, v + u)
+    moments = discrete_grad(lambda x: (x[..., None] ** torch.arange(4)).sum((-1, -2)))
+    cubic = discrete_grad(lambda x: (1 + x + x**2 + x**3).sum(-1))
+    torch.testing.assert_close(moments(v, u), cubic(v, u))
+    root = discrete_grad(lambda x: (x.abs() ** torch.tensor([0.5, 2.0, 1.5, -1.0])).sum(-1))
+    a, b = v[1:].abs(), u[1:].abs()
+    gained = (
+        a ** torch.tensor([0.5, 2.0, 1.5, -1.0]) - b ** torch.tensor([0.5, 2.0, 1.5, -1.0])
+    ).sum(-1)
+    torch.testing.assert_close((root(a, b) * (a - b)).sum(-1), gained)
+
+
+def test_a_learned_exponent_has_a_gradient() -> None:
+    exponent = torch.tensor([2.0, 3.0], dtype=torch.float64, requires_grad=True)
+    v, u = _randn(5, 2, seed=19).abs() + 0.5, _randn(5, 2, seed=20).abs() + 0.5
+    slope = discrete_grad(lambda x: (x**exponent).sum(-1))(v, u)
+    (found,) = torch.autograd.grad((slope * (v - u)).sum(), exponent)
+    (exact,) = torch.autograd.grad((v**exponent - u**exponent).sum(), exponent)
+    torch.testing.assert_close(found, exact)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "std"])
+def test_an_empty_list_of_axes_means_all(name: str) -> None:
+    v, u = _randn(3, 4, seed=21), _randn(3, 4, seed=22)
+    energy = discrete_grad(lambda x: getattr(x, name)([]))
+    torch.testing.assert_close(energy(v, u), discrete_grad(lambda x: getattr(x, name)())(v, u))
+
+
+def test_reductions_of_single_numbers_and_of_nothing() -> None:
+    v, u = _randn(3, seed=23), _randn(3, seed=24)
+    for energy in (
+        lambda x: x.square().sum().sum(-1),
+        lambda x: x.square().sum().logsumexp(0),
+        lambda x: x.square().sum().prod(0),
+        lambda x: x.square().sum() * x[:0].prod(0),
+        lambda x: torch.linalg.vector_norm(x, dim=-1, dtype=torch.float64) ** 2,
+    ):
+        torch.testing.assert_close(discrete_grad(energy)(v, u), v + u)
+
+
+def test_a_broken_graph_is_named() -> None:
+    strangers: list = []
+
+    def energy(x: Tensor) -> Tensor:
+        strangers.append(x)
+        return strangers[0].sum(-1)
+
+    u = _randn(3, 2, seed=25)
+    discrete_grad(energy)(u, u)
+    with pytest.raises(ValueError, match="another discrete gradient, or torch"):
+        discrete_grad(energy)(u, u)
