@@ -160,10 +160,19 @@ def check_size(name: str, size: int, limit: int) -> None:
 
 
 def real_numbers(array: np.ndarray, name: str) -> np.ndarray:
-    """A copy in native byte order; ValueError for what is not real numbers of up to 64 bits."""
+    """A copy in native byte order; ValueError for what is not real numbers of up to 64 bits, or
+    has masked ones."""
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name}: has masked values: fill them or leave them out")
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
         raise ValueError(f"{name}: must be real numbers of up to 64 bits, not {array.dtype}")
     return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+def floating(array: np.ndarray, name: str) -> np.ndarray:
+    """A copy in float32, where the array is, else in float64; ValueError as `real_numbers`."""
+    numbers = real_numbers(array, name)
+    return numbers if numbers.dtype == np.float32 else numbers.astype(np.float64, copy=False)
 
 
 def read_state(path: str | Path, frame: int = -1, limit: int = ARRAY_BYTES) -> Tensor:

@@ -22,6 +22,7 @@ from ddg_explorer.evaluation import Forecast, advance_forecast, errors, own_drif
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.own_step import step_note
 from ddg_explorer.models.recipe import ModelRecipe
+from ddg_explorer.models.stand_in import misplaced
 from ddg_explorer.recipes import TEST_SEED, DataRecipe, make_test
 from ddg_explorer.systems.base import System
 
@@ -67,8 +68,8 @@ class Lane:
         return {
             "model": self.model,
             **self.figures,
-            "misfit": self.misfit or None,
-            "note": self.note or None,
+            "misfit": self.misfit,
+            "note": self.note,
             "checkpoint": self.source or None,
         }
 
@@ -160,7 +161,7 @@ class Contest:
     def lane(self, source: str, model: Model) -> Lane:
         """The model's rollout with its own integrator, or why it does not fit."""
         system = self.system
-        misfit = model.misfit(system or self.truth)
+        misfit = misplaced(model, system) if system else model.misfit(self.truth)
         if misfit:
             return Lane(model.key, source, misfit)
         grid = self.truth.grid
@@ -198,9 +199,9 @@ class Contest:
         }
 
     def to_xarray(self, lanes: Sequence[Lane]) -> xr.Dataset:
-        """Truth and all lanes that ran: u, energy (true H) and own_energy over (lane, time).
+        """Truth and all lanes that ran: u, energy (true H), own_energy over (lane, time); note.
 
-        Energies that are not known are NaN.
+        Energies that are not known are NaN; a lane without a note has "".
         """
         import xarray as xr
 
@@ -219,7 +220,8 @@ class Contest:
             "own_energy": (("lane", "time"), torch.stack(own).numpy(), {"units": "1"}),
         }
         names = ["truth", *(lane.model for lane in ran)]
-        coordinates = {**{str(k): c for k, c in base.coords.items()}, "lane": names}
+        notes = ("lane", ["", *(lane.note for lane in ran)])
+        coordinates = {**{str(k): c for k, c in base.coords.items()}, "lane": names, "note": notes}
         return xr.Dataset(variables, coordinates, base.attrs)
 
 

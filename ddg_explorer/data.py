@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, real_numbers, write_netcdf
+from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, floating, write_netcdf
 from ddg_explorer.grids import Grid
-from ddg_explorer.io import atomic, checked_path
+from ddg_explorer.io import atomic, checked_path, described
+from ddg_explorer.models.files import check_context, plain_copy
 from ddg_explorer.models.operators import specification
+from ddg_explorer.origin import other_run, other_system, run_notes
 from ddg_explorer.systems import System
 from ddg_explorer.tables import even_step
 from ddg_explorer.trajectory import Trajectory, state_axes
@@ -40,7 +43,7 @@ class Dataset:
     ----------
     u
         `(trajectories, frames, *state_shape)`, float64 or float32, at least 2 frames; an array of
-        NumPy is copied.
+        NumPy is copied, integers and half precision to float64.
     dt
         Δt (nondimensional).
     grid
@@ -49,12 +52,14 @@ class Dataset:
         `{"system": name, "operator": …, "parameters": {…}, "structure": {…}}`, what is known of
         the system: `Model.misfit` compares it, a model takes its G from it.
     recipe
-        How the data were made or where they were read, for a model's card.
+        How the data were made or where they were read, for a model's card: free notes, plain data
+        that JSON can hold. `integrator` and `dt`, its Δt, tell what the data obey (`step_note`).
 
     Raises
     ------
     ValueError
-        One line for a wrong shape or dtype, values that are not finite, or a Δt ≤ 0.
+        One line for a wrong shape or dtype, values that are masked or not finite, a Δt that is no
+        number or ≤ 0, or notes that a checkpoint could not keep.
     """
 
     u: Tensor
@@ -65,11 +70,12 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if isinstance(self.u, np.ndarray):
-            object.__setattr__(self, "u", torch.from_numpy(real_numbers(self.u, "u")))
+            object.__setattr__(self, "u", torch.from_numpy(floating(self.u, "u")))
         if not isinstance(self.u, Tensor):
-            kind = type(self.u).__name__
-            raise ValueError(f"u=a {kind}: must be a tensor or an array of NumPy")
-        object.__setattr__(self, "dt", float(self.dt))
+            raise ValueError(f"u={described(self.u)}: must be a tensor or an array of NumPy")
+        object.__setattr__(self, "dt", checked_step(self.dt))
+        check_context(self.context)
+        plain_copy("recipe", self.recipe)
         shape = tuple(self.u.shape)
         axes = 0 if self.grid is None else self.grid.ndim
         if self.u.dtype not in (torch.float32, torch.float64):
@@ -85,8 +91,6 @@ class Dataset:
         if not bool(finite.all()):
             row, frame = torch.nonzero(~finite)[0].tolist()
             raise ValueError(f"u: not finite (NaN or infinity) in trajectory {row}, frame {frame}")
-        if not (math.isfinite(self.dt) and self.dt > 0):
-            raise ValueError(f"dt={self.dt}: must be finite and positive")
 
     @classmethod
     def of(cls, run: Trajectory, system: System) -> Dataset:
@@ -97,28 +101,28 @@ class Dataset:
         Raises
         ------
         ValueError
-            For a run of another system or of a model, one that ended early, or frames that are not
-            even in time, as the last one where `save_every` does not divide the steps.
+            For a run of another system (`origin.other_system`, `other_run`) or of a model, one that
+            ended early, a single frame, or frames that are not even in time, as the last one where
+            `save_every` does not divide the steps.
         """
-        for name, value, kind in (("run", run, Trajectory), ("system", system, System)):
-            if not isinstance(value, kind):
-                found = type(value).__name__
-                raise ValueError(f"{name}=a {found}: must be a {kind.__name__}")
-        whose = run.recipe.get("model") or run.recipe.get("system", system.name)
-        if whose != system.name:
-            raise ValueError(f"run: is one of {whose}, not of {system.name}")
-        own, axes = state_axes(system), run.axes
-        if list(own) != list(axes) or any(not np.array_equal(own[x], axes[x]) for x in own):
-            raise ValueError(f"run: its states or grid are not those of {system.name}")
-        if run.reason:
-            raise ValueError(f"run: ended early, {run.reason}")
-        u, dt = run.u, even_step(run.t.numpy(), "t", len(run))
-        batch = u.ndim - 1 - len(axes)
+        _check_kinds(run, system)
+        u, t, notes = run.u, run.t.numpy(), run_notes(run.recipe)
+        line = other_system(system, notes) or _unfit(run, system)
+        line = line or other_run(system, notes, u, t, run.energy)
+        if line:
+            raise ValueError(f"run: {line}")
+        dt = even_step(t, "run.t", len(run))
+        batch = u.ndim - 1 - len(run.axes)
         u = u.flatten(1, batch).transpose(0, 1).contiguous() if batch else u[None]
-        data = cls(u, dt, system.grid, context_of(system))
-        known = {name: value for name, value in run.recipe.items() if value is not None}
-        # the initial states may have been given: then only the numbers tell runs apart
-        return replace(data, recipe={**known, "digest": data.digest()})
+        return cls(u, dt, system.grid, context_of(system)).recorded(run.recipe)
+
+    def recorded(self, recipe: Mapping[str, Any]) -> Dataset:
+        """These data with the recipe of the run that they are, and a digest of their states.
+
+        The initial states may have been given: then only the numbers tell runs apart.
+        """
+        digest = replace(self, dt=1.0).digest()
+        return replace(self, recipe={**run_notes(recipe), "digest": digest})
 
     def __repr__(self) -> str:
         known = self.context.get("system")
@@ -232,6 +236,31 @@ class Dataset:
         if self.grid is not None:
             values["length"] = list(self.grid.length)
         return {name: json.dumps(value) for name, value in values.items()}
+
+
+def checked_step(dt: Any) -> float:
+    """Δt as a float, of a number or a tensor or array of one; ValueError unless > 0 and finite."""
+    value = dt.item() if isinstance(dt, Tensor | np.ndarray) and dt.ndim == 0 else dt
+    good = isinstance(value, Real) and not isinstance(value, bool)
+    if not (good and 0 < float(value) < math.inf):
+        raise ValueError(f"dt={value if good else described(dt)}: must be finite and positive")
+    return float(value)
+
+
+def _check_kinds(run: Any, system: Any) -> None:
+    for name, value, kind in (("run", run, Trajectory), ("system", system, System)):
+        if not isinstance(value, kind):
+            raise ValueError(f"{name}={described(value)}: must be a {kind.__name__}")
+
+
+def _unfit(run: Trajectory, system: System) -> str:
+    """One line where the frames of a run make no data on the grid of `system`, else ""."""
+    own, axes = state_axes(system), run.axes
+    if list(own) != list(axes) or any(not np.array_equal(own[x], axes[x]) for x in own):
+        return f"its states or grid are not those of {system.name}"
+    if run.reason:
+        return f"ended early, {run.reason}"
+    return "" if len(run) > 1 else "has a single frame, data need 2 or more"
 
 
 def context_of(system: System) -> dict[str, Any]:

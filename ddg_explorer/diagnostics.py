@@ -92,61 +92,72 @@ class Summary:
     """
 
     def __init__(self, rollout: Rollout) -> None:
-        self._dynamics = rollout.dynamics
-        self._scale = (rollout.truth or rollout.dynamics).energy_scale
+        dynamics = rollout.dynamics
+        true = rollout.truth or (None if dynamics.is_learned else dynamics)
+        self._true = true if true is not None and true.has_energy else None
+        self._own = dynamics if dynamics.has_energy else None
+        self._scale = (rollout.truth or dynamics).energy_scale
         self._first = self._last = first = rollout.frame
         zero = self._residual = torch.zeros_like(first.residual)
         self._drift = self._larger(zero, first.energy, first.energy)
         self._own_drift = self._larger(zero, first.own_energy, first.own_energy)
-        self._rises = zero.to(torch.int64)
+        self._rises = self._own_rises = zero.to(torch.int64)
         self._mass = None if first.mass is None else torch.zeros_like(first.mass)
 
     def add(self, frame: Frame) -> None:
         """Take the next frame into account; a frame that only reports a stop changes nothing."""
-        if frame.step == self._last.step:
+        first, last = self._first, self._last
+        if frame.step == last.step:
             return
-        first = self._first
         self._drift = self._larger(self._drift, frame.energy, first.energy)
         self._own_drift = self._larger(self._own_drift, frame.own_energy, first.own_energy)
         self._residual = torch.maximum(self._residual, frame.residual)
         if self._mass is not None and frame.mass is not None and first.mass is not None:
             self._mass = torch.maximum(self._mass, (frame.mass - first.mass).abs())
-        self._rises = self._rises + self._rose(frame)
+        own = rose = self._rose(self._own, frame, frame.own_energy, last.own_energy)
+        if self._true is not self._own:
+            rose = self._rose(self._true, frame, frame.energy, last.energy)
+        self._rises, self._own_rises = self._rises + rose, self._own_rises + own
         self._last = frame
 
     def _larger(self, known: Tensor, now: Tensor, start: Tensor) -> Tensor:
         return torch.maximum(known, drift(torch.stack([start, now]), self._scale)[1])
 
-    def _rose(self, frame: Frame) -> Tensor:
-        """Where the energy rose since the last frame by more than residual and rounding explain."""
-        last, dynamics = self._last, self._dynamics
-        size = torch.maximum(frame.own_energy.abs(), last.own_energy.abs()).clamp_min(self._scale)
-        rise = frame.own_energy - last.own_energy
-        rise = rise - ROUNDING * torch.finfo(size.dtype).eps * size
-        if not bool((rise > 0).any()):
+    def _rose(self, dynamics: Dynamics | None, frame: Frame, now: Tensor, before: Tensor) -> Tensor:
+        """Where the energy of these dynamics rose since the last frame by more than residual and
+        rounding explain; nowhere without one."""
+        size = torch.maximum(now.abs(), before.abs()).clamp_min(self._scale)
+        rise = now - before - ROUNDING * torch.finfo(size.dtype).eps * size
+        if dynamics is None or not bool((rise > 0).any()):
             return rise > 0
-        steps = frame.step - last.step
-        start = law_bound(dynamics, last.u, frame.residual)
-        return rise > steps * torch.maximum(start, law_bound(dynamics, frame.u, frame.residual))
+        bounds = [law_bound(dynamics, u, frame.residual) for u in (self._last.u, frame.u)]
+        return rise > (frame.step - self._last.step) * torch.maximum(*bounds)
 
-    def figures(self) -> dict[str, float | int | bool | str | None]:
+    def figures(self) -> dict[str, float | int | None]:
         """The run in numbers: extremes over the frames and the batch, energies as batch means.
 
-        Energies are those of the true system and, as own ones, of the dynamics that is run; NaN
-        where there is none, or it is not known. `energy_rises` counts the frame intervals in
-        which the own one rose beyond what the residual and rounding explain; `mass_drift` is
+        `energy_…` are those of the true system along the run, `own_energy_…` those of the dynamics
+        that is run: the same for a true system, a model's own H for a model. Rises count the frame
+        intervals in which that energy rose beyond what the residual and rounding explain. Each is
+        None where there is no such energy, or it is not known or NaN; `mass_drift` is
         max |∫u − ∫u₀|, None for an ODE.
         """
+        first, last = self._first, self._last
         return {
-            "steps": self._last.step - self._first.step,
-            "t": self._last.t,
-            "energy_start": float(self._first.energy.mean()),
-            "energy_end": float(self._last.energy.mean()),
-            "own_energy_start": float(self._first.own_energy.mean()),
-            "own_energy_end": float(self._last.own_energy.mean()),
-            "max_energy_drift": float(self._drift.max()),
-            "max_own_energy_drift": float(self._own_drift.max()),
-            "energy_rises": int(self._rises.sum()),
+            "steps": last.step - first.step,
+            "t": last.t,
+            "energy_start": _known(first.energy.mean()),
+            "energy_end": _known(last.energy.mean()),
+            "max_energy_drift": _known(self._drift.max()),
+            "energy_rises": None if self._true is None else int(self._rises.sum()),
+            "own_energy_start": _known(first.own_energy.mean()),
+            "own_energy_end": _known(last.own_energy.mean()),
+            "max_own_energy_drift": _known(self._own_drift.max()),
+            "own_energy_rises": None if self._own is None else int(self._own_rises.sum()),
             "mass_drift": None if self._mass is None else float(self._mass.max()),
             "max_residual": float(self._residual.max()),
         }
+
+
+def _known(value: Tensor) -> float | None:
+    return None if bool(torch.isnan(value)) else float(value)

@@ -1,6 +1,7 @@
 """Files: written under another name and renamed when complete, so none is ever half written.
 
-A path that cannot be written to is a ValueError of one line before the work begins.
+A path that cannot be written to is a ValueError of one line before the work begins. The last
+functions put values and errors into such a line.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import torch
@@ -90,6 +92,17 @@ def versions() -> dict[str, str]:
         "torch": str(torch.__version__),
         "python": platform.python_version(),
     }
+
+
+def described(value: object) -> str:
+    """What `value` is, in one line: text, numbers and lists as they are written, else its kind."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(value, list | tuple):
+        return " ".join(shortened(value).split())
+    if value is None or isinstance(value, str | int | float):
+        return repr(value)
+    return f"a {type(value).__name__}"
 
 
 def one_line(error: Exception) -> str:

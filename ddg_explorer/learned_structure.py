@@ -28,7 +28,6 @@ from ddg_explorer.models.gauge import normalise
 from ddg_explorer.models.operators import make_operator
 from ddg_explorer.structure import MatrixStructure, Report, Structure
 from ddg_explorer.structure.comparison import distance, padded
-from ddg_explorer.systems import SYSTEMS
 
 TOLERANCE = 1e-3
 """Relative defect that a verdict allows; the published kernel's sum is 1.3e-3 of its centre."""
@@ -245,13 +244,17 @@ def stencil_of(structure: Structure, grid: Grid, state_shape: tuple[int, ...]) -
 
 
 def true_structure(model: EnergyModel) -> Structure | None:
-    """G of the system in the model's context, None where that is not known."""
-    name, specification = model.context.get("system"), model.context.get("structure")
-    if name not in SYSTEMS or specification is None:
+    """G that the data of the model note in its context, None where they do not.
+
+    Raises
+    ------
+    ValueError
+        For a note that is no specification of a G for such states.
+    """
+    known = model.context.get("structure")
+    if known is None:
         return None
-    return make_operator(
-        specification, model.state_shape, model.grid, torch.Generator(), torch.float64
-    )
+    return make_operator(known, model.state_shape, model.grid, torch.Generator(), torch.float64)
 
 
 def _distance_to_family(model: EnergyModel, found: Tensor | None, basis: Tensor) -> float | None:

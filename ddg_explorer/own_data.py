@@ -12,24 +12,32 @@ The trajectory dimension may be left out where there is one only. Files of `Traj
 `Dataset.save` are read as they are. Periodic grids: the left end is a node, the right end is not.
 Times must be even to `EVEN` of a step, values real and finite; dates and durations (datetime64,
 timedelta64) are taken in seconds. A file that notes its dt or how long its box is must agree to
-that much with the arguments and the system it is read for.
+that much with the arguments and the system it is read for. One that `Trajectory.save` or
+`Dataset.save` wrote must be of that system: its parameters, G, and energy (`origin`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ddg_explorer.array_files import Archive, open_netcdf, open_npz, real_numbers
-from ddg_explorer.data import Dataset, context_of
+from ddg_explorer.array_files import Archive, floating, open_netcdf, open_npz
+from ddg_explorer.data import Dataset, checked_step, context_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import existing, one_line
+from ddg_explorer.origin import (
+    decoded,
+    mapping,
+    noted_context,
+    other_run,
+    other_system,
+    run_notes,
+)
 from ddg_explorer.systems import System
 from ddg_explorer.tables import EVEN, TIME, TRAJECTORY, even_step, read_table
 
@@ -45,13 +53,17 @@ Variable = str | Sequence[str | int] | None
 
 @dataclass
 class Raw:
-    """What a file holds: u, trajectory and time in front; times or Δt; node coordinates; notes."""
+    """What a file holds: u, trajectory and time in front; times or Δt; node coordinates; notes.
+
+    `energy` is H of the frames, (time, *batch), in the file of a run.
+    """
 
     u: np.ndarray
     t: np.ndarray | None = None
     dt: float | None = None
     axes: dict[str, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+    energy: np.ndarray | None = None
 
 
 def read_dataset(
@@ -121,9 +133,9 @@ def _read_npz(path: Path, variable: Variable, length: Length, system: System | N
         u = file[_pick(list(file), variable)]
         t = next((file[name] for name in ("t", "time") if name in file), None)
         axes = {k: file[f"axis_{k}"] for k in AXES if f"axis_{k}" in file}
-        attributes = _mapping("attributes", file) if "attributes" in file else {}
+        attributes = mapping("attributes", file) if "attributes" in file else {}
         box, dt = _noted(file, "length", 3), _noted(file, "dt", 1)
-        recorded = "converged" in file
+        energy = file["energy"] if {"converged", "energy"} <= set(file) else None
     if box is not None:
         attributes["length"] = box
     count = len(axes) if box is None else box.size
@@ -131,7 +143,7 @@ def _read_npz(path: Path, variable: Variable, length: Length, system: System | N
         count = 0 if system.grid is None else system.grid.ndim
     elif length is not None:
         count = 1 if isinstance(length, int | float) else len(length)
-    if recorded:
+    if energy is not None:
         u = _batch_first(u, u.ndim - 2 - count)
     elif u.ndim == 2 + count:
         u = u[None]
@@ -141,7 +153,7 @@ def _read_npz(path: Path, variable: Variable, length: Length, system: System | N
             f"array has shape {u.shape}: needs (trajectory, time, {wanted}; one trajectory needs "
             "no dimension"
         )
-    return Raw(u, t, None if dt is None else dt.item(), axes, attributes)
+    return Raw(u, t, None if dt is None else dt.item(), axes, attributes, energy)
 
 
 def _noted(file: Archive, name: str, most: int) -> np.ndarray | None:
@@ -191,27 +203,48 @@ def _of_xarray(dataset: xr.Dataset, variable: Variable) -> Raw:
     known = [name for name in state if name in AXES and name in dataset.coords]
     axes = {name: np.asarray(dataset[name].values) for name in known}
     t = next((np.asarray(dataset[name].values) for name in times if name in dataset.coords), None)
-    return Raw(u, t, None, axes, dict(dataset.attrs))
+    energy = None
+    if {"converged", "energy"} <= set(dataset.data_vars):
+        energy = np.asarray(dataset["energy"].transpose(*times, *batch).values)
+    return Raw(u, t, None, axes, dict(dataset.attrs), energy)
 
 
 def _assemble(
     path: Path, raw: Raw, dt: float | None, length: Length, system: System | None
 ) -> Dataset:
-    u = real_numbers(raw.u, "u")
     grid = _grid(raw, length, system)
-    dt = _step(raw, dt, u.shape[1])
-    states = torch.from_numpy(u.astype(np.float32 if u.dtype == np.float32 else np.float64))
-    recipe = _mapping("recipe", raw.attributes) or {"file": path.name, "shape": list(u.shape)}
-    data = Dataset(states, float(dt), grid, _context(raw.attributes, system), recipe)
-    if system is not None and data.state_shape != system.state_shape:
-        raise ValueError(
-            f"states have shape {data.state_shape}: {system.name} has {system.state_shape}"
-        )
-    return data
+    dt = _step(raw, dt, raw.u.shape[1])
+    context = context_of(system) if system else noted_context(raw.attributes, grid)
+    data = Dataset(torch.from_numpy(floating(raw.u, "u")), dt, grid, context)
+    if system is not None:
+        line = _unfit(data, raw, system)
+        if line:
+            raise ValueError(line)
+    if raw.energy is not None:
+        return data.recorded(raw.attributes)
+    made = mapping("recipe", raw.attributes)
+    return replace(data, recipe=made or {"file": path.name, "shape": list(raw.u.shape)})
+
+
+def _unfit(data: Dataset, raw: Raw, system: System) -> str:
+    """One line where the data are not of `system`, as far as shape and notes tell, else ""."""
+    if data.state_shape != system.state_shape:
+        return f"states have shape {data.state_shape}: {system.name} has {system.state_shape}"
+    if raw.energy is None:
+        noted = "context" in raw.attributes
+        return other_system(system, noted_context(raw.attributes, data.grid)) if noted else ""
+    energy, count = floating(raw.energy, "energy"), data.trajectories
+    if energy.size != count * data.frames:
+        return f"array energy has shape {energy.shape}: needs a number a frame and trajectory"
+    first = torch.from_numpy(energy.reshape(data.frames, count)[:1])
+    t = np.arange(2) * data.dt if raw.t is None else floating(raw.t[:2], "time")
+    notes, u = run_notes(raw.attributes), data.u[:, :2].transpose(0, 1)
+    return other_system(system, notes) or other_run(system, notes, u, t, first)
 
 
 def _step(raw: Raw, dt: float | None, frames: int) -> float:
     """Δt as given, noted or of the times; a given one or times must agree with a noted one."""
+    dt = None if dt is None else checked_step(dt)
     if dt is None and raw.t is not None:
         dt = even_step(raw.t, "time", frames)
     dt = raw.dt if dt is None else dt
@@ -244,7 +277,7 @@ def _grid(raw: Raw, length: Length, system: System | None) -> Grid | None:
 def _noted_length(raw: Raw, shape: tuple[int, ...]) -> list[float] | None:
     """Side lengths as noted in the file, else from its coordinates; None where it has neither."""
     if "length" in raw.attributes:
-        noted = _decoded("length", raw.attributes)
+        noted = decoded("length", raw.attributes)
         try:
             return np.atleast_1d(np.asarray(noted, dtype=np.float64)).tolist()
         except (TypeError, ValueError):
@@ -262,38 +295,3 @@ def _check_length(length: Length, whose: str, known: Sequence[float] | None) -> 
     if given.shape not in ((), own.shape) or not np.all(np.abs(given - own) <= EVEN * own):
         values, expected = (", ".join(f"{x:.6g}" for x in np.atleast_1d(v)) for v in (given, own))
         raise ValueError(f"length={values}: {whose} has {expected}")
-
-
-def _context(attributes: Mapping[str, Any], system: System | None) -> dict[str, Any]:
-    """What is known of the system: given by the caller, else noted in the file."""
-    if system is not None:
-        return context_of(system)
-    if "context" in attributes:
-        return _mapping("context", attributes)
-    if "system" not in attributes or "model" in attributes:
-        return {}
-    parameters = _mapping("parameters", attributes)
-    known = {
-        "system": str(attributes["system"]),
-        "operator": attributes.get("operator"),
-        "parameters": {k: v for k, v in parameters.items() if not isinstance(v, str)},
-    }
-    return {key: value for key, value in known.items() if value is not None}
-
-
-def _mapping(name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object among the attributes, empty where there is none of that name."""
-    value = _decoded(name, attributes) if name in attributes else {}
-    if not isinstance(value, dict):
-        raise ValueError(f"attribute {name!r}: must be a JSON object")
-    return value
-
-
-def _decoded(name: str, attributes: Mapping[str, Any]) -> Any:
-    value = attributes[name]
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
-        value = str(value)
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except json.JSONDecodeError:
-        raise ValueError(f"attribute {name}={value!r}: is no JSON") from None

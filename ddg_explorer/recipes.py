@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.data_cache import DataCache
+from ddg_explorer.io import described
 from ddg_explorer.models.operators import make_operator
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout, checked_count
@@ -237,7 +238,7 @@ def resolve_recipe(recipe: str | DataRecipe) -> DataRecipe:
             "Dataset.of(simulate(system, system.initial(0, batch=20), steps=100), system)"
         )
     if not isinstance(recipe, str) or recipe not in DATA_RECIPES:
-        raise ValueError(f"data={recipe!r}: use one of {', '.join(DATA_RECIPES)}")
+        raise ValueError(f"data={described(recipe)}: use one of {', '.join(DATA_RECIPES)}")
     return DATA_RECIPES[recipe]
 
 

@@ -69,6 +69,7 @@ class Recording:
         self.save_every = checked_count("save_every", save_every, 1)
         self.path = None if path is None else checked_path(path, (".nc",))
         self._recipe = recipe(rollout, self.steps, self.save_every, seed)
+        self._note = note_of(rollout)
         self._axes = state_axes(rollout.dynamics)
         self._scale = (rollout.truth or rollout.dynamics).energy_scale
         self._temporary: Path | None = None
@@ -172,6 +173,7 @@ class Recording:
             mass=columns.pop("mass", None),
             converged=self.rollout.frame.converged.cpu(),
             reason=reason,
+            note=self._note,
             states=states,
             axes=self._axes,
             energy_scale=self._scale,
@@ -191,6 +193,15 @@ def _numbers(frame: Frame) -> dict[str, Tensor]:
         "iterations": frame.iterations,
     }
     return {name: value for name, value in numbers.items() if value is not None}
+
+
+def note_of(rollout: Rollout) -> str:
+    """One line where a model runs at another Δt or with another scheme than it learned, else ""."""
+    if not rollout.dynamics.is_learned:
+        return ""
+    from ddg_explorer.models.own_step import step_note
+
+    return step_note(rollout.dynamics, rollout.dt, rollout.integrator.name)
 
 
 def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> dict[str, Any]:

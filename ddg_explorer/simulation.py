@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.base import Integrator
+from ddg_explorer.io import described
 from ddg_explorer.recording import MEMORY_LIMIT, Recording
 from ddg_explorer.rollout import Rollout
-from ddg_explorer.systems.base import System
+from ddg_explorer.systems import SYSTEMS, System
 from ddg_explorer.trajectory import Trajectory
 
 
@@ -38,7 +39,8 @@ def simulate(
     Parameters
     ----------
     system
-        A system or a learned model.
+        A system or a learned model; `Trajectory.note` tells where a model belongs to another Δt or
+        scheme.
     u0
         Initial state, (*batch, *state_shape): a tensor in the dtype and on the device of the system
         or model; anything else is moved there. None: `system.initial(seed)`.
@@ -62,8 +64,12 @@ def simulate(
     Raises
     ------
     ValueError
-        For bad arguments, or if the recording would exceed `memory_limit`.
+        For bad arguments, as the name of a system instead of one, or if the recording would exceed
+        `memory_limit`.
     """
+    check_dynamics("system", system)
+    if truth is not None:
+        check_dynamics("truth", truth)
     start = initial_state(system, u0, seed)
     rollout = Rollout(system, start, _default_dt(system, dt), integrator, tol=tol, truth=truth)
     recording = Recording(
@@ -78,6 +84,18 @@ def simulate(
         for _ in recording:
             pass
         return recording.finish()
+
+
+def check_dynamics(name: str, value: object) -> None:
+    """ValueError, with what to give, where `value` is no system or model: its name, its class."""
+    if isinstance(value, Dynamics):
+        return
+    known = isinstance(value, str) and value in SYSTEMS
+    instead = f"SYSTEMS[{value!r}]()" if known else ""
+    if isinstance(value, type) and issubclass(value, Dynamics):
+        instead = f"{value.__name__}()"
+    line = f"{name}={described(value)}: must be a system or a model"
+    raise ValueError(f"{line}, as {instead}" if instead else line)
 
 
 def initial_state(system: Dynamics, u0: Any = None, seed: int = 0) -> Tensor:

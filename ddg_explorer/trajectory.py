@@ -64,6 +64,9 @@ class Trajectory:
         H-scale below which the drift is not taken relative to |H₀|.
     recipe
         System, parameters, integrator, Δt, tolerance, seed, versions and date.
+    note
+        Where a model ran at another Δt or with another scheme than it learned, one line
+        (`models.own_step`); else "".
     """
 
     t: Tensor
@@ -78,6 +81,7 @@ class Trajectory:
     axes: Mapping[str, np.ndarray]
     energy_scale: float = 0.0
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def u(self) -> Tensor:
@@ -91,8 +95,9 @@ class Trajectory:
         run = self.recipe.get("model") or self.recipe.get("system")
         shape = (*self.residual.shape, *(len(points) for points in self.axes.values()))
         span = f"{float(self.t[0]):g} … {float(self.t[-1]):g}"
-        ended = f", reason={self.reason!r}" if self.reason else ""
-        return f"{type(self).__name__}({run!r}, u={shape}, t={span}{ended})"
+        lines = {"reason": self.reason, "note": self.note}
+        told = "".join(f", {name}={line!r}" for name, line in lines.items() if line)
+        return f"{type(self).__name__}({run!r}, u={shape}, t={span}{told})"
 
     def __len__(self) -> int:
         return self.t.shape[0]
@@ -149,6 +154,7 @@ class Trajectory:
     def _attributes(self) -> dict[str, str | float | int]:
         """The recipe in the plain types that netCDF knows: mappings as JSON, no nulls."""
         attributes = {"reason": self.reason, "energy_scale": self.energy_scale, **self.recipe}
+        attributes["note"] = self.note or None
         return {
             key: value if isinstance(value, str | int | float) else json.dumps(value)
             for key, value in attributes.items()
@@ -210,6 +216,7 @@ def _assembled(
         states=tensors.pop("u"),
         mass=tensors.pop("mass", None),
         reason=str(attributes.pop("reason")),
+        note=str(attributes.pop("note", "")),
         energy_scale=float(attributes.pop("energy_scale")),
         axes=axes,
         recipe={key: _decoded(value) for key, value in attributes.items()},

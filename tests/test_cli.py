@@ -27,8 +27,9 @@ from ddg_explorer.trajectory import load_trajectory
 
 KEYS = {
     *("system", "integrator", "dt", "steps", "t", "energy_start", "energy_end"),
-    *("max_energy_drift", "max_own_energy_drift", "energy_rises", "mass_drift", "max_residual"),
-    *("converged", "wall_s", "ms_per_step"),
+    *("own_energy_start", "own_energy_end", "max_energy_drift", "max_own_energy_drift"),
+    *("energy_rises", "own_energy_rises", "mass_drift", "max_residual", "structure"),
+    *("converged", "reason", "note", "wall_s", "ms_per_step"),
 }
 
 
@@ -47,7 +48,8 @@ def test_every_system_runs_and_keeps_its_law(
     assert found["converged"] is True
     assert found["steps"] == 5
     assert found["t"] == pytest.approx(5 * found["dt"])
-    assert found["energy_rises"] == 0
+    assert found["energy_rises"] == found["own_energy_rises"] == 0
+    assert found["structure"] == SYSTEMS[system]().structure_key
     assert found["max_own_energy_drift"] == found["max_energy_drift"]
     assert (found["mass_drift"] is None) == (grid == ())
     if SYSTEMS[system]().structure.is_skew:
@@ -383,6 +385,8 @@ def test_summary_for_people_has_the_same_figures(capsys: pytest.CaptureFixture[s
     assert cli.main(["simulate", "--system", "pendulum", "--steps", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines} >= KEYS
+    told = dict(line.split(maxsplit=1) for line in lines)
+    assert told["reason"] == told["note"] == told["model"] == told["saved"] == "-"
 
 
 def test_serve_without_the_extra_says_what_to_install(

@@ -9,10 +9,14 @@ import xarray as xr
 
 from ddg_explorer import cli
 from ddg_explorer.budgets import budget
+from ddg_explorer.data import Dataset
 from ddg_explorer.evaluation import one_step_error
-from ddg_explorer.models import MODELS, load_model, read_card
+from ddg_explorer.models import MODELS, ModelRecipe, load_model, read_card
 from ddg_explorer.paper import COMMITTED, PUBLISHED
 from ddg_explorer.recipes import make_test
+from ddg_explorer.simulation import simulate
+from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.trajectory import load_trajectory
 from ddg_explorer.weights import SHIPPED, find_weights
 from ddg_explorer.weights.__main__ import main as make_weights
 
@@ -254,7 +258,7 @@ def test_compare_tells_laws_apart(
     assert node["max_own_energy_drift"] is None
     assert dgnet["max_energy_drift"] > 1e-9
     assert dgnet["state_mse"] < node["state_mse"]
-    assert (dgnet["diverged_at"], dgnet["misfit"]) == (None, None)
+    assert (dgnet["diverged_at"], dgnet["misfit"], dgnet["note"]) == (None, "", "")
     assert "(q, p)" in lanes["srnn"]["misfit"]
     assert "canonical" in lanes["hnn"]["misfit"]
     assert lanes["srnn"]["energy_mse"] is None
@@ -313,20 +317,28 @@ def test_a_stencil_runs_on_another_number_of_points(
     wide = ("--preset", "published", "--n", "100", "--length", "20", "--dt", "1e-3")
     options = ("--system", "kdv", *wide, "--steps", "5", "--checkpoint", trained["dgnet"])
     lane = call(capsys, "compare", *options)["lanes"][0]
-    assert lane["misfit"] is None
+    assert lane["misfit"] == ""
     assert lane["max_own_energy_drift"] < 1e-12
 
 
 def test_simulate_runs_a_model_in_the_systems_place(
-    capsys: pytest.CaptureFixture[str], trained: dict[str, str]
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: dict[str, str]
 ) -> None:
     options = ("--system", "kdv", "--preset", "published", "--steps", "20")
     found = call(capsys, "simulate", *options, "--checkpoint", trained["dgnet"])
     assert (found["model"], found["integrator"]) == ("dgnet", "discrete_gradient")
     assert found["max_own_energy_drift"] < 1e-12 < found["max_energy_drift"]
-    node = call(capsys, "simulate", *options, "--checkpoint", trained["node"])
-    assert (node["integrator"], node["max_own_energy_drift"]) == ("midpoint", None)
-    assert node["energy_rises"] == 0
+    saved = str(tmp_path / "node.nc")
+    node = call(capsys, "simulate", *options, "--checkpoint", trained["node"], "--save", saved)
+    assert node["integrator"] == "midpoint"
+    own = ("own_energy_start", "own_energy_end", "max_own_energy_drift", "own_energy_rises")
+    assert [node[name] for name in own] == [None] * 4
+    # the true energy along a learned field is known, and is not kept
+    assert node["energy_start"] == found["energy_start"]
+    changes = load_trajectory(saved).energy.diff()
+    assert changes.abs().min() > 1e-9
+    assert node["energy_rises"] == int((changes > 0).sum())
+    assert found["own_energy_rises"] == 0
     other = ["simulate", "--system", "kdv", "--checkpoint", trained["dgnet"]]
     assert cli.main([*other, "--preset", "soliton"]) == 2
     assert "trained with Δx = 0.2" in capsys.readouterr().err
@@ -353,6 +365,98 @@ def test_a_state_of_other_channels_or_axes_is_compared_with_the_trained_shape(
     assert f"initial={state!r}: has shape {shape}, needs (..., *{trained_shape})" in line
 
 
+CH = "cahn_hilliard"
+ODE = "pendulum"
+
+
+def shipped(name: str) -> str:
+    (path,) = [str(row.path) for row in SHIPPED if row.name == name]
+    return path
+
+
+@pytest.mark.parametrize(
+    ("structure", "kept"),
+    [("d_dx", "energy"), ("minus_identity", "nothing"), ("degenerate_mobility", "mass")],
+)
+def test_structure_puts_a_learned_energy_under_another_operator(
+    capsys: pytest.CaptureFixture[str], structure: str, kept: str
+) -> None:
+    """∂x keeps H_θ, −M and ∇·(m∇) lower it, −M does not keep the mass."""
+    options = ("simulate", "--system", CH, "--checkpoint", shipped("ch.dgnet.tanh"))
+    options = (*options, "--steps", "20")
+    own = call(capsys, *options)
+    found = call(capsys, *options, "--structure", structure)
+    assert (own["structure"], found["structure"]) == ("laplacian", structure)
+    assert found["own_energy_start"] == own["own_energy_start"]
+    assert found["own_energy_rises"] == own["own_energy_rises"] == 0
+    fell = found["own_energy_start"] - found["own_energy_end"]
+    assert abs(fell) < 1e-13 if kept == "energy" else fell > 1e-6
+    assert (found["mass_drift"] < 1e-15) == (kept != "nothing")
+
+
+def test_the_structure_of_the_data_leaves_a_learned_operator_as_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = shipped("pendulum_damped.dgnet.tanh.learned_friction")
+    options = ("simulate", "--system", ODE, "--checkpoint", path, "--steps", "9")
+    options = (*options, "--set", "friction=0.2")
+    plain = call(capsys, *options)
+    named = call(capsys, *options, "--structure", "damped_symplectic")
+    assert named["own_energy_end"] == plain["own_energy_end"] < plain["own_energy_start"] - 0.1
+    free = call(capsys, *options, "--structure", "symplectic")
+    assert abs(free["own_energy_end"] - free["own_energy_start"]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("system", "model", "options", "reason", "way_out"),
+    [
+        (CH, "ch.node.tanh", "--structure d_dx", "has no H to put", "--structure laplacian"),
+        (CH, "ch.dgnet.tanh", "--set mobility=2", "mobility = 0", "--structure laplacian"),
+        (CH, "ch.dgnet.tanh", "--set gamma=1e-3", "gamma = 0.0005", "--set gamma=0.0005"),
+        (ODE, "pendulum.hnn.tanh", "--structure damped_symplectic", "f", "--structure symplectic"),
+        (ODE, "pendulum.hnn.tanh", "--structure minus_identity", "own G", "--structure symplectic"),
+        (ODE, "pendulum_damped.node.tanh", "", "friction = 0.2", "--set friction=0.2"),
+    ],
+)
+def test_a_model_that_does_not_take_the_structure_says_what_does(
+    capsys: pytest.CaptureFixture[str],
+    system: str,
+    model: str,
+    options: str,
+    reason: str,
+    way_out: str,
+) -> None:
+    arguments = ["simulate", "--system", system, "--checkpoint", shipped(model), "--steps", "1"]
+    assert cli.main([*arguments, *options.split()]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert reason in line
+    assert line.endswith(f"; give {way_out}\n")
+    call(capsys, *arguments, *way_out.split())
+
+
+def test_a_model_of_another_structure_is_refused_without_a_parameter_that_tells(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Trained under ∂x of Cahn–Hilliard's H: the true lane's Δ is another equation."""
+    made = SYSTEMS[CH]("published", structure="d_dx", dt=1e-6)
+    data = Dataset.of(simulate(made, steps=3), made)
+    path = str(
+        ModelRecipe.fitting("dgnet", data, hidden=2).build().save(tmp_path / "m.safetensors")
+    )
+    arguments = ["simulate", "--system", CH, "--checkpoint", path, "--steps", "1"]
+    arguments += ["--preset", "published"]
+    assert cli.main(arguments) == 2
+    line = capsys.readouterr().err
+    told = "trained under G = d_dx, this system has laplacian; give --structure d_dx\n"
+    assert line.endswith(told)
+    assert call(capsys, *arguments, "--structure", "d_dx")["structure"] == "d_dx"
+    compared = ["compare", "--system", CH, "--checkpoint", path, "--steps", "1", "--json"]
+    assert cli.main(compared) == 1
+    lane = json.loads(capsys.readouterr().out)["lanes"][0]
+    assert lane["misfit"] == "trained under G = d_dx, this system has laplacian"
+
+
 def save_state(path: str, shape: tuple[int, ...]) -> None:
     """A trajectory of one frame."""
     np.savez(path, u=np.zeros((1, *shape)), t=np.zeros(1))
@@ -368,14 +472,15 @@ def test_a_model_alone_takes_another_number_of_points(
 
 
 def test_shipped_weights_alone_take_the_step_of_their_data(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (path,) = [row.path for row in SHIPPED if row.path.name == "spring.dgnet.tanh.safetensors"]
-    alone = ("simulate", "--checkpoint", str(path), "--initial", "0.7,0", "--steps", "1")
+    path, saved = shipped("spring.dgnet.tanh"), str(tmp_path / "run.npz")
+    alone = ("simulate", "--checkpoint", path, "--initial", "0.7,0", "--steps", "1")
     found = call(capsys, *alone)
     assert (found["dt"], found["note"]) == (20 / 99, "")
-    other = call(capsys, *alone, "--dt", "0.02")
+    other = call(capsys, *alone, "--dt", "0.02", "--save", saved)
     assert other["note"].startswith("learned at Δt = 0.20202, stepped at 0.02: ")
+    assert load_trajectory(saved).note == other["note"]
 
 
 def test_inspect_reports_operator_and_card(

@@ -131,7 +131,7 @@ def test_models_are_compared_on_what_none_has_learned(
     assert (np.diff(own_energy) <= 1e-13).all()
     assert cli.main(list(own)) == 0
     assert capsys.readouterr().out.rstrip().endswith(f"truth: trajectory {row} of the file")
-    assert dgnet["note"] is node["note"] is None
+    assert dgnet["note"] == node["note"] == ""
     assert "must lie in [0, 0]" in refused(capsys, *own, "--seed", "1")
     assert "must lie in [1, 79]" in refused(capsys, *own, "--steps", "80")
 
@@ -214,7 +214,7 @@ def test_a_model_runs_on_its_own(
     for dt in ((), ("--dt", "0.5")):
         found = call(capsys, *alone, "--initial=-0.2,0.9", *dt, "--save", saved)
         assert (found["system"], found["dt"]) == (None, float(dt[1]) if dt else DT)
-        assert found["energy_rises"] == 0
+        assert (found["energy_rises"], found["own_energy_rises"]) == (None, 0)
         assert found["energy_start"] is found["energy_end"] is found["max_energy_drift"] is None
         assert found["own_energy_end"] < found["own_energy_start"]
         assert found["note"].startswith("learned at Δt = 0.05, stepped at 0.5: " if dt else "")
@@ -259,6 +259,23 @@ def test_a_structure_that_a_name_does_not_settle_is_refused(
     options = ("--data", str(folder / "wells.csv"), "--model", "dgnet", "--structure", kind)
     line = refused(capsys, "train", *options)
     assert f"structure={kind!r}: use one of {', '.join(NAMED)}" in line
+
+
+def test_a_file_of_other_parameters_is_no_data_of_the_system(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Else its model would be told that the energy is conserved."""
+    path, model = str(tmp_path / "p.nc"), str(tmp_path / "m.safetensors")
+    run = ("simulate", "--system", "pendulum", "--set", "friction=0.3", "--steps", "40")
+    assert cli.main([*run, "--save", path]) == 0
+    capsys.readouterr()
+    train = ("train", "--data", path, "--system", "pendulum", "--model", "dgnet", "--steps", "2")
+    line = refused(capsys, *train)
+    assert "made with friction = 0.3, this pendulum has 0" in line
+    assert cli.main([*train, "--set", "friction=0.3", "--save", model]) == 0
+    card = read_card(model)
+    assert card["recipe"]["structure"] == {"kind": "damped_symplectic", "friction": 0.3}
+    assert card["card"]["data"]["recipe"]["integrator"] == "discrete_gradient"
 
 
 def test_an_operator_says_which_numbers_it_needs() -> None:

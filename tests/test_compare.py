@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from layouts import DT, motion
 
 from ddg_explorer import compare
@@ -20,6 +21,8 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.fitting import Fit
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.own_data import read_dataset
+from ddg_explorer.structure import Symplectic
+from ddg_explorer.systems import System
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, None), (2, 200.0), (5, 200.0)])
@@ -48,6 +51,37 @@ def test_data_contest_and_lane_show_in_a_line() -> None:
     lane = contest.lane("", ModelRecipe.fitting("node", data, hidden=2).build())
     assert repr(lane).startswith("Lane('node', integrator='")
     assert repr(compare.Lane("hnn", misfit="no")) == "Lane('hnn', misfit='no')"
+
+
+def test_a_file_of_lanes_keeps_their_notes(tmp_path: Path) -> None:
+    """Those of `Lane.note`, "" for the truth and for a lane at its own Δt."""
+    data = Dataset(torch.from_numpy(motion()), DT)
+    contest = compare.Contest.of_data(data, 0, steps=2)
+    lanes = []
+    for factor in (1, 2):
+        model = ModelRecipe.fitting("node", data, hidden=2).build()
+        model.card = {"data": {"dt": factor * DT}}
+        lanes.append(contest.lane("", model))
+    assert [lane.row()["note"] for lane in lanes] == [lane.note for lane in lanes]
+    assert lanes[1].note.startswith(f"learned at Δt = {2 * DT:.6g}, stepped at {DT:.6g}: ")
+    contest.to_xarray(lanes).to_netcdf(tmp_path / "lanes.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "lanes.nc") as read:
+        assert read["note"].dims == ("lane",)
+        assert read["note"].values.tolist() == ["", "", lanes[1].note]
+
+
+def test_a_lane_under_another_structure_than_the_systems_is_not_run() -> None:
+    """H learned under −I is no model of the oscillator, of whichever name the two go."""
+    u = torch.tensor([[[1.0, 0.0], [0.9, 0.1]]], dtype=torch.float64)
+    context = {"system": "custom", "structure": {"kind": "minus_identity"}}
+    data = Dataset(u, DT, context=context)
+    model = ModelRecipe.fitting("dgnet", data, hidden=2).build()
+    system = System(lambda u: u.square().sum(-1), Symplectic(), initial=[1.0, 0.0])
+    lane = compare.Contest.of_data(data, 0, system=system).lane("", model)
+    assert lane.misfit == "trained under G = minus_identity, this system has Symplectic"
+    same = replace(data, context={"system": "custom", "structure": {"kind": "symplectic"}})
+    model = ModelRecipe.fitting("dgnet", same, hidden=2).build()
+    assert compare.Contest.of_data(same, 0, system=system).lane("", model).misfit == ""
 
 
 def card_of(data: Dataset, seed: int = 0) -> dict[str, Any]:

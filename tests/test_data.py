@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -88,12 +90,63 @@ def test_digest_tells_data_apart() -> None:
         (numbers(3, 4, 2).long(), 0.1, None, "dtype torch.int64"),
         (numbers(3, 4, 2), 0.0, None, "dt=0.0"),
         (numbers(3, 4, 2), math.inf, None, "dt=inf"),
+        (numbers(3, 4, 2), None, None, "^dt=None: must be finite and positive"),
+        (numbers(3, 4, 2), "0.1", None, "^dt='0.1': must be finite and positive"),
+        (numbers(3, 4, 2), True, None, "^dt=True: must be finite and positive"),
+        (numbers(3, 4, 2), [0.1], None, r"^dt=\[0.1\]: must be finite and positive"),
     ],
 )
-def test_bad_data_are_refused(u: torch.Tensor, dt: float, grid: Grid | None, message: str) -> None:
+def test_bad_data_are_refused(u: torch.Tensor, dt: Any, grid: Grid | None, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         Dataset(u, dt, grid)
     assert "\n" not in str(error.value)
+
+
+def test_a_step_may_be_any_real_number() -> None:
+    u = numbers(3, 4, 2)
+    for dt in (1, np.float32(0.5), np.int64(2), torch.tensor(0.5), np.array(0.5)):
+        data = Dataset(u, dt)
+        assert type(data.dt) is float
+        assert data.dt == float(dt)
+
+
+@pytest.mark.parametrize(
+    ("notes", "line"),
+    [
+        ({"recipe": {"rig": torch.ones(1)}}, r"^recipe: must be plain data \(.*Tensor"),
+        ({"recipe": {("a", 1): 2}}, r"^recipe: must be plain data \(keys must be str"),
+        ({"recipe": None}, "^recipe: must be plain data"),
+        ({"context": {"system": 3}}, "^context.system=3: must be a text"),
+        ({"context": {"parameters": {"g": "9"}}}, "^context.parameters.g='9': must be a finite"),
+        ({"context": {"parameters": {"g": 10**400}}}, "^context.parameters.g=1000.*finite number"),
+        ({"context": {"structure": "symplectic"}}, "^context.structure='symplectic': must be an"),
+    ],
+)
+def test_notes_that_a_checkpoint_cannot_keep_are_refused(notes: dict, line: str) -> None:
+    """Here, before anything is trained on the data."""
+    with pytest.raises(ValueError, match=line) as error:
+        Dataset(numbers(3, 4, 2), 0.1, **notes)
+    assert "\n" not in str(error.value)
+
+
+def test_masked_values_are_refused() -> None:
+    """Else a model would learn what stands below the mask."""
+    u = numbers(3, 4, 2).numpy()
+    masked = np.ma.masked_array(u, mask=np.zeros_like(u, dtype=bool))
+    assert Dataset(masked, 0.1).digest() == Dataset(u, 0.1).digest()
+    masked[1, 2, 0] = np.ma.masked
+    with pytest.raises(ValueError, match=r"^u: has masked values: fill them or leave them out$"):
+        Dataset(masked, 0.1)
+
+
+def test_integers_and_half_precision_become_double(tmp_path: Path) -> None:
+    """As from a file."""
+    u = np.arange(24).reshape(3, 4, 2)
+    for dtype in ("i2", "u8", "f2"):
+        np.savez(tmp_path / "data.npz", u=u.astype(dtype))
+        for data in (Dataset(u.astype(dtype), 0.1), read_dataset(tmp_path / "data.npz", dt=0.1)):
+            assert data.u.dtype == torch.float64
+            assert torch.equal(data.u, torch.from_numpy(u).double())
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

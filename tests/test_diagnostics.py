@@ -126,15 +126,74 @@ def test_summary_of_a_model_alone_has_its_own_energy_under_its_own_name() -> Non
     rollout = Rollout(model, U0, 0.1)
     summary = Summary(rollout)
     start = rollout.frame.own_energy
+    true = ("energy_start", "energy_end", "max_energy_drift", "energy_rises")
     for steps in (0, 5):
         if steps:
             summary.add(rollout.step(steps))
         figures = summary.figures()
-        for name in ("energy_start", "energy_end", "max_energy_drift"):
-            assert math.isnan(float(figures[name]))  # type: ignore[arg-type]
+        assert [figures[name] for name in true] == [None] * 4
         assert figures["own_energy_start"] == pytest.approx(float(start.mean()))
         assert figures["own_energy_end"] == pytest.approx(float(rollout.frame.own_energy.mean()))
-        assert float(figures["max_own_energy_drift"]) < 1e-9  # type: ignore[arg-type]
+        assert 0 <= (figures["max_own_energy_drift"] or 0.0) < 1e-9
+        assert figures["own_energy_rises"] == 0
+
+
+class Field(Oscillator):
+    """Learned, without an H of its own."""
+
+    is_learned = True
+
+    @property
+    def has_energy(self) -> bool:
+        return False
+
+
+class Steeper(Oscillator):
+    """Learned, with 2H."""
+
+    is_learned = True
+
+    def energy(self, u: torch.Tensor) -> torch.Tensor:
+        return 2 * super().energy(u)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "truth", "expected"),
+    [
+        (Oscillator(), None, (2, 2)),
+        (Oscillator(), Steeper(), (2, 2)),
+        (Field(), Oscillator(), (2, None)),
+        (Field(), None, (None, None)),
+        (Steeper(), None, (None, 2)),
+        (Steeper(), Oscillator(), (2, 2)),
+    ],
+)
+def test_rises_of_the_true_and_of_the_own_energy_are_counted_apart(
+    dynamics: Oscillator, truth: Oscillator | None, expected: tuple[int | None, int | None]
+) -> None:
+    rollout = Rollout(dynamics, U0, 0.1, Exact(), truth=truth)
+    summary = Summary(rollout)
+    for k, size in enumerate((1.1, 1.0, 1.2), start=1):  # two rises of the first trajectory
+        u = torch.stack([size * U0[0], U0[1]])
+        summary.add(measure(dynamics, truth, 0.0, k, u, torch.zeros_like(u[:, 0])))
+    figures = summary.figures()
+    assert (figures["energy_rises"], figures["own_energy_rises"]) == expected
+    for name, rises in zip(("energy", "own_energy"), expected, strict=True):
+        assert (figures[f"max_{name}_drift"] is None) == (rises is None)
+
+
+def test_a_rise_is_explained_by_the_slope_of_the_energy_that_rose() -> None:
+    """A residual r explains |∇H|₁ r of H, and twice that of 2H."""
+    norm = float(U0[0].abs().sum())
+    change = 1e-6 * float(U0[0].square().sum())  # of H, for u → (1 + 1e-6) u
+    rollout = Rollout(Steeper(), U0[:1], 0.1, Exact(), truth=Oscillator())
+    for factor, expected in ((1.01, (0, 0)), (0.99, (1, 1))):
+        summary = Summary(rollout)
+        residual = torch.full((1,), factor * change / norm, dtype=torch.float64)
+        u = (1 + 1e-6) * U0[:1]
+        summary.add(measure(Steeper(), Oscillator(), 0.0, 1, u, residual))
+        figures = summary.figures()
+        assert (figures["energy_rises"], figures["own_energy_rises"]) == expected
 
 
 def test_summary_takes_extremes_over_frames_and_batch() -> None:

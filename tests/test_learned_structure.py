@@ -8,7 +8,10 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.learned_structure import inspect_structure, normalised_structure
 from ddg_explorer.models import EnergyModel, ModelRecipe
 from ddg_explorer.recipes import make_dataset
+from ddg_explorer.simulation import simulate
+from ddg_explorer.structure import DampedSymplectic
 from ddg_explorer.structure.comparison import distance
+from ddg_explorer.systems import System
 from ddg_explorer.training import train
 
 TALK = [[2.450, 1.339, 2.448], [1.328, -15.148, 1.326], [2.447, 1.338, 2.452]]
@@ -34,8 +37,8 @@ def field_model(kernel: list[list[float]], factor: float = 1.0) -> EnergyModel:
     return model
 
 
-def ode_model(matrix: list[list[float]], structure: dict) -> EnergyModel:
-    context = {"system": "pendulum", "structure": structure}
+def ode_model(matrix: list[list[float]], structure: dict, system: str = "pendulum") -> EnergyModel:
+    context = {"system": system, "structure": structure}
     data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1, None, context)
     model = ModelRecipe.fitting("dgnet", data, hidden=2, structure={"kind": "learned_matrix"})
     built = model.build()
@@ -104,6 +107,28 @@ def test_matrices_are_found_symplectic_or_damped() -> None:
     driven = inspect_structure(ode_model([[0.0, 1.0], [-1.0, 0.1]], {"kind": "symplectic"}))
     assert driven.energy_law == "can rise"
     assert driven.distance == pytest.approx(0.1, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["pendulum", "spring of my own"])
+def test_the_g_of_an_own_system_is_known_from_its_data(name: str) -> None:
+    """As that of a system in the package: a run notes G, whatever its system is called."""
+    system = System(
+        lambda u: u.square().sum(-1) / 2,
+        DampedSymplectic(0.2),
+        initial=torch.tensor([1.0, 0.0]),
+        name=name,
+    )
+    data = Dataset.of(simulate(system, steps=2), system)
+    learned = ode_model([[0.0, 3.0], [-3.0, -0.6]], dict(data.context["structure"]), name)
+    assert inspect_structure(learned).distance == pytest.approx(0, abs=1e-12)
+    driven = ode_model([[0.0, 1.0], [-1.0, -0.1]], dict(data.context["structure"]), name)
+    assert inspect_structure(driven).distance == pytest.approx(0.1, rel=0.05)
+
+
+def test_without_a_known_g_there_is_no_distance() -> None:
+    data = Dataset(torch.zeros(1, 2, 2, dtype=torch.float64), 0.1, None, {"system": "pendulum"})
+    model = ModelRecipe.fitting("dgnet", data, hidden=2, structure="learned_matrix").build()
+    assert inspect_structure(model).distance is None
 
 
 def test_distance_is_free_of_the_scale() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,10 @@ import torch
 from oscillator import Exact, Failing, Oscillator
 
 from ddg_explorer import recording
+from ddg_explorer.data import Dataset
 from ddg_explorer.grids import Grid
+from ddg_explorer.models import Model
+from ddg_explorer.models.own_step import step_note
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout
@@ -215,6 +219,46 @@ def test_defaults_come_from_the_system(system: System) -> None:
     assert dataset.attrs["integrator"] == "discrete_gradient"
 
 
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """An untrained HNN whose card says: exact data at Δt = 0.1, learned by the midpoint rule."""
+    made = ModelRecipe("hnn", (2,), structure={"kind": "symplectic"}, hidden=4).build()
+    made.card = {"data": {"dt": 0.1, "recipe": {"dt": 0.1, "integrator": "collocation8"}}}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("dt", "integrator", "start"),
+    [
+        (0.1, "midpoint", ""),
+        (0.05, "midpoint", "learned at Δt = 0.1, stepped at 0.05: "),
+        (0.1, "rk4", "learned with midpoint, stepped with rk4: "),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".nc", ".npz", "streamed"])
+def test_a_model_at_another_step_than_it_learned_tells_it(
+    tmp_path: Path, model: Model, dt: float, integrator: str, start: str, suffix: str
+) -> None:
+    path = tmp_path / "run.nc" if suffix == "streamed" else None
+    found = simulate(model, BATCH, dt=dt, steps=3, integrator=integrator, path=path)
+    assert found.note.startswith(start)
+    assert found.note == step_note(model, dt, integrator)
+    assert bool(found.note) == bool(start)
+    assert repr(found).endswith(f", note={found.note!r})" if start else "t=0 … 0.3)")
+    read = load_trajectory(path or found.save(tmp_path / f"copy{suffix}"))
+    assert read.note == found.note
+    assert "note" not in read.recipe
+
+
+def test_a_system_has_no_note_and_its_file_none_either(tmp_path: Path) -> None:
+    """As in files of before there were notes."""
+    found = simulate(SYSTEMS["pendulum"](), steps=1)
+    assert found.note == ""
+    assert "note" not in found.to_xarray().attrs
+    for name in ("run.npz", "run.nc"):
+        assert load_trajectory(found.save(tmp_path / name)).note == ""
+
+
 def test_a_model_takes_lists_in_the_dtype_of_its_weights() -> None:
     recipe = ModelRecipe("hnn", (2,), structure={"kind": "symplectic"}, hidden=4)
     for dtype in (torch.float32, torch.float64):
@@ -265,3 +309,20 @@ def test_bad_arguments_are_refused(options: dict, message: str) -> None:
 def test_what_is_no_number_is_refused_in_one_line(options, message):
     with pytest.raises(ValueError, match=message):
         simulate(SYSTEMS["pendulum"](), steps=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ("kdv", "='kdv': must be a system or a model, as SYSTEMS['kdv']()"),
+        ("kvd", "='kvd': must be a system or a model"),
+        (SYSTEMS["kdv"], "=the class KdV: must be a system or a model, as KdV()"),
+        (Dataset(torch.zeros(1, 2, 2), 0.1), "=a Dataset: must be a system or a model"),
+        (BATCH, "=a Tensor: must be a system or a model"),
+    ],
+)
+def test_what_is_no_system_is_refused_by_its_name(given: object, line: str) -> None:
+    pendulum = SYSTEMS["pendulum"]()
+    for name, system, truth in (("system", given, None), ("truth", pendulum, given)):
+        with pytest.raises(ValueError, match=f"^{re.escape(name + line)}$"):
+            simulate(system, steps=1, truth=truth)  # type: ignore[arg-type]

@@ -145,7 +145,14 @@ def test_torch_func_transforms_see_a_linear_map() -> None:
         (lambda: MatrixStructure(random(2, 3)), r"needs \(d, d\)"),
         (lambda: MatrixStructure(tensor([math.nan])), "finite"),
         (lambda: MatrixStructure(random(2, 2).requires_grad_()), "nn.Parameter"),
-        (lambda: MatrixStructure([[0, 1], [1]]), r"coefficients=\[\[0, 1\], \[1\]\]: must be real"),
+        (lambda: MatrixStructure([[0, 1], [1]]), r"^matrix=\[\[0, 1\], \[1\]\]: must be real"),
+        (lambda: MatrixStructure("ab"), "^matrix='ab': must be real"),
+        (lambda: MatrixStructure(None), "^matrix=None: must be real"),
+        (lambda: MatrixStructure(np.array([[0, 1j], [1, 0]])), "^matrix=a ndarray: must be real"),
+        (lambda: DampedSymplectic(None), "^friction=None: must be real"),
+        (lambda: DampedSymplectic([0.1, [0.2]]), r"^friction=\[0\.1, \[0\.2\]\]: must be real"),
+        (lambda: DampedSymplectic([math.inf]), "^friction: every entry must be finite"),
+        (lambda: KernelStructure(LINE, "abc"), "^kernel='abc': must be real"),
         (lambda: MatrixStructure([[0, 1j], [1j, 0]]), "real numbers in rows of one length"),
         (lambda: MatrixStructure(Symplectic()), "real numbers in rows of one length"),
         (lambda: KernelStructure(LINE, random(2)), "odd"),
@@ -155,5 +162,6 @@ def test_torch_func_transforms_see_a_linear_map() -> None:
     ],
 )
 def test_bad_input_is_refused(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refusal:
         make()
+    assert "\n" not in str(refusal.value)

@@ -7,24 +7,19 @@ else is a `Misfit`, with the reason in one line.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from ddg_explorer.app.state import TRUTH, Lane, Scene
 from ddg_explorer.app.training.choices import PAIRED_MODELS
-from ddg_explorer.data import specification_of
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.models import MODELS, DGNet, HNNpp
-from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models import MODELS, DGNet
+from ddg_explorer.models.base import Model
 from ddg_explorer.models.files import load_model
+from ddg_explorer.models.stand_in import stand_in
 from ddg_explorer.systems.builtin import PresetSystem
 from ddg_explorer.weights import SHIPPED
-
-ANY_STRUCTURE = (DGNet.key, HNNpp.key)
-"""Models whose H may run under another G than that of their data."""
 
 
 class Misfit(ValueError):
@@ -116,41 +111,7 @@ def stored(path: Path) -> Model:
 
 def _fitted(model: Model, system: PresetSystem) -> Model:
     """The model as it runs in this system; `Misfit` where it does not."""
-    edited, context = system.structure_key is None, model.context
-    learned, true = context.get("structure"), specification_of(system)
-    same = learned == true and (true is not None or not edited)
-    bound = not same and (edited or "structure" in context)
-    if isinstance(model, EnergyModel) and model.key in ANY_STRUCTURE and not same:
-        context = _with_strengths(model, system)
-        reason = model.under(system.structure, context).misfit(system)
-    else:
-        reason = model.misfit(system) or (_bound(model) if bound else "")
-    if reason:
-        raise Misfit(reason)
-    placed = _placed(model, system)
-    if context is not model.context and isinstance(placed, EnergyModel):
-        return placed.under(system.structure, context)
-    return placed
-
-
-def _bound(model: Model) -> str:
-    """Why a model cannot follow a change of G."""
-    if isinstance(model, EnergyModel):
-        return f"{model.title} has its own G, that of its data; only DGNet and HNN++ take another"
-    return f"{model.title} learned the motion as a whole: it has no H to put another G before"
-
-
-def _placed(model: Model, system: PresetSystem) -> Model:
-    """The model on the system's number of points, in its dtype and on its device."""
-    if system.grid is not None and system.grid != model.grid:
-        model = model.on_grid(system.grid)
-    weight = next(model.parameters())
-    if weight.dtype != system.dtype or weight.device != system.device:
-        model = copy.deepcopy(model).to(dtype=system.dtype, device=system.device)
-    return model
-
-
-def _with_strengths(model: Model, system: PresetSystem) -> dict[str, Any]:
-    """The model's context with the system's parameters of G in place of its own."""
-    own = {name: system.values[name] for name, p in system.parameters.items() if p.structures}
-    return {**model.context, "parameters": {**model.context.get("parameters", {}), **own}}
+    try:
+        return stand_in(model, system)
+    except ValueError as error:
+        raise Misfit(str(error)) from None

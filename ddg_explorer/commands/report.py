@@ -18,13 +18,13 @@ class Report:
 
 
 def table(rows: Mapping[str, Any]) -> str:
-    """Aligned lines of name and value; floats with six digits, what is not known as a dash."""
+    """Aligned lines of name and value; floats with six digits, a dash for nothing."""
     width = max(map(len, rows))
     return "\n".join(f"{name:<{width}}  {_readable(value)}" for name, value in rows.items())
 
 
 def _readable(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value in (None, "") or (isinstance(value, float) and math.isnan(value)):
         return "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 

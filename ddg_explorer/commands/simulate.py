@@ -1,6 +1,7 @@
 """Integrate a system, or a trained model; report drifts, residuals and time.
 
-A model runs in a system's place, or on its own from a state that is given.
+A model runs in a system's place, its H under another G where --structure names one, or on its own
+from a state that is given.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -33,8 +34,9 @@ from ddg_explorer.frames import Frame
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import checked_path
 from ddg_explorer.models import Model, load_model
-from ddg_explorer.models.own_step import learned_dt, step_note
-from ddg_explorer.recording import Recording
+from ddg_explorer.models.own_step import learned_dt
+from ddg_explorer.models.stand_in import misplaced, placed, stand_in
+from ddg_explorer.recording import Recording, note_of
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.base import System
@@ -48,7 +50,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, default=1000, metavar="K", help="steps to take (1000)")
     add("--integrator", metavar="I", help="see `list` (discrete_gradient; a model's own)")
     add("--tol", type=float, metavar="T", help="tolerance of the implicit solve")
-    what = "run this trained model, in the system's place if given (with the preset of its data)"
+    what = (
+        "run this trained model, in the system's place if given (with the preset of its data); "
+        "--structure puts its H under another G"
+    )
     add("--checkpoint", metavar="M", help=what)
     what = "start from the last state in a .nc or .npz file, or from the numbers of an ODE's state"
     add("--initial", metavar="F|Q,P", help=what)
@@ -103,12 +108,7 @@ def _rollout(args: argparse.Namespace) -> Rollout:
         return _alone(model.to(args.device), args)
     args.preset = args.preset or _learned_preset(model, args.system)
     system = build_system(args)
-    misfit = model.misfit(system)
-    if misfit:
-        raise ValueError(f"checkpoint={args.checkpoint!r}: {misfit}{_way_out(model, system)}")
-    if system.grid is not None and system.grid != model.grid:
-        model = model.on_grid(system.grid)
-    model = model.to(args.device)
+    model = _in_place(model, system, args)
     args.integrator = args.integrator or model.integrators[0]
     u0 = _initial(system, args)
     return Rollout(model, u0, system.dt, args.integrator, tol=args.tol, truth=system)
@@ -122,12 +122,38 @@ def _learned_preset(model: Model, system: str) -> str | None:
     return preset if known and preset in list(SYSTEMS[system].presets) else None
 
 
-def _way_out(model: Model, system: System) -> str:
-    """Options that give the system the parameters of the model's, "" where these are the same."""
-    values = getattr(system, "values", {})
-    parameters = model.context.get("parameters", {}).items()
-    other = [f"--set {name}={x}" for name, x in parameters if values.get(name, x) != x]
-    return f"; give {' '.join(other)}" if other else ""
+def _in_place(model: Model, system: System, args: argparse.Namespace) -> Model:
+    """The model as it was trained, or under the G that --structure names."""
+    try:
+        if args.structure is not None:
+            return stand_in(model, system)
+        misfit = misplaced(model, system)
+        if not misfit:
+            return placed(model, system)
+    except ValueError as error:
+        misfit = str(error)
+    raise ValueError(f"checkpoint={args.checkpoint!r}: {misfit}{_way_out(model, system, args)}")
+
+
+def _way_out(model: Model, system: System, args: argparse.Namespace) -> str:
+    """Options with which the model describes the system, as few as do; "" where none do."""
+    values, of_structure = {}, set()
+    for name, value in model.context.get("parameters", {}).items():
+        with suppress(KeyError, ValueError):  # of a G that did not act, 0 may be out of range
+            parameter = system.parameters[name]
+            if system.values[name] != parameter.check(name, value):
+                values[name] = value
+                of_structure |= {name} if parameter.structures else set()
+    keys = [*((None,) if args.structure is None else ()), *system.structures]
+    for left_out in (of_structure, set()):
+        settings = {name: value for name, value in values.items() if name not in left_out}
+        given = [f"--set {name}={value}" for name, value in settings.items()]
+        for key in keys:
+            with suppress(ValueError):
+                if not misplaced(model, system.with_(**settings, structure=key)):
+                    options = given if key is None else [*given, f"--structure {key}"]
+                    return f"; give {' '.join(options)}"
+    return ""
 
 
 def _alone(model: Model, args: argparse.Namespace) -> Rollout:
@@ -215,13 +241,14 @@ def _report(
         "system": args.system,
         "model": getattr(rollout.dynamics, "key", None),
         "preset": getattr(rollout.truth or rollout.dynamics, "preset", None),
+        "structure": getattr(rollout.truth or rollout.dynamics, "structure_key", None),
         "n": None if grid is None else list(grid.shape),
         "integrator": args.integrator,
         "dt": rollout.dt,
         **found,
         "converged": not rollout.stopped,
         "reason": rollout.stopped or interrupted,
-        "note": step_note(rollout.dynamics, rollout.dt, args.integrator),
+        "note": note_of(rollout),
         "wall_s": wall,
         "ms_per_step": 1e3 * wall / rollout.steps if rollout.steps else None,
         "dtype": str(rollout.u.dtype).removeprefix("torch."),

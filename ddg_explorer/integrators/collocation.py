@@ -59,7 +59,7 @@ class Collocation(Integrator):
     preserves = (
         "the energy law (conserved for skew G, never rising for dissipative G) and mass where G "
         "conserves it, at every substep and up to the reported residual: exact for polynomial H, "
-        "otherwise to the quadrature's tolerance, which follows from tol"
+        "otherwise to the quadrature's tolerance, which follows from the solver's"
     )
 
     def __init__(

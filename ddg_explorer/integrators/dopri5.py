@@ -90,9 +90,10 @@ class Dopri5Stepper(Stepper):
         try:
             states = odeint(field, u, time, rtol=tol, atol=tol, method="dopri5", options=options)
         except _Refused:
-            return u, self.limit, f"Dormand–Prince needs more than {self.limit} evaluations"
+            reason = f"needs more than {self.limit} evaluations: raise the tolerance"
+            return u, self.limit, f"Dormand–Prince {reason}"
         except AssertionError as error:
-            return u, field.evaluations, f"Dormand–Prince gave up ({_readable(error)})"
+            return u, field.evaluations, f"Dormand–Prince {_readable(error)}"
         assert isinstance(states, Tensor)
         self.substep = field.substep or None
         return states[1], field.evaluations, ""
@@ -102,8 +103,8 @@ def _readable(error: AssertionError) -> str:
     """torchdiffeq reports by assertion; its messages may quote whole tensors."""
     text = str(error).splitlines()[0] if str(error) else "assertion failed"
     if text.startswith("underflow"):
-        return "underflow: no substep is small enough for the tolerance"
-    return text.split(":")[0]
+        return "finds no substep that is small enough (a singularity?)"
+    return f"gave up ({text.split(':')[0]})"
 
 
 def _result(dynamics: Dynamics, value: Tensor, evaluations: int, reason: str) -> Step:
@@ -111,7 +112,7 @@ def _result(dynamics: Dynamics, value: Tensor, evaluations: int, reason: str) ->
     if not reason:
         return step
     failed = torch.zeros_like(step.converged)
-    return Step(value, step.residual, step.iterations, failed, f"{reason}: raise the tolerance")
+    return Step(value, step.residual, step.iterations, failed, reason)
 
 
 class Dopri5(Integrator):

@@ -107,6 +107,14 @@ class Model(nn.Module, Dynamics):
         self.context = dict(context or {})
         self.card: Mapping[str, Any] = {}
 
+    def __repr__(self) -> str:
+        told = [f"state_shape={self.state_shape}", f"scheme={self.scheme!r}"]
+        if "system" in self.context:
+            told.insert(0, repr(self.context["system"]))
+        if hasattr(self, "structure"):
+            told.insert(-1, f"structure={type(self.structure).__name__}")
+        return f"{type(self).__name__}({', '.join(told)})"
+
     @property
     def integrators(self) -> tuple[str, ...]:
         """Prediction schemes published for this training scheme, the default first."""

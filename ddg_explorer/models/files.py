@@ -37,14 +37,17 @@ SPARE = 1 << 16
 STENCIL_POINTS = 400
 """Points of a stencil or kernel, over all axes, in a file that is read."""
 REQUIRED = ("recipe", "card", "created")
+CONTEXT: dict[str, type] = {
+    "context": dict,
+    "context.system": str,
+    "context.operator": str,
+    "context.structure": dict,
+    "context.structure.kind": str,
+    "context.parameters": dict,
+}
 KINDS: dict[str, type] = {
     "recipe": dict,
-    "recipe.context": dict,
-    "recipe.context.system": str,
-    "recipe.context.operator": str,
-    "recipe.context.structure": dict,
-    "recipe.context.structure.kind": str,
-    "recipe.context.parameters": dict,
+    **{f"recipe.{name}": kind for name, kind in CONTEXT.items()},
     "card": dict,
     "card.seed": int,
     "card.data": dict,
@@ -53,11 +56,10 @@ KINDS: dict[str, type] = {
     "card.data.validation": int,
     "card.data.digest": str,
     "card.data.recipe": dict,
-    "card.data.recipe.seed": int,
-    "card.data.recipe.dt": float,
     "created": str,
 }
-"""Parts of the JSON, outer ones first, that must be of this kind where they are there."""
+"""Parts of the JSON, outer ones first, that must be of this kind where they are there. How the data
+were made (`card.data.recipe`) is noted freely."""
 WORDS = {dict: "an object", str: "a text", int: "an integer", float: "a finite number"}
 LARGEST = {int: 2**63 - 1, float: sys.float_info.max}
 
@@ -71,7 +73,7 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
     ------
     ValueError
         For another suffix, a missing folder, a card that is no plain data, a model without a
-        recipe, or weights that are not finite.
+        recipe, weights that are not finite, or what `load_model` would refuse.
     """
     target = checked_path(path, (".safetensors",))
     if model.recipe is None:
@@ -83,18 +85,34 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
     recipe = replace(model.recipe, dtype=str(model.dtype).removeprefix("torch."))
     content = {
         "format": FORMAT,
-        "recipe": recipe.to_dict(),
-        "card": dict(model.card if card is None else card),
+        "recipe": plain_copy("model.recipe", recipe.to_dict()),
+        "card": plain_copy("card", model.card if card is None else card),
         "versions": versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    _check_kinds(content)
     try:
-        text = json.dumps(content)
-    except TypeError as error:
-        raise ValueError(f"card: must be plain data ({error})") from None
+        _rebuilt(content, weights)
+    except ValueError as error:
+        raise ValueError(f"model: cannot be saved, {one_line(error)}") from None
     with atomic(target) as file:
-        save_file(weights, file, metadata={ENTRY: text})
+        save_file(weights, file, metadata={ENTRY: json.dumps(content)})
     return target
+
+
+def plain_copy(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` as JSON gives them back; ValueError that names them where it cannot hold them."""
+    try:
+        return json.loads(json.dumps(dict(values)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: must be plain data ({one_line(error)})") from None
+
+
+def check_context(context: Mapping[str, Any]) -> None:
+    """ValueError for the context of data or a model that is not of the kinds of `CONTEXT`."""
+    content = {"context": plain_copy("context", context)}
+    _check_parts(content, CONTEXT)
+    _check_parameters("context.parameters", content["context"])
 
 
 def load_model(path: str | Path) -> Model:
@@ -108,16 +126,10 @@ def load_model(path: str | Path) -> Model:
     """
     content, weights = _read(path)
     try:
-        recipe = ModelRecipe.from_dict(content["recipe"])
-        _check_stencils(recipe)
-        with _Budget(2 * sum(w.numel() for w in weights.values()) + SPARE):
-            model = recipe.build()
-        _fill(model, weights)
-        model.card = dict(content["card"])
+        model = _rebuilt(content, weights)
     except ValueError as error:
         raise ValueError(f"path={str(path)!r}: cannot be rebuilt ({one_line(error)})") from None
-    except (AttributeError, LookupError, TypeError, OverflowError, RuntimeError):
-        raise ValueError(f"path={str(path)!r}: cannot be rebuilt (its recipe is damaged)") from None
+    model.card = dict(content["card"])
     return model.eval()
 
 
@@ -138,6 +150,19 @@ def read_card(path: str | Path) -> dict[str, Any]:
         As `load_model`.
     """
     return _read(path, weights=False)[0]
+
+
+def _rebuilt(content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Model:
+    """The model of a checkpoint's content; ValueError where recipe and weights do not make one."""
+    try:
+        recipe = ModelRecipe.from_dict(content["recipe"])
+        _check_stencils(recipe)
+        with _Budget(2 * sum(w.numel() for w in weights.values()) + SPARE):
+            model = recipe.build()
+        _fill(model, weights)
+    except (AttributeError, LookupError, TypeError, OverflowError, RuntimeError):
+        raise ValueError("its recipe is damaged") from None
+    return model
 
 
 class _Budget(TorchFunctionMode):
@@ -164,21 +189,29 @@ class _Budget(TorchFunctionMode):
 
 def _check_kinds(content: Mapping[str, Any]) -> None:
     """ValueError for a part of the JSON that is missing, or no such thing as is written there."""
-    for name, kind in KINDS.items():
+    _check_parts(content, KINDS)
+    recipe, data = content["recipe"], content["card"].get("data", {})
+    _check_parameters("recipe.context.parameters", recipe.get("context", {}))
+    if data.get("dt", 1.0) <= 0:
+        raise ValueError(f"card.data.dt={data['dt']}: must be positive")
+    shape = recipe.get("state_shape", [1])
+    if not isinstance(shape, list) or not shape or any(type(n) is not int or n < 1 for n in shape):
+        raise ValueError(f"state_shape={short(shape)}: must be a list of positive integers")
+
+
+def _check_parts(content: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    for name, kind in kinds.items():
         *outer, key = name.split(".")
         around: Any = content
         for part in outer:
             around = around.get(part, {})
         if key in around or name in REQUIRED:
             _check_kind(name, around.get(key), kind)
-    recipe, data = content["recipe"], content["card"].get("data", {})
-    for name, value in recipe.get("context", {}).get("parameters", {}).items():
-        _check_kind(f"recipe.context.parameters.{name}", value, float)
-    if data.get("dt", 1.0) <= 0:
-        raise ValueError(f"card.data.dt={data['dt']}: must be positive")
-    shape = recipe.get("state_shape", [1])
-    if not isinstance(shape, list) or not shape or any(type(n) is not int or n < 1 for n in shape):
-        raise ValueError(f"state_shape={short(shape)}: must be a list of positive integers")
+
+
+def _check_parameters(name: str, context: Mapping[str, Any]) -> None:
+    for key, value in context.get("parameters", {}).items():
+        _check_kind(f"{name}.{key}", value, float)
 
 
 def _check_kind(name: str, value: Any, kind: type) -> None:

@@ -4,13 +4,15 @@
 
 For the oscillator and the discrete gradient, H_θ = H tan(ωΔt/2)/(ωΔt/2). So such a model predicts
 well with its training scheme at the Δt of its data, and with another step is off by what it took
-up. Data that obey the same difference equation leave nothing to take up, and Dormand–Prince, which
-takes as many steps within Δt as it needs, misses next to nothing.
+up. Data that obey the same difference equation, made by the same scheme with one step between two
+frames, leave nothing to take up, and Dormand–Prince, which takes as many steps within Δt as it
+needs, misses next to nothing.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any, TypeGuard
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.models.base import Model
@@ -34,18 +36,38 @@ def step_note(dynamics: Dynamics, dt: float, integrator: str) -> str:
     if not isinstance(dynamics, Model) or dynamics.scheme == "dopri5":
         return ""
     own, learned = dynamics.integrators[0], learned_dt(dynamics)
-    made = dynamics.card.get("data", {}).get("recipe", {}).get("integrator")
-    if learned is None or made == own:
+    if learned is None or _same_equation(_recipe(dynamics), own, learned):
         return ""
     before = here = ""
     if integrator != own:
         before, here = (f" with {key.replace('_', ' ')}" for key in (own, integrator))
-    if not math.isclose(dt, learned, rel_tol=SAME):
+    if not _close(dt, learned):
         before, here = f"{before} at Δt = {learned:.6g}", f"{here} at {dt:.6g}"
     return f"learned{before}, stepped{here}: {REASON}" if before else ""
 
 
 def learned_dt(model: Model) -> float | None:
-    """Δt of the data that the model learned, None where its card does not tell."""
-    data = model.card.get("data", {})
-    return data.get("dt", data.get("recipe", {}).get("dt"))
+    """Δt of the data that the model learned, None where its card does not tell.
+
+    Cards of older files note it in the recipe of the data only, whose other notes are free.
+    """
+    known = model.card.get("data", {}).get("dt", _recipe(model).get("dt"))
+    return known if _is_step(known) else None
+
+
+def _recipe(model: Model) -> dict[str, Any]:
+    return model.card.get("data", {}).get("recipe", {})
+
+
+def _same_equation(recipe: dict[str, Any], scheme: str, dt: float) -> bool:
+    """Whether the data obey the equation of one step of this scheme."""
+    made = recipe.get("dt")
+    return recipe.get("integrator") == scheme and _is_step(made) and _close(made, dt)
+
+
+def _is_step(dt: Any) -> TypeGuard[float]:
+    return isinstance(dt, int | float) and not isinstance(dt, bool) and 0 < dt < math.inf
+
+
+def _close(dt: float, other: float) -> bool:
+    return math.isclose(dt, other, rel_tol=SAME)

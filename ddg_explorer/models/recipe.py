@@ -12,12 +12,14 @@ from typing import Any, Protocol
 import torch
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.io import described
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork, SeparableEnergy, VectorField
-from ddg_explorer.models.operators import make_operator, operators_of, specified
+from ddg_explorer.models.operators import make_operator, operators_of, specification
 from ddg_explorer.models.registry import MODELS
 from ddg_explorer.structure import Structure
+from ddg_explorer.systems.probing import check_structure, probe_states
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 WITHOUT_STRUCTURE = ("node", "symplectic_form")
@@ -43,8 +45,8 @@ def check_dataset(name: str, value: Any) -> None:
     """ValueError for what is no data set, such as a trajectory, a tensor or a model."""
     if isinstance(value, Model) or not hasattr(value, "context"):
         raise ValueError(
-            f"{name}=a {type(value).__name__}: must be a Dataset, Dataset.of(run, system) makes "
-            "one of a run"
+            f"{name}={described(value)}: must be a Dataset, Dataset.of(run, system) makes one of a "
+            "run"
         )
 
 
@@ -106,7 +108,7 @@ class ModelRecipe:
                 raise ValueError(f"{name}={value!r}: must be an integer in [{low}, {high}]")
         if not isinstance(self.structure, Mapping | None):
             line = "must be a specification, as {'kind': 'symplectic'}; `fitting` takes names too"
-            raise ValueError(f"structure={self.structure!r}: {line}")
+            raise ValueError(f"structure={described(self.structure)}: {line}")
         if self.skip and self.model == "node":
             raise ValueError("skip=True: a neural ODE has no energy to add a quadratic form to")
         self._check_prior()
@@ -136,24 +138,25 @@ class ModelRecipe:
         ----------
         structure
             G by its kind ("learned_friction"), with options as a specification, or a fixed operator
-            of the data's grid; None: the data's own.
+            of the data's grid and state; None: the data's own.
         **options
             Other attributes of the recipe.
 
         Raises
         ------
         ValueError
-            For what is no data set, or an operator that has no specification.
+            For what is no data set, or an operator that has no specification or does not act on the
+            data's states.
         """
         check_dataset("data", data)
-        given = specified(structure, data.grid)
+        given = None if structure is None else _specified(structure, data)
         if model in WITHOUT_STRUCTURE:
             if given is not None:
                 raise ValueError(f"structure={given}: the model {model!r} takes none")
         else:
-            given = given or data.context.get("structure")
-            if model in ("hnn", "srnn"):
-                given = given or {"kind": "symplectic"}
+            given = data.context.get("structure") if given is None else given
+            if given is None and model in ("hnn", "srnn"):
+                given = {"kind": "symplectic"}
         grid = None if data.grid is None else data.grid.to_dict()
         context = dict(data.context)
         return cls(model, tuple(data.state_shape), grid, given, context=context, **options)
@@ -221,3 +224,20 @@ class ModelRecipe:
             assert grid is not None
             return LocalEnergy(self.state_shape, grid, skip=self.skip, **options)
         return EnergyNetwork(self.state_shape, grid, skip=self.skip, **options)
+
+
+def _specified(structure: str | Structure | Mapping[str, Any], data: Described) -> dict[str, Any]:
+    """The specification of a G that the caller gives for these data, see `ModelRecipe.fitting`."""
+    found = specification(structure, data.grid)
+    if found is None:
+        kinds = ", ".join(operators_of(field=data.grid is not None))
+        place = "an ODE" if data.grid is None else f"{data.grid}"
+        raise ValueError(
+            f"structure={described(structure)}: is no fixed operator with a kind, made for "
+            f"{place}; use one of {kinds}, or {{'kind': …}} with its options"
+        )
+    if isinstance(structure, Structure):
+        check_structure(
+            structure, probe_states(data.state_shape, torch.float64, torch.device("cpu"))
+        )
+    return found

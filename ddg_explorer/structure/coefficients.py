@@ -6,7 +6,6 @@ Fixed ones are kept per dtype and device; others a module makes from its paramet
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ddg_explorer.array_files import real_numbers
+from ddg_explorer.io import described
 
 Source = Tensor | nn.Module | np.ndarray | Sequence[Any]
 """What coefficients are made of: a tensor, a module, or numbers, which become float64."""
@@ -56,23 +56,27 @@ class Coefficients:
 
     Arrays and lists of numbers are fixed tensors in float64. A fixed tensor is copied, so that
     later changes to the caller's cannot void a guarantee. An `nn.Parameter` becomes the module
-    `Free`, and so is looked up again at every use.
+    `Free`, and so is looked up again at every use. `name` is what the caller calls the source.
+
+    Raises
+    ------
+    ValueError
+        One line with that name, for what is not real and finite, or a tensor with a gradient that
+        is no `nn.Parameter`.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, name: str) -> None:
         if not isinstance(source, Tensor | nn.Module):
-            source = _tensor(source)
+            source = _tensor(source, name)
         if isinstance(source, nn.Parameter):
             source = Free(source)
         elif isinstance(source, Tensor) and source.requires_grad:
-            raise ValueError(
-                "coefficients: what is learned must be an nn.Parameter or an nn.Module"
-            )
+            raise ValueError(f"{name}: what is learned must be an nn.Parameter or an nn.Module")
         self.module = source if isinstance(source, nn.Module) else None
         value = (source() if isinstance(source, nn.Module) else source).detach()
         self.shape = tuple(value.shape)
         if not torch.isfinite(value).all():
-            raise ValueError("coefficients: every entry must be finite")
+            raise ValueError(f"{name}: every entry must be finite")
         self._value = value.to("cpu", copy=True)
         self._kept = Kept()
 
@@ -93,12 +97,12 @@ class Coefficients:
         return self._kept(dtype, device, lambda: self._value.to(dtype).to(device))
 
 
-def _tensor(numbers: np.ndarray | Sequence[Any]) -> Tensor:
+def _tensor(numbers: np.ndarray | Sequence[Any], name: str) -> Tensor:
     """The numbers in float64, else ValueError."""
     try:
         return torch.from_numpy(real_numbers(np.asarray(numbers), "")).to(torch.float64)
     except (TypeError, ValueError):
         raise ValueError(
-            f"coefficients={short(numbers)}: must be real numbers in rows of one length, a tensor "
+            f"{name}={described(numbers)}: must be real numbers in rows of one length, a tensor "
             "or an nn.Module"
         ) from None

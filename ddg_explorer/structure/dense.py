@@ -65,7 +65,7 @@ class MatrixStructure(Structure):
     """
 
     def __init__(self, matrix: Source, grid: Grid | None = None) -> None:
-        self._matrix = Coefficients(matrix)
+        self._matrix = Coefficients(matrix, "matrix")
         if len(self._matrix.shape) != 2 or len(set(self._matrix.shape)) != 1:
             raise ValueError(f"matrix has shape {self._matrix.shape}: needs (d, d)")
         self.module = self._matrix.module

@@ -53,7 +53,7 @@ class KernelStructure(Structure):
     grid: Grid
 
     def __init__(self, grid: Grid, kernel: Source) -> None:
-        self._kernel = Coefficients(kernel)
+        self._kernel = Coefficients(kernel, "kernel")
         widths = check_widths(self._kernel.shape)
         if len(widths) != grid.ndim or any(w > n for w, n in zip(widths, grid.shape, strict=True)):
             raise ValueError(

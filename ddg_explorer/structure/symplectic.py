@@ -113,7 +113,7 @@ class DampedSymplectic(Symplectic):
         if isinstance(friction, int | float):
             self._number = check_strength(friction, "friction")
         else:
-            self._friction = Coefficients(friction)
+            self._friction = Coefficients(friction, "friction")
             self.module = self._friction.module
             size = self._checked_size(self._friction, size)
         super().__init__(grid, size=size)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics, check_device
 from ddg_explorer.grids import Grid
+from ddg_explorer.io import described
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.draw import draws
 from ddg_explorer.systems.presets import Parameter, Preset
-from ddg_explorer.systems.probing import check_energy, check_structure, probe_states, short
+from ddg_explorer.systems.probing import check_energy, check_structure, probe_states
 from ddg_explorer.systems.stability import explicit_limit
 
 
@@ -38,8 +39,8 @@ class System(Dynamics):
     structure
         The operator G. It is tried once, here.
     state_shape
-        Shape of one state, `(d,)` or `(C, *grid)`. Inferred where the initial state, the
-        structure or the grid (one channel) tells it.
+        Shape of one state: `(d,)` of an ODE, `(C, *grid)` of a field. Inferred where the initial
+        state, the structure or the grid (one channel) tells it.
     grid
         The periodic grid of a field; taken from the structure where that has one, None for an ODE.
     initial
@@ -53,9 +54,9 @@ class System(Dynamics):
     Raises
     ------
     ValueError
-        If an argument is of another kind, the shape cannot be inferred, the structure does not act
-        on such states, the energy does not map a batch to one number per trajectory, each of its
-        own state only, or the device lacks the dtype.
+        If an argument is of another kind, the shape cannot be inferred or is that of no state, the
+        structure does not act on such states or the energy does not give one number a state, each
+        state by itself, or the device lacks the dtype.
     """
 
     name: str = "custom"
@@ -69,6 +70,8 @@ class System(Dynamics):
     preset: str | None = None
     operator: str | None = None
     structure_key: str | None = None
+    has_initial: bool = True
+    """Whether `initial` gives states."""
 
     def __init__(
         self,
@@ -97,11 +100,11 @@ class System(Dynamics):
         }
         self.name, self.title, self._equation = name, title, equation
         if not callable(energy):
-            raise ValueError(f"energy={short(energy)}: must be a function of a batch of states")
+            raise ValueError(f"energy={described(energy)}: must be a function of a batch of states")
         if not isinstance(structure, Structure):
             raise ValueError(
-                f"structure={short(structure)}: must be a structure operator, as Symplectic() or "
-                "MatrixStructure(matrix)"
+                f"structure={described(structure)}: must be a structure operator, as Symplectic() "
+                "or MatrixStructure(matrix)"
             )
         self._energy = energy
         self.structure = structure
@@ -113,6 +116,7 @@ class System(Dynamics):
         self.dt = check_dt(dt)
         self.values: dict[str, float] = {}
         self._initial = _checked_initial(initial)
+        self.has_initial = initial is not None
         self.state_shape = self._infer_shape(state_shape)
         states = probe_states(self.state_shape, self.dtype, self.device)
         check_structure(structure, states)
@@ -126,19 +130,29 @@ class System(Dynamics):
                 raise ValueError(
                     f"state_shape={given!r}: must be integers, (d,) or (C, *grid)"
                 ) from None
+            self._check_shape(f"state_shape={shape}", shape)
         elif self._initial is not None:
             shape = tuple(self._draw_state(draws(0, None)[0].generator).shape)
+            self._check_shape(f"initial has shape {shape}", shape)
         elif self.structure.state_shape is not None:
             shape = self.structure.state_shape
+            self._check_shape(f"structure acts on states of shape {shape}", shape)
         elif self.grid is not None:
             shape = (1, *self.grid.shape)
         else:
             raise ValueError("state_shape=None: give it, or an initial state, or a grid")
-        if self.grid is not None and (len(shape) < 2 or shape[1:] != self.grid.shape):
-            raise ValueError(
-                f"state_shape={shape}: a field on this grid has (C, *{self.grid.shape})"
-            )
+        if isinstance(self._initial, Tensor):
+            _check_initial(self._initial, shape)
         return shape
+
+    def _check_shape(self, what: str, shape: tuple[int, ...]) -> None:
+        """ValueError unless it is that of one state: (d,), or (C, *grid) on this system's grid."""
+        own = () if self.grid is None else self.grid.shape
+        if len(shape) == 1 + len(own) and shape[0] >= 1 and shape[1:] == own:
+            return
+        if self.grid is None:
+            raise ValueError(f"{what}: without a grid one state has one axis, (d,) with d ≥ 1")
+        raise ValueError(f"{what}: a field on this grid has (C, *{own})")
 
     def energy(self, u: Tensor) -> Tensor:
         return self._energy(u)
@@ -178,12 +192,10 @@ class System(Dynamics):
         ValueError
             If the system was made without an initial state.
         """
-        states = torch.stack([self._draw_state(draw.generator) for draw in draws(seed, batch)])
-        if tuple(states.shape[1:]) != self.state_shape:
-            raise ValueError(
-                f"initial: has shape {tuple(states.shape[1:])}, not {self.state_shape}"
-            )
-        states = states.to(self.dtype).to(self.device)
+        found = [self._draw_state(draw.generator) for draw in draws(seed, batch)]
+        for state in found:
+            _check_initial(state, self.state_shape)
+        states = torch.stack(found).to(self.dtype).to(self.device)
         return states[0] if batch is None else states
 
     def _draw_state(self, generator: torch.Generator) -> Tensor:
@@ -193,7 +205,7 @@ class System(Dynamics):
             return self._initial
         state: Any = self._initial(generator)
         if not isinstance(state, Tensor):
-            raise ValueError(f"initial: gives {short(state)}, must give one state, a tensor")
+            raise ValueError(f"initial: gives {described(state)}, must give one state, a tensor")
         return state
 
     @property
@@ -209,13 +221,12 @@ class System(Dynamics):
     def energy_scale(self) -> float:
         """H-scale: relative drift is |H − H₀| / max(|H₀|, H-scale).
 
-        Here |H| of the initial state, or 1 where that is unknown or zero.
+        Here |H| of the initial state, or 1 where that is unknown, zero or not finite.
         """
-        return 1.0 if self._initial is None else self._initial_scale()
-
-    @torch.no_grad()
-    def _initial_scale(self) -> float:
-        scale = abs(float(self.energy(self.initial())))
+        if not self.has_initial:
+            return 1.0
+        with torch.no_grad():
+            scale = abs(float(self.energy(self.initial())))
         return scale if 0 < scale < math.inf else 1.0
 
     def explicit_limit(self) -> float:
@@ -251,6 +262,11 @@ def check_dt(dt: float) -> float:
     return float(dt)
 
 
+def _check_initial(state: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(state.shape) != shape:
+        raise ValueError(f"initial has shape {tuple(state.shape)}, not {shape}")
+
+
 def _checked_initial(
     initial: Callable[[torch.Generator], Tensor] | Tensor | Sequence[Any] | None,
 ) -> Callable[[torch.Generator], Tensor] | Tensor | None:
@@ -263,7 +279,7 @@ def _checked_initial(
         state = None
     if state is None or state.ndim == 0:
         raise ValueError(
-            f"initial={short(initial)}: must be one state, its numbers, or a function of a "
+            f"initial={described(initial)}: must be one state, its numbers, or a function of a "
             "torch.Generator"
         )
     return state

@@ -194,11 +194,6 @@ class PresetSystem(System):
         gradient = r"\nabla H" if self.grid is None else r"\frac{\delta H}{\delta u}"
         return rf"\dot u = {self.structure_symbol}\,{gradient}"
 
-    @property
-    def energy_scale(self) -> float:
-        """H-scale: |H| of the initial state, or 1 where that is zero or not finite."""
-        return self._initial_scale()
-
     def initial(self, seed: int = 0, batch: int | None = None) -> Tensor:
         """Initial state of the preset, `state_shape` or `(batch, *state_shape)`.
 

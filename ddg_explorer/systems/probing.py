@@ -1,10 +1,10 @@
 """What a function of states is tried on before a system takes it.
 
-Trajectories of a batch must not mix: with energies H(u), (B, *state) → (B,),
+Trajectories of a batch must not mix: with (B, *state) → (B,) and (B, *state) → (B, *state),
 
-    H(batch)ᵢ = H(batchᵢ),     (G g)(batch)  has the shape of the batch.
+    H(batch)ᵢ = H(batchᵢ),     (G g)(batch)ᵢ = (G g)(batchᵢ).
 
-An energy that indexes or unpacks the batch where it means the state's components passes unseen
+A function that indexes or unpacks the batch where it means the state's components passes unseen
 where B equals their number; so B equals no dimension of the state here, and no two states agree.
 """
 
@@ -18,7 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ddg_explorer.io import described
 from ddg_explorer.structure import Structure
+
+FAILURES = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""What a function raises that is given states it does not expect."""
 
 
 def probe_states(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -30,16 +37,19 @@ def probe_states(shape: tuple[int, ...], dtype: torch.dtype, device: torch.devic
 
 @torch.no_grad()
 def check_structure(structure: Structure, states: Tensor) -> None:
-    """ValueError where G does not act on such states, (B, *shape)."""
-    try:
-        found = tuple(structure.apply(states, states).shape)
-        cause = f"gives shape {found[1:]}"
-    except (RuntimeError, ValueError) as error:
-        found, cause = None, str(error).partition("\n")[0]
-    if found != states.shape:
+    """ValueError where G does not act on such states, (B, *shape), each by itself.
+
+    G acts on gradients g ≠ u: brackets vanish on g = ∇H of a Casimir, as |u|² often is.
+    """
+    shape = tuple(states.shape[1:])
+    gradients = states.flatten().flip(0).view_as(states)
+    together = _image(structure, gradients, states, f"states of shape {shape}")
+    pairs = zip(gradients, states, strict=True)
+    alone = [_image(structure, g, u, f"one state of shape {shape}") for g, u in pairs]
+    if not _agree(torch.stack(alone), together):
         raise ValueError(
-            f"structure=a {type(structure).__name__}: does not act on states of shape "
-            f"{tuple(states.shape[1:])} ({cause})"
+            f"structure=a {type(structure).__name__}: what it does to a state changes with what "
+            f"else is in the batch; {_advice(shape)}"
         )
 
 
@@ -49,12 +59,37 @@ def check_energy(energy: Callable[[Tensor], Tensor], states: Tensor) -> None:
     batch, shape = states.shape[0], tuple(states.shape[1:])
     together = _values(energy, states, (batch,), f"{batch} states of shape {shape}, batch first")
     alone = [_values(energy, state, (), f"one state of shape {shape}") for state in states]
-    size = float(together[together.isfinite()].abs().sum())
-    rounding = size * torch.finfo(states.dtype).eps ** 0.5
-    if not torch.isclose(torch.stack(alone), together, 0.0, rounding, equal_nan=True).all():
+    if not _agree(torch.stack(alone), together):
         raise ValueError(
             f"energy: that of a state changes with what else is in the batch; {_advice(shape)}"
         )
+
+
+def _agree(alone: Tensor, together: Tensor) -> bool:
+    """Whether two results for the probe states, which are of size 1, are one up to rounding."""
+    eps = torch.finfo(together.dtype).eps
+    size = float(together.nan_to_num(0.0, 0.0, 0.0).abs().max())
+    rounding = eps**0.5 * size + 10 * eps
+    return bool(torch.isclose(alone, together, 0.0, rounding, equal_nan=True).all())
+
+
+def _image(structure: Structure, g: Tensor, u: Tensor, what: str) -> Tensor:
+    try:
+        value: Any = structure.apply(g, u)
+    except FAILURES as error:
+        raise _unfit(structure, what, str(error).partition("\n")[0]) from error
+    if not isinstance(value, Tensor):
+        raise _unfit(structure, what, f"gives {described(value)}")
+    if not value.is_floating_point():
+        raise _unfit(structure, what, f"gives {value.dtype}, must give real numbers")
+    if value.shape != u.shape:
+        raise _unfit(structure, what, f"gives shape {tuple(value.shape)} for {tuple(u.shape)}")
+    return value
+
+
+def _unfit(structure: Structure, what: str, cause: str) -> ValueError:
+    name = type(structure).__name__
+    return ValueError(f"structure=a {name}: does not act on {what} ({cause})")
 
 
 def _values(
@@ -63,11 +98,15 @@ def _values(
     shape = tuple(u.shape[len(batch) :])
     try:
         value: Any = energy(u)
-    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+    except FAILURES as error:
         cause = str(error).partition("\n")[0]
         raise ValueError(f"energy: fails for {what} ({cause}); {_advice(shape)}") from error
     if not isinstance(value, Tensor):
-        raise ValueError(f"energy: gives {short(value)}, must give a tensor, one number a state")
+        raise ValueError(
+            f"energy: gives {described(value)}, must give a tensor, one number a state"
+        )
+    if not value.is_floating_point():
+        raise ValueError(f"energy: gives {value.dtype}, must give real numbers")
     if tuple(value.shape) != batch:
         raise ValueError(
             f"energy: gives shape {tuple(value.shape)} for {what}, must give {batch}; "
@@ -80,12 +119,3 @@ def _advice(shape: tuple[int, ...]) -> str:
     axes = "axis" if len(shape) == 1 else f"{len(shape)} axes"
     component = ", ".join(["...", "0", *":" * (len(shape) - 1)])
     return f"index and sum over the state only, the last {axes}, as u[{component}]"
-
-
-def short(value: object) -> str:
-    """What `value` is, in one line."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    if value is None or isinstance(value, str | int | float):
-        return repr(value)
-    return f"a {type(value).__name__}"

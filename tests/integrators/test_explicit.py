@@ -11,7 +11,9 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators import INTEGRATORS, Integrator
 from ddg_explorer.integrators.dopri5 import Dopri5
 from ddg_explorer.integrators.leapfrog import Leapfrog
-from ddg_explorer.systems import SYSTEMS
+from ddg_explorer.simulation import simulate
+from ddg_explorer.structure import MinusIdentity
+from ddg_explorer.systems import SYSTEMS, System
 
 EXPLICIT = ("euler", "midpoint", "rk4", "leapfrog", "dopri5")
 
@@ -180,6 +182,19 @@ def test_dopri5_says_why_it_gave_up() -> None:
     assert torch.equal(step.value, u)
 
 
+@pytest.mark.parametrize("tol", [1e-3, 1e-9])
+def test_dopri5_before_a_singularity_gives_no_advice_that_is_of_no_use(tol: float) -> None:
+    """u̇ = u² from 1 is 1/(1 − t): no tolerance gets past t = 1, and a smaller Δt nearer to it."""
+    system = System(lambda u: -(u**3).sum(-1) / 3, MinusIdentity(), initial=[1.0])
+    stepper = Dopri5(tol=tol).stepper(system)
+    assert float(stepper.step(system.initial(), 0.9).value) == pytest.approx(10, rel=20 * tol)
+    step = stepper.step(system.initial(), 1.5)
+    assert not step.converged
+    assert step.reason == "Dormand–Prince finds no substep that is small enough (a singularity?)"
+    run = simulate(system, dt=0.5, steps=4, integrator=Dopri5(tol=tol))
+    assert run.reason.endswith("small enough (a singularity?); reduce dt (now 0.5)")
+
+
 def test_dopri5_flags_only_the_member_that_fails() -> None:
     system = SYSTEMS["pendulum"]()
     u = system.initial(batch=3).clone()
@@ -187,6 +202,7 @@ def test_dopri5_flags_only_the_member_that_fails() -> None:
     step = Dopri5().stepper(system).step(u, 0.5)
     assert step.converged.tolist() == [True, False, True]
     assert step.reason
+    assert "tolerance" not in step.reason
     alone = Dopri5().stepper(system).step(u[2], 0.5)
     assert (step.value[2] - alone.value).abs().max() < 1e-9
 

@@ -11,7 +11,7 @@ from zoo import FIELD, FIELD_2D, LINE, ODE, RECIPES, energy_model, lively, state
 from ddg_explorer import Trajectory, simulate
 from ddg_explorer.discrete import ACTIVATIONS
 from ddg_explorer.models import EnergyModel, ModelRecipe
-from ddg_explorer.structure import Symplectic
+from ddg_explorer.structure import MinusIdentity
 from ddg_explorer.systems import System
 
 ROUNDING = 1e-15
@@ -166,9 +166,8 @@ def test_every_model_rolls_out_with_its_integrators(key: str) -> None:
     u0 = states(model, 2, 1, 0.5)
     truth = System(
         lambda u: u.square().flatten(-len(model.state_shape)).sum(-1) / 2,
-        Symplectic(),
+        MinusIdentity(model.grid),
         state_shape=model.state_shape,
-        grid=None,
     )
     ends = {}
     names = dict.fromkeys((*model.integrators, "rk4", "midpoint", "dopri5"))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from zoo import FIELD, ODE, RECIPES, energy_model, lively, states
 
 from ddg_explorer import simulate
+from ddg_explorer.data import Dataset
 from ddg_explorer.grids import Grid
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.models import HNN, MODELS, SRNN, ModelRecipe, SymplecticForm
 from ddg_explorer.models.base import DOPRI5_STEPS
-from ddg_explorer.structure import DampedSymplectic, Symplectic
+from ddg_explorer.recipes import make_dataset
+from ddg_explorer.structure import DampedSymplectic, MatrixStructure, Symplectic
 from ddg_explorer.systems import SYSTEMS
 
 KEYS = list(RECIPES)
@@ -194,6 +198,65 @@ def test_models_without_a_law_say_so() -> None:
     for name in ("discrete_gradient", "collocation4", "implicit_midpoint", "etdrk4", "leapfrog"):
         with pytest.raises(ValueError, match="neither an energy nor a G"):
             simulate(node, u, dt=DT, steps=1, integrator=name)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_model_shows_in_a_line(key: str) -> None:
+    line = repr(RECIPES[key].build())
+    assert "\n" not in line
+    assert line.startswith(f"{MODELS[RECIPES[key].model].__name__}(state_shape=")
+
+
+def test_the_line_of_a_model_tells_what_it_learns() -> None:
+    known = replace(ODE, context={"system": "pendulum"}).build()
+    assert repr(known) == ("DGNet('pendulum', state_shape=(2,), structure=Symplectic, scheme='dg')")
+    assert repr(RECIPES["node-1d"].build()) == "NODE(state_shape=(1, 16), scheme='rk2')"
+
+
+def test_a_model_in_the_place_of_something_else_is_told_in_a_line() -> None:
+    model = ODE.build()
+    made: dict[str, Callable[[], object]] = {
+        "^data=a DGNet: use one of kdv, ": lambda: make_dataset(model),  # pyright: ignore
+        "^structure=a DGNet: must be a specification": lambda: replace(ODE, structure=model),
+        "^data=a DGNet: must be a Dataset": lambda: ModelRecipe.fitting("dgnet", model),
+        "^structure=a DGNet: is no fixed operator": lambda: fitting(model),
+    }
+    for line, call in made.items():
+        with pytest.raises(ValueError, match=line) as refusal:
+            call()
+        assert "\n" not in str(refusal.value)
+
+
+def fitting(structure: Any, size: int = 2) -> ModelRecipe:
+    known = {"structure": {"kind": "minus_identity"}}
+    data = Dataset(torch.zeros(1, 2, size, dtype=torch.float64), 0.1, None, known)
+    return ModelRecipe.fitting("dgnet", data, structure=structure, hidden=2)
+
+
+@pytest.mark.parametrize(
+    ("structure", "line"),
+    [
+        (Symplectic(size=4), r"^structure=a Symplectic: .* shape \(2,\) \(g has 2 .* needs 4\)$"),
+        (DampedSymplectic([0.1, 0.2]), r"^structure=a DampedSymplectic: .* needs 4\)$"),
+        (MatrixStructure(torch.eye(3)), r"^structure=a MatrixStructure: .* shape \(2,\)"),
+        ({}, "^structure kind=None: use one of symplectic, "),
+        ({"friction": 0.1}, "^structure kind=None: use one of symplectic, "),
+        (3, "^structure=3: is no fixed operator"),
+    ],
+)
+def test_a_structure_that_is_not_that_of_the_data_is_refused(structure: Any, line: str) -> None:
+    with pytest.raises(ValueError, match=line) as refusal:
+        fitting(structure).build()
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_structure_of_the_data_s_size_is_taken() -> None:
+    for given in (Symplectic(), Symplectic(size=4)):
+        assert fitting(given, size=4).structure == {"kind": "symplectic"}
+    damped = fitting(DampedSymplectic([0.1, 0.2]), size=4)
+    assert damped.structure == {"kind": "damped_symplectic", "friction": [0.1, 0.2]}
+    assert fitting("learned_matrix").structure == {"kind": "learned_matrix"}
+    assert fitting(None).structure == {"kind": "minus_identity"}
 
 
 def test_structure_must_suit_the_model() -> None:

@@ -196,11 +196,34 @@ def test_bad_input_is_refused_in_one_line(name, options, message):
         ({"state_shape": (4,), "structure": Symplectic}, "structure=the class Symplectic: must"),
         ({"state_shape": (4,), "energy": 3.0}, "energy=3.0: must be a function"),
         ({"state_shape": (4,), "energy": lambda u: None}, "energy: gives None, must give a tensor"),
+        (
+            {"state_shape": (4,), "energy": lambda u: (u > 1).sum(-1)},
+            r"energy: gives torch\.int64, must give real numbers",
+        ),
         ({"initial": "rest"}, "initial='rest': must be one state"),
         ({"initial": 1.0}, "initial=1.0: must be one state"),
-        ({"initial": [[1.0], [1.0, 2.0]]}, "initial=a list: must be one state"),
-        ({"initial": lambda generator: [1.0, 2.0]}, "initial: gives a list, must give one state"),
+        ({"initial": [[1.0], [1.0, 2.0]]}, r"initial=\[\[1\.0\], \[1\.0, 2\.0\]\]: must be one"),
+        ({"initial": lambda generator: [1.0]}, r"initial: gives \[1\.0\], must give one state"),
         ({"state_shape": (2, 9), "grid": GRID}, r"a field on this grid has \(C, \*\(50,\)\)"),
+        (
+            {"state_shape": (0, 50), "grid": GRID},
+            r"state_shape=\(0, 50\): a field on this grid has",
+        ),
+        ({"state_shape": ()}, r"state_shape=\(\): without a grid one state has one axis, \(d,\) "),
+        ({"state_shape": (0,)}, r"state_shape=\(0,\): without a grid"),
+        ({"state_shape": (-2,)}, r"state_shape=\(-2,\): without a grid"),
+        ({"state_shape": (2, 3)}, r"state_shape=\(2, 3\): without a grid"),
+        ({"initial": torch.zeros(5, 4)}, r"^initial has shape \(5, 4\): without a grid one"),
+        ({"initial": lambda generator: torch.zeros(5, 4)}, r"^initial has shape \(5, 4\): without"),
+        (
+            {"initial": torch.zeros(4, 50), "grid": Grid((9,), (1.0,))},
+            r"^initial has shape \(4, 50",
+        ),
+        ({"initial": torch.zeros(3), "state_shape": (4,)}, r"^initial has shape \(3,\), not \(4,"),
+        (
+            {"structure": MatrixStructure(torch.eye(50)), "grid": GRID},
+            r"structure acts on states of shape \(50,\): a field on this grid has",
+        ),
         (
             {"structure": Laplacian(GRID), "grid": Grid((10,), (1.0,))},
             "structure: made for Grid",
@@ -219,15 +242,18 @@ def test_bad_custom_systems_are_refused(options, message):
         ((2,), lambda u: u[0] ** 2 / 2 + u[1] ** 2 / 2, r"gives shape \(2,\) for 3 states"),
         ((2,), lambda u: u[:, 0] ** 2 + u[:, 1] ** 2, "fails for one state"),
         ((2,), lambda u: u[..., 0] ** 2 / u.norm(), "changes with what else is in the batch"),
+        ((2,), lambda u: u.energy, "fails for 3 states of shape .*no attribute 'energy'"),
+        ((2,), lambda u: {}[u.shape], "fails for 3 states"),
         ((2, 50), lambda s: energy_of(*s), r"fails for 3 states of shape \(2, 50\), batch first"),
         ((2, 50), lambda s: energy_of(s[:, 0], s[:, 1]), "changes with what else is in the batch"),
         ((2, 3), lambda s: energy_of(*s), "fails for 4 states"),
-        ((3, 2), lambda s: energy_of(s[0], s[1]), "gives shape"),
+        ((3, 4), lambda s: energy_of(s[0], s[1]), "gives shape"),
     ],
 )
 def test_an_energy_that_takes_the_batch_for_the_state_is_refused(shape, energy, message):
+    grid = Grid(shape[1:], (1.0,)) if shape[1:] else None
     with pytest.raises(ValueError, match=f"energy: .*{message}.*the last .*, as u") as refusal:
-        System(energy, MinusIdentity(), state_shape=shape)
+        System(energy, MinusIdentity(grid), state_shape=shape)
     assert "\n" not in str(refusal.value)
 
 
@@ -285,7 +311,22 @@ EYE = {n: MatrixStructure(torch.eye(n, dtype=torch.float64)) for n in (3, 5, 16,
         (lambda: System(henon_heiles, EYE[3], initial=[1.0, 2.0]), r"MatrixStructure: .* \(2,\)"),
         (
             lambda: System(henon_heiles, StateDependent(lambda g, u: g[..., :1]), state_shape=(4,)),
-            r"StateDependent: .* shape \(4,\) \(gives shape \(1,\)\)",
+            r"StateDependent: .* shape \(4,\) \(gives shape \(2, 1\) for \(2, 4\)\)",
+        ),
+        (
+            lambda: ode(lambda g, u: g[..., :1] * u[5, 7, 2]),
+            r"StateDependent: .* shape \(4,\) \(too",
+        ),
+        (lambda: ode(lambda g, u: 1j * g), r"StateDependent: .*complex128, must give real numbers"),
+        (lambda: ode(lambda g, u: None), r"StateDependent: .* shape \(4,\) \(gives None\)"),
+        (lambda: ode(lambda g, u: len(g.T @ 3)), r"StateDependent: .* shape \(4,\) \(.*int"),
+        (lambda: ode(lambda g, u: g.missing), r"StateDependent: .* shape \(4,\) \(.*'missing'"),
+        (lambda: ode(lambda g, u: g[:, [1, 0, 3, 2]]), r"StateDependent: .* one state of shape"),
+        (lambda: ode(lambda g, u: g - g.mean(0)), "StateDependent: .* what else is in the batch; "),
+        (lambda: ode(lambda g, u: g * u.norm()), "StateDependent: .* what else is in the batch; "),
+        (
+            lambda: SYSTEMS["kdv"](n=16, structure=StateDependent(lambda g, u: g - g.mean())),
+            r"StateDependent: .* the last 2 axes, as u\[\.\.\., 0, :\]",
         ),
     ],
 )
@@ -295,8 +336,28 @@ def test_a_structure_of_another_size_is_refused_where_the_system_is_made(make, m
     assert "\n" not in str(refusal.value)
 
 
+def ode(function):
+    return System(henon_heiles, StateDependent(function), state_shape=(4,))
+
+
 def test_a_structure_that_acts_on_the_state_is_taken():
     assert SYSTEMS["kdv"](n=16, structure=EYE[16]).structure is EYE[16]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_bracket_that_vanishes_on_u_is_tried_where_it_does_not(dtype):
+    """The rigid body, G(u) g = u × g: zero to rounding for g = u, as H = |u|²/2 has."""
+
+    def energy(u):
+        return (u.square() * torch.tensor([0.5, 0.25, 0.125], dtype=dtype)).sum(-1)
+
+    body = StateDependent(lambda g, u: torch.linalg.cross(u, g), is_skew=True)
+    system = System(energy, body, initial=[1.0, 0.2, 0.1], dtype=dtype)
+    run = simulate(system, dt=0.3, steps=50)
+    assert (run.energy - run.energy[0]).abs().max() < 20 * torch.finfo(dtype).eps
+    mixing = StateDependent(lambda g, u: torch.linalg.cross(u - u.mean(0), g), is_skew=True)
+    with pytest.raises(ValueError, match=r"structure=a StateDependent: .* in the batch"):
+        System(energy, mixing, initial=[1.0, 0.2, 0.1], dtype=dtype)
 
 
 def test_bad_seeds_and_batches_are_refused():
@@ -309,7 +370,7 @@ def test_bad_seeds_and_batches_are_refused():
             system.initial(batch=batch)
     with pytest.raises(ValueError, match="initial=None"):
         System(henon_heiles, Symplectic(), state_shape=(4,)).initial()
-    with pytest.raises(ValueError, match="initial: has shape"):
+    with pytest.raises(ValueError, match=r"^initial has shape"):
         System(henon_heiles, Symplectic(), state_shape=(4,), initial=torch.rand(6)).initial()
     with pytest.raises(ValueError, match="parameter='growth': structure damped_symplectic has"):
         system.make_structure("damped_symplectic", growth=0.1)
