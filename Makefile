@@ -55,7 +55,13 @@ build: $(VENV)/.dev
 	$(BIN)/python -m build --outdir dist
 
 constraints: $(VENV)/.dev
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//' > constraints.txt
+	head -1 constraints.txt > constraints.tmp
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip --exclude build \
+		--exclude pyproject_hooks > constraints.all
+	awk -F== '{gsub("_", "-", $$1); sub(/\+.*/, "", $$2); print tolower($$1) "==" $$2}' constraints.all \
+		| LC_ALL=C sort >> constraints.tmp
+	rm constraints.all
+	mv constraints.tmp constraints.txt
 
 # A stamp is older than the files it depends on when the environment has to be brought up to date.
 $(VENV)/.app $(VENV)/.dev: $(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python

@@ -22,12 +22,18 @@ from ddg_explorer.version import __version__
 
 
 def checked_path(path: str | Path, suffixes: Sequence[str]) -> Path:
-    """`path`, if it ends in one of `suffixes` and its folder exists; else ValueError."""
+    """`path`, if it ends in one of `suffixes` and can be written to; else ValueError."""
     path = Path(path)
     if path.suffix not in suffixes:
         raise ValueError(f"path={str(path)!r}: must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():
         raise ValueError(f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist")
+    if path.is_dir():
+        raise ValueError(f"path={str(path)!r}: is a folder")
+    try:
+        temporary_beside(path).unlink()
+    except OSError as error:
+        raise ValueError(f"path={str(path)!r}: cannot be written ({error.strerror})") from None
     return path
 
 
@@ -64,16 +70,28 @@ def atomic(path: str | Path) -> Iterator[Path]:
     ...     file.write_text("{}")
     """
     target = Path(path)
-    temporary = temporary_beside(target)
+    with _naming(target):
+        temporary = temporary_beside(target)
+    mode = temporary.stat().st_mode
     try:
-        yield temporary
-        publish(temporary, target)
-    except OSError as error:
-        if error.errno is not None and error.filename in (None, str(temporary)):
-            error.filename = str(target)
-        raise
+        with _naming(target):
+            yield temporary
+            temporary.chmod(mode)  # what writes the file may keep others from reading it
+            publish(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """OSErrors about a hidden file beside `target` name `target`."""
+    try:
+        yield
+    except OSError as error:
+        hidden = str(target.with_name(f".{target.stem}-"))
+        if error.errno is not None and str(error.filename or hidden).startswith(hidden):
+            error.filename = str(target)
+        raise
 
 
 def plain(value: Any) -> Any:

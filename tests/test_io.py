@@ -1,5 +1,6 @@
 """Files: atomic, complete or absent, and equal to what was saved when read back."""
 
+import errno
 import io
 import subprocess
 import sys
@@ -266,3 +267,18 @@ def test_a_full_disk_is_an_error_that_names_the_file(tmp_path: Path) -> None:
 
 def test_checked_path_accepts_what_it_should(tmp_path: Path) -> None:
     assert checked_path(tmp_path / "a.nc", (".nc",)) == tmp_path / "a.nc"
+
+
+def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path, monkeypatch) -> None:
+    (tmp_path / "a.nc").mkdir()
+    with pytest.raises(ValueError, match=r"a\.nc': is a folder"):
+        checked_path(tmp_path / "a.nc", (".nc",))
+
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "hidden")
+
+    monkeypatch.setattr(Path, "touch", denied)
+    with pytest.raises(ValueError, match=r"b\.nc': cannot be written \(Permission denied\)"):
+        checked_path(tmp_path / "b.nc", (".nc",))
+    with pytest.raises(PermissionError, match="denied"), atomic(tmp_path / "b.nc"):
+        pass

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -95,9 +97,21 @@ def save_model(model: Model, path: str | Path, card: Mapping[str, Any] | None = 
         _rebuilt(content, weights)
     except ValueError as error:
         raise ValueError(f"model: cannot be saved, {one_line(error)}") from None
-    with atomic(target) as file:
-        save_file(weights, file, metadata={ENTRY: json.dumps(content)})
+    write_tensors(weights, target, {ENTRY: json.dumps(content)})
     return target
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, notes: dict[str, str]) -> None:
+    """Write `tensors` with `notes` to `path`, atomically; OSError where the disk refuses."""
+    with atomic(path) as file:
+        try:
+            save_file(tensors, file, metadata=notes)
+        except SafetensorError as error:
+            found = re.search(r"os error (\d+)", str(error))
+            if found is None:
+                raise
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def plain_copy(name: str, values: Mapping[str, Any]) -> dict[str, Any]:

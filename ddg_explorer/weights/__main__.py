@@ -50,7 +50,6 @@ def make(row: Shipped, work: Path, command: str) -> None:
     metrics = {"one_step": one_step_error(fit.model, test)}
     metrics |= errors(found, test.u, row.recipe.make_system().energy)
     fit.model.save(row.path, fit.card(command, metrics=metrics))
-    row.path.chmod(0o644)
     state.unlink(missing_ok=True)
 
 

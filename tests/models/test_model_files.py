@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import pickle
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from zoo import FIELD, ODE, RECIPES, lively, states
 
@@ -392,3 +393,24 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
         path.write_bytes(whole[:size])
         with pytest.raises(ValueError, match="is no checkpoint of a model"):
             load_model(path)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("Error while serializing: I/O error: no room (os error 28)")
+
+    model = ODE.build()
+    monkeypatch.setattr("ddg_explorer.models.files.save_file", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        model.save(tmp_path / "m.safetensors")
+    assert (error.value.errno, error.value.filename) == (
+        errno.ENOSPC,
+        str(tmp_path / "m.safetensors"),
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_is_as_readable_as_other_files(tmp_path):
+    (tmp_path / "plain").touch()
+    path = ODE.build().save(tmp_path / "m.safetensors")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
