@@ -59,7 +59,7 @@ constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip --exclude build \
 		--exclude pyproject_hooks > constraints.all
 	awk -F== '{gsub("_", "-", $$1); sub(/\+.*/, "", $$2); print tolower($$1) "==" $$2}' constraints.all \
-		| LC_ALL=C sort >> constraints.tmp
+		| LC_ALL=C sort -t= -k1,1 >> constraints.tmp
 	rm constraints.all
 	mv constraints.tmp constraints.txt
 
