@@ -5,7 +5,8 @@
 H → cH, G → G/c changes no right-hand side, so G is looked at after `models.gauge.normalise`. The
 laws are measured, not assumed: the sum of the kernel relative to its centre (mass), the largest
 value of the symmetric part's symbol relative to the magnitude of its smallest (energy), and the
-difference from the kernel's rotations and reflections (isotropy).
+difference from the kernel's rotations and reflections (isotropy). Energy is judged with every
+component in units of its spread in the data (`models.margins`), so no unit changes the verdict.
 
 The distance to a known true stencil is that of `structure.comparison`. Beside an H that leaves more
 than the scale open a free matrix is taken as `models.freedom.lawful` has it, and compared with all
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.models import margins
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.freedom import family, family_distance, lawful
 from ddg_explorer.models.gauge import normalise
@@ -45,13 +47,16 @@ class StructureFindings:
     kernel
         Weights around a site, for a convolution of one channel; else None.
     matrix
-        G of an ODE, else None.
+        G of an ODE, or of the channels of a field where it mixes these at every point alone; else
+        None.
     scale
         c by which H was multiplied and G divided.
     learned
         Whether G was learned at all.
     report
-        All margins, in G's own units.
+        All margins, in G's own units but for energy: those of `margins.in_units`.
+    energy_law, energy_sentence
+        "conserved", "dissipated" or "can rise", and in words.
     sum_over_centre
         |Σκ| over the largest |κⱼ|, which is the centre of any dissipative kernel; None without one.
     anisotropy
@@ -69,6 +74,8 @@ class StructureFindings:
     family_distance
         To the nearest of all matrices that differ from the true one in these factors only, relative
         to the largest entry; None where unknown.
+    still
+        Components that a learned G of an ODE, the same in every state, never changes.
     at
         Where a G that depends on the state was looked at, "u = 0" or "the given state"; else "".
     everywhere
@@ -80,6 +87,8 @@ class StructureFindings:
     scale: float
     learned: bool
     report: Report
+    energy_law: str
+    energy_sentence: str
     sum_over_centre: float | None
     anisotropy: float | None
     symbol_max_over_abs_min: float | None
@@ -87,15 +96,9 @@ class StructureFindings:
     tolerance: float
     freedom: int | None = None
     family_distance: float | None = None
+    still: tuple[int, ...] = ()
     at: str = ""
     everywhere: tuple[bool, bool, bool] = (True, True, True)
-
-    @property
-    def energy_law(self) -> str:
-        """ "conserved", "dissipated" or "can rise"."""
-        if self.report.is_skew:
-            return "conserved"
-        return "dissipated" if self.report.is_dissipative else "can rise"
 
     def verdicts(self) -> dict[str, Any]:
         """mass (bool), energy ("conserved", "dissipated", "can rise"), isotropic (bool or None)."""
@@ -111,7 +114,7 @@ class StructureFindings:
         largest growth, negative where it falls strictly, or for a skew G how far it is from it."""
         unit = self.report.scale or 1.0
         field = self.anisotropy is not None
-        skew = self.report.is_skew
+        skew = self.energy_law == "conserved"
         energy = self.report.skew_defect if skew else self.report.symmetric_max
         return {
             "mass": self.report.mass_defect / unit if field else None,
@@ -123,10 +126,16 @@ class StructureFindings:
         """The verdicts in words, with their margins and the state that they are of; a skew kernel
         is odd, so never isotropic."""
         where = f"at {self.at}: " if self.at else ""
-        laws = zip(self.everywhere, self.report.sentences(), strict=False)
+        told = (self.energy_sentence, *self.report.sentences()[1:])
+        laws = zip(self.everywhere, told, strict=False)
         lines = [line if everywhere else where + line for everywhere, line in laws]
         if self.anisotropy is None:
             lines = lines[:1]
+        for i in self.still:
+            lines.append(
+                f"component {i} never changes under this G: leave a constant column out of the "
+                "data, which do not determine G beside it"
+            )
         if self.distance is not None:
             unit = "entry" if self.kernel is None else "weight beside the centre"
             size = f"{self.distance:.1e} of its largest {unit}"
@@ -172,24 +181,29 @@ def inspect_structure(
         at = torch.zeros(model.state_shape) if at is None else at
         at = at.to(model.device, model.dtype)
     structure, scale, learned = normalised_structure(model, at)
-    report = structure.report(at, shape=model.state_shape, tolerance=tolerance)
-    kernel = matrix = None
+    sizes, shape = margins.spread(model), model.state_shape
+    report = structure.report(at, shape=shape, tolerance=tolerance)
+    report = margins.in_units(report, structure, sizes, shape, at)
+    kernel = None
     with torch.no_grad():
-        if model.grid is None:
-            matrix = structure.matrix(model.state_shape, u=at).double()
-        else:
-            kernel = stencil_of(structure, model.grid, model.state_shape)
+        matrix = margins.matrix_of(structure, model.grid, shape, at)
+        if model.grid is not None:
+            kernel = stencil_of(structure, model.grid, shape)
     found = kernel if kernel is not None else matrix
     basis = family(model)
-    low = abs(report.symmetric_min)
-    ratio = None if report.is_skew or low == 0 else report.symmetric_max / low
-    law = structure.is_skew if report.is_skew else structure.is_dissipative
+    energy, low = margins.energy_law(report, structure), abs(report.symmetric_min)
+    skew = energy == "conserved"
+    ratio = None if skew or low == 0 else report.symmetric_max / low
+    law = structure.is_skew if skew else structure.is_dissipative
+    own = matrix if learned and model.grid is None and not place else None
     return StructureFindings(
         kernel=kernel,
         matrix=matrix,
         scale=scale,
         learned=learned,
         report=report,
+        energy_law=energy,
+        energy_sentence=margins.energy_sentence(report, structure),
         sum_over_centre=None if kernel is None else float(kernel.sum().abs() / kernel.abs().max()),
         anisotropy=None if report.anisotropy is None else report.anisotropy / (report.scale or 1.0),
         symbol_max_over_abs_min=ratio,
@@ -197,6 +211,7 @@ def inspect_structure(
         tolerance=tolerance,
         freedom=None if basis is None else len(basis),
         family_distance=None if basis is None else _distance_to_family(model, matrix, basis),
+        still=() if own is None else margins.still_components(own, sizes),
         at=place,
         everywhere=(law, structure.conserves_mass, structure.is_isotropic),
     )
@@ -214,7 +229,8 @@ def normalised_structure(
     own = copy.deepcopy(model)
     scale, basis = normalise(own, at=at), family(own)
     if basis is not None and len(basis) > 1:
-        found = lawful(own.structure.matrix(model.state_shape).detach().double(), basis)
+        matrix = own.structure.matrix(model.state_shape).detach().double()
+        found = lawful(matrix, basis, margins.spread(own))
         if found is not None:
             return MatrixStructure(found), scale, True
     return own.structure, scale, True
@@ -269,12 +285,11 @@ def _distance_to_truth(model: EnergyModel, found: Tensor) -> float | None:
     truth = true_structure(model)
     if truth is None:
         return None
-    if model.grid is None:
-        true = truth.matrix(model.state_shape)
-    else:
-        true = stencil_of(truth, model.grid, model.state_shape)
-        if true is None or model.context["structure"].get("operator") == "spectral":
-            return None
-        shape = [max(a, b) for a, b in zip(found.shape, true.shape, strict=True)]
-        found, true = padded(found, shape), padded(true, shape)
-    return distance(found, true)
+    if model.grid is None or model.state_shape[0] > 1:
+        true = margins.matrix_of(truth, model.grid, model.state_shape)
+        return None if true is None else distance(found, true)
+    true = stencil_of(truth, model.grid, model.state_shape)
+    if true is None or model.context["structure"].get("operator") == "spectral":
+        return None
+    shape = [max(a, b) for a, b in zip(found.shape, true.shape, strict=True)]
+    return distance(padded(found, shape), padded(true, shape))

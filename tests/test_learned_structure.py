@@ -1,8 +1,11 @@
 """The report on a learned G: the talk's kernel, the free scale, operators that are known."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 
+from ddg_explorer.commands.inspect import run
 from ddg_explorer.data import Dataset
 from ddg_explorer.grids import Grid
 from ddg_explorer.learned_structure import inspect_structure, normalised_structure
@@ -13,6 +16,7 @@ from ddg_explorer.structure import DampedSymplectic
 from ddg_explorer.structure.comparison import distance
 from ddg_explorer.systems import System
 from ddg_explorer.training import train
+from ddg_explorer.training.scaling import fit_inputs
 
 TALK = [[2.450, 1.339, 2.448], [1.328, -15.148, 1.326], [2.447, 1.338, 2.452]]
 LAPLACIAN = [[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]
@@ -208,7 +212,9 @@ def test_a_free_kernel_trained_on_kdv_is_found_skew() -> None:
     assert found.verdicts() == {"mass": True, "energy": "conserved", "isotropic": False}
     assert found.distance is not None
     assert found.distance < 1e-3
-    assert found.margins()["energy"] < 1e-3
+    skew = found.margins()["energy"]
+    assert skew is not None
+    assert skew < 1e-3
 
 
 def test_more_freedom_than_a_scale_is_said() -> None:
@@ -254,3 +260,71 @@ def test_single_precision_is_looked_at_in_double(model: str) -> None:
     assert isinstance(single, EnergyModel)
     entry = normalised_structure(single, at)[0].apply(torch.tensor([0.0, 1.0]), at)
     assert found.matrix[:, 1].tolist() == pytest.approx(entry.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("friction", [0.15, 0.5, 1.0])
+def test_a_damped_relative_is_shown_as_the_one_that_dissipates(friction: float) -> None:
+    """H separable, G a relative of S − R by which energy rises: the report is about S − R."""
+    relative = [[0.0, 0.7], [-1.3, -0.7 * friction]]
+    model = ode_model(relative, {"kind": "damped_symplectic", "friction": friction})
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith("bias"):
+                weight.copy_(torch.tensor([0.3, -0.4], dtype=torch.float64)[: len(weight)])
+            if name.startswith("network") and weight.shape == (2, 2):
+                weight.copy_(torch.eye(2).double())
+    found = inspect_structure(model)
+    assert found.freedom == 2
+    assert found.distance == pytest.approx(0, abs=1e-4)
+    assert found.energy_law == "dissipated"
+    assert abs(found.margins()["energy"] or 0) < 1e-7
+
+
+@pytest.mark.parametrize("units", [1.0, 1e3, 1e-3])
+def test_units_do_not_change_the_verdict_on_a_learned_friction(units: float) -> None:
+    """q in millimetres: r is a thousandth beside the same S, and no less a friction."""
+    start = torch.Generator().manual_seed(0)
+    u = torch.randn(1, 600, 2, generator=start, dtype=torch.float64)
+    data = Dataset(u * torch.tensor([units, 1.0], dtype=torch.float64), 0.1)
+    model = ModelRecipe.fitting("dgnet", data, hidden=3, structure="learned_friction").build()
+    with torch.no_grad():
+        model.get_parameter("operator.raw").copy_(
+            torch.tensor([0.15 / units], dtype=torch.float64).expm1().log()
+        )
+        fit_inputs(model, data.u[0])
+    found = inspect_structure(model)
+    assert found.verdicts()["energy"] == "dissipated"
+    assert found.sentences()[0].startswith("energy never rises")
+    assert found.report.symmetric_min / found.report.scale == pytest.approx(-0.15, rel=0.1)
+
+
+def test_a_friction_on_the_channels_of_a_field_is_shown(tmp_path) -> None:
+    context = {"structure": {"kind": "damped_symplectic", "friction": 0.1}}
+    u = torch.zeros(1, 2, 2, 16, dtype=torch.float64)
+    data = Dataset(u, 0.1, Grid((16,), (1.0,)), context)
+    model = ModelRecipe.fitting("dgnet", data, hidden=2, structure="learned_friction").build()
+    found = inspect_structure(model)
+    assert found.kernel is None
+    assert found.matrix is not None
+    assert found.matrix.tolist() == [[0, 1], [-1, pytest.approx(-0.1)]]
+    assert found.distance == pytest.approx(0, abs=1e-12)
+    assert found.energy_law == "dissipated"
+    told = run(Namespace(checkpoint=model.save(tmp_path / "m.safetensors"), tolerance=1e-3))
+    assert told.figures["matrix"] == found.matrix.tolist()
+    assert "G of the channels at every point" in told.text
+    assert told.figures["still"] == []
+    zero = (told.text.split("(learned")[1]).splitlines()[1].split()
+    assert zero == ["0", "1"]
+
+
+def test_a_component_that_never_changes_is_named() -> None:
+    data = Dataset(torch.zeros(1, 2, 3, dtype=torch.float64), 0.1)
+    model = ModelRecipe.fitting("dgnet", data, hidden=2, structure="learned_matrix").build()
+    rows = [[0.4, 0.6, -0.3], [0.0, -1.3, -0.8], [0.0, 0.0, 0.0]]
+    with torch.no_grad():
+        model.get_parameter("operator.raw").copy_(torch.tensor(rows, dtype=torch.float64))
+    found = inspect_structure(model)
+    assert found.still == (2,)
+    line = "component 2 never changes under this G: leave a constant column out"
+    assert sum(told.startswith(line) for told in found.sentences()) == 1
+    assert inspect_structure(ode_model([[0, 1], [-1, 0]], {"kind": "symplectic"})).still == ()

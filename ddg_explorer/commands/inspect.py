@@ -23,6 +23,7 @@ OPERATOR = (
         "symbol_max_over_abs_min",
     ),
     *("distance", "verdicts", "margins", "tolerance", "scale", "freedom", "family_distance"),
+    "still",
 )
 """What is said of G; None for a model without one."""
 
@@ -72,6 +73,7 @@ def _operator(found: StructureFindings) -> dict[str, Any]:
         "scale": found.scale,
         "freedom": found.freedom,
         "family_distance": found.family_distance,
+        "still": list(found.still),
     }
 
 
@@ -91,6 +93,8 @@ def _text(figures: dict[str, Any], found: StructureFindings | None) -> str:
     if weights is not None:
         how = "learned" if found.learned else "fixed"
         name = f"G at {found.at}" if found.at else "G"
+        if found.matrix is not None and found.anisotropy is not None:
+            name = "G of the channels at every point"
         parts.append(f"{name} ({how}, up to the scale H → cH, G → G/c)\n{_grid(weights)}")
     names = ("sum_over_centre", "anisotropy", "symbol_max_over_abs_min", "distance", "freedom")
     margins = {name: figures[name] for name in names if figures[name] is not None}
@@ -102,4 +106,4 @@ def _text(figures: dict[str, Any], found: StructureFindings | None) -> str:
 
 def _grid(weights: Tensor) -> str:
     rows = weights.reshape(-1, weights.shape[-1]).tolist()
-    return "\n".join("  ".join(f"{value:12.5g}" for value in row) for row in rows)
+    return "\n".join("  ".join(f"{value + 0.0:12.5g}" for value in row) for row in rows)

@@ -32,6 +32,7 @@ from ddg_explorer.models.networks import (
 )
 from ddg_explorer.structure import (
     CentralDerivative,
+    DampedSymplectic,
     DissipativeKernel,
     DissipativeMatrix,
     FreeKernel,
@@ -101,9 +102,9 @@ def normalise(
         reference = _reference(model, symmetric)
     goal = _columns(reference, units, at)
     factor = float(goal.norm() / own.norm())
-    if float((own * goal).sum()) < 0 and not _falls(model.structure):
+    if float((own * goal).sum()) < 0 and not falls(model.structure):
         factor = -factor
-    _scale_operator(module, factor, quadratic=_falls(model.structure))
+    _scale_operator(module, factor, quadratic=falls(model.structure))
     for part in model.network.modules():
         if isinstance(part, Perceptron):
             part.scale.div_(factor)
@@ -147,8 +148,10 @@ def _reference(model: EnergyModel, symmetric: bool) -> Structure:
     return Symplectic(grid, size=size)
 
 
-def _falls(structure: Structure) -> bool:
+def falls(structure: Structure) -> bool:
     """Whether G is dissipative, and not skew, by construction: −G is then no G of its kind."""
+    if isinstance(structure, DampedSymplectic):
+        return not structure.is_skew
     if isinstance(structure, StateMatrix):
         return structure.is_dissipative and not structure.is_skew
     return isinstance(structure.module, DissipativeMatrix | DissipativeKernel | Mobility)

@@ -9,6 +9,7 @@ from ddg_explorer.app.numerals import number
 from ddg_explorer.app.pages import markup
 from ddg_explorer.app.pages.specimens import PUBLISHED_TOLERANCE, Specimen
 from ddg_explorer.learned_structure import TOLERANCE as LEARNED_TOLERANCE
+from ddg_explorer.models.margins import energy_law
 from ddg_explorer.structure.base import TOLERANCE as ROUNDING
 
 GAUGE = (-17.0, 0.5)
@@ -41,10 +42,11 @@ def verdicts(specimen: Specimen, tolerance: float) -> list[Verdict]:
     """Energy, and for a field mass and isotropy, with this tolerance."""
     report, unit = specimen.judged(tolerance), specimen.report.scale or 1.0
     growth = ("largest eigenvalue of ½(G + Gᵀ)", report.symmetric_max / unit)
-    if report.is_skew:
+    law = energy_law(report, specimen.structure)
+    if law == "conserved":
         skew = report.skew_defect / unit
         found = [Verdict("Energy", "good", "conserved", skew, "‖½(G + Gᵀ)‖")]
-    elif report.is_dissipative:
+    elif law == "dissipated":
         found = [Verdict("Energy", "good", "dissipated", growth[1], growth[0])]
     else:
         found = [Verdict("Energy", "bad", "can rise", growth[1], growth[0])]
