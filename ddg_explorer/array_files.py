@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +27,11 @@ TRAJECTORY_SUFFIXES = (".nc", ".npz")
 ARRAY_BYTES = 4 << 30
 """Bytes that one array of a file may take in memory unless the caller says otherwise."""
 NO_NETCDF = "is no netCDF-4 file, or damaged"
+UNREADABLE = "array {!r} is damaged, or holds no plain numbers"
+TIME = ("time", "t")
+TRAJECTORY = ("trajectory", "trial", "batch")
+AXES = ("x", "y", "z")
+"""What the dimensions of a file, and the columns of a table, are called."""
 TRUE_LANE = "truth"
 """Group of a history that the page has saved, one group a lane, whose states are the true ones."""
 
@@ -90,8 +95,26 @@ class Archive(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         member = self._members[name]
         check_size(f"array {name!r}", member.file_size, self._limit)
-        with _refusing(f"array {name!r} is damaged, or holds no plain numbers"):
+        with _refusing(UNREADABLE.format(name)):
             return _array(self._file.read(member))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of an array, which is not read for it."""
+        with _refusing(UNREADABLE.format(name)), self._file.open(self._members[name]) as stream:
+            return _header(stream)[0]
+
+    def nodes(self, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """Node coordinates of the last dimensions of an array of this shape, by axis.
+
+        They are called axis_x, or x where they have as many points as the array has there.
+        """
+        found = {name: self[f"axis_{name}"] for name in AXES if f"axis_{name}" in self}
+        if found:
+            return found
+        count = next((k for k, name in enumerate(AXES) if name not in self), len(AXES))
+        sizes = [self.shape(name) for name in AXES[:count]]
+        fit = 0 < count < len(shape) and sizes == [(n,) for n in shape[-count:]]
+        return {name: self[name] for name in AXES[:count]} if fit else {}
 
 
 @contextmanager
@@ -118,13 +141,18 @@ def open_npz(path: Path, limit: int = ARRAY_BYTES) -> Iterator[Archive]:
 def _array(data: bytes) -> np.ndarray:
     """The array of a `.npy` file, read-only."""
     stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-    shape, columns_first, dtype = getattr(np.lib.format, header)(stream)
+    shape, columns_first, dtype = _header(stream)
     if dtype.hasobject:
         raise ValueError("Python objects")
     flat = np.frombuffer(data, dtype, offset=stream.tell())
     return flat.reshape(shape, order="F" if columns_first else "C")
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether its columns come first, and dtype of a `.npy` file."""
+    version = np.lib.format.read_magic(stream)
+    header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+    return getattr(np.lib.format, header)(stream)
 
 
 @contextmanager
@@ -176,13 +204,16 @@ def floating(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def read_state(path: str | Path, frame: int = -1, limit: int = ARRAY_BYTES) -> Tensor:
-    """One state of a saved trajectory, (*batch, *state_shape), in the dtype it was saved in.
+    """One state of a saved trajectory, or one of each trajectory of saved data.
+
+    It has shape (*batch, *state_shape), a field with its channel, and the dtype it was saved in.
 
     Parameters
     ----------
     path
-        A `.nc` or `.npz` file with a variable `u`, time first. An `.npz` without `t` holds a single
-        state. Of a history that the page has saved, the true system's lane.
+        A `.nc` or `.npz` file with a variable `u` over time. In an `.npz` time comes first in a
+        run, and in data where `t` or the layout of `read_dataset` says so; one without times and
+        `dt` holds a single state. Of a history that the page has saved, the true system's lane.
     frame
         Which frame; the last one by default. Only this frame is read from a `.nc` file.
     limit
@@ -191,7 +222,8 @@ def read_state(path: str | Path, frame: int = -1, limit: int = ARRAY_BYTES) -> T
     Raises
     ------
     ValueError
-        For a file that does not exist, is not such a file, or has no such frame.
+        For a file that does not exist, is not such a file, has no such frame, or does not tell
+        which dimension is time.
     """
     path, suffix = existing(path, TRAJECTORY_SUFFIXES)
     read = _npz_frame if suffix == ".npz" else _netcdf_frame
@@ -207,14 +239,53 @@ def read_state(path: str | Path, frame: int = -1, limit: int = ARRAY_BYTES) -> T
 
 def _npz_frame(path: Path, frame: int, limit: int) -> np.ndarray:
     with open_npz(path, limit) as file:
-        return file["u"][frame] if "t" in file else file["u"]
+        u = file["u"]
+        if "converged" in file:
+            return u[frame]
+        t = next((file[name] for name in TIME if name in file), None)
+        if (t is None and "dt" not in file) or (t is not None and t.ndim == 0):
+            return u
+        axes = len(file.nodes(u.shape)) or (file["length"].size if "length" in file else 0)
+        time = _time_axis(u.shape, None if t is None else t.size, axes, "attributes" in file)
+    state = np.take(u, frame, time)
+    return np.expand_dims(state, -axes - 1) if axes and state.ndim == axes + time else state
+
+
+def _time_axis(shape: tuple[int, ...], frames: int | None, axes: int, saved: bool) -> int:
+    """0, or 1 behind trajectories, as they stand in data that the package has `saved`."""
+    if frames is None:
+        places = {1 + axes: [0], 3 + axes: [1]}.get(len(shape), [0, 1])
+    else:
+        places = [k for k, n in enumerate(shape[:2]) if n == frames]
+        if not places:
+            raise ValueError(f"time has {frames} points, u has shape {shape}")
+    if len(places) == 1 or frames == 1:
+        return places[0]
+    if saved:
+        return 1
+    raise ValueError(f"time may be either of the first two of {shape}: save u of one time, alone")
 
 
 def _netcdf_frame(path: Path, frame: int, limit: int) -> np.ndarray:
     with open_netcdf(path, _group_of_states(path)) as dataset:
-        state = dataset["u"].isel(time=frame)
+        array = dataset["u"]
+        time = [name for name in array.dims if name in TIME]
+        if not time:
+            raise KeyError("time")
+        state = array.isel({time[0]: frame})
         check_size("u", state.nbytes, limit)
-        return state.values
+        dims = [str(name) for name in state.dims]
+        axes = [name for name in AXES if name in dims]
+        inner = [name for name in ("component", "channel") if name in dims]
+        batch = [name for name in dims if name not in (*inner, *axes)]
+        values = state.transpose(*batch, *inner, *axes).values
+        whole = inner or not all(is_trajectory(name) for name in batch)
+        return values if whole else np.expand_dims(values, -len(axes) - 1)
+
+
+def is_trajectory(name: str) -> bool:
+    """Whether a dimension of that name counts trajectories: as usual, or as runs are saved."""
+    return name in TRAJECTORY or name.startswith("batch")
 
 
 def _group_of_states(path: Path) -> str | None:

@@ -27,8 +27,8 @@ from ddg_explorer.io import atomic, checked_path, described
 from ddg_explorer.models.files import check_context, plain_copy
 from ddg_explorer.models.operators import specification
 from ddg_explorer.origin import other_run, other_system, run_notes
+from ddg_explorer.sampling import even_step
 from ddg_explorer.systems import System
-from ddg_explorer.tables import even_step
 from ddg_explorer.trajectory import Trajectory, state_axes
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,13 @@ from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.io import one_line
 from ddg_explorer.models.operators import specification
 from ddg_explorer.rollout import Rollout
+from ddg_explorer.sampling import EVEN
 from ddg_explorer.systems import SYSTEMS, System
-from ddg_explorer.tables import EVEN
 
 BESIDE = ("reason", "energy_scale", "note")
 """What the file of a run notes beside its recipe."""
+NOTES = ("context", "recipe", "parameters", "length")
+"""What the file of data notes: JSON objects, and the side lengths of a box."""
 SAME_ENERGY = {torch.float64: 1e-9, torch.float32: 1e-3}
 """Part of the H-scale by which the same energy, computed once more, may differ."""
 SAME_STEP = {torch.float64: 1e-6, torch.float32: 1e-2}
@@ -50,6 +53,21 @@ def decoded(name: str, attributes: Mapping[str, Any]) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except json.JSONDecodeError:
         raise ValueError(f"attribute {name}={value!r}: is no JSON") from None
+
+
+def foreign_notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a file of any origin, without texts that only have the name of a note."""
+    kept = {}
+    for name, value in attributes.items():
+        like_json = isinstance(value, str) and value[:1] in ("{", "[")
+        with suppress(ValueError, TypeError):
+            plain = decoded(name, attributes) if like_json or name in NOTES else value
+            if name == "length":
+                np.asarray(plain, dtype=np.float64)
+            elif name in NOTES and not isinstance(plain, dict):
+                continue
+            kept[name] = value
+    return kept
 
 
 def run_notes(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,30 +3,36 @@
     netCDF, Zarr     dimensions by name: time (or t); trajectory (or trial, batch); component for an
                      ODE, channel and x[, y[, z]] for a field. Coordinates time, x, y, z are read.
     .npz             array u (trajectory, time, component) or (trajectory, time, channel, x[, y]);
-                     optional t (time,) or the number dt; axis_x, axis_y (points,) or length, the
-                     side lengths, which make it a field as the argument `length` does.
-    .csv .tsv .txt   one row per time; columns named in the same way; all others are the components
-                     of an ODE in this order, or with `length` the points of one channel.
+                     optional t (time,) or the number dt; axis_x, axis_y (points,), or x, y of as
+                     many points as u has there, or length, the side lengths, which make it a field
+                     as the argument `length` does.
+    .csv .tsv .txt   one row per time; columns named in the same way, perhaps with a unit as t (s);
+                     all others are the components of an ODE in this order, or with `length` the
+                     points of one channel. Trajectories may be labelled with words.
 
-The trajectory dimension may be left out where there is one only. Files of `Trajectory.save` and
-`Dataset.save` are read as they are. Periodic grids: the left end is a node, the right end is not.
-Times must be even to `EVEN` of a step, values real and finite; dates and durations (datetime64,
-timedelta64) are taken in seconds. A file that notes its dt or how long its box is must agree to
-that much with the arguments and the system it is read for. One that `Trajectory.save` or
-`Dataset.save` wrote must be of that system: its parameters, G, and energy (`origin`).
+The trajectory dimension may be left out where there is one only, and so may that of a single
+channel; of an `.npz` the number of times then tells which it is, and a shape that reads two ways is
+refused. Several variables of one shape, chosen together, are channels of one state; in a table all
+trajectories have one length (`tables`). Files of `Trajectory.save` and `Dataset.save` are read as
+they are. Periodic grids: the left end is a node, the right end is not, and a last node that repeats
+the first is refused. Times must be even to `EVEN` of a step, values real and finite; dates and
+durations (datetime64, timedelta64) are taken in seconds.
+
+A file that notes its dt or how long its box is must agree to that much with its times, nodes, the
+arguments, and the system it is read for. One that `Trajectory.save` or `Dataset.save` wrote must be
+of that system: its parameters, G, and energy (`origin`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ddg_explorer.array_files import Archive, floating, open_netcdf, open_npz
+from ddg_explorer.array_files import AXES, floating
 from ddg_explorer.data import Dataset, checked_step, context_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import existing, one_line
@@ -38,32 +44,17 @@ from ddg_explorer.origin import (
     other_system,
     run_notes,
 )
+from ddg_explorer.raw_data import Column, Raw, Variable, read_netcdf, read_npz, read_zarr
+from ddg_explorer.refusal import Refusal
+from ddg_explorer.sampling import EVEN, check_gaps, check_given_step, even_step
 from ddg_explorer.systems import System
-from ddg_explorer.tables import EVEN, TIME, TRAJECTORY, even_step, read_table
-
-if TYPE_CHECKING:
-    import xarray as xr
+from ddg_explorer.tables import read_table
 
 TABLES = (".csv", ".tsv", ".txt")
 READERS = (".npz", *TABLES, ".nc", ".zarr")
-AXES = ("x", "y", "z")
+SAME = 1e-9
+"""Part of the largest value by which the ends of a closed grid may differ."""
 Length = float | Sequence[float] | None
-Variable = str | Sequence[str | int] | None
-
-
-@dataclass
-class Raw:
-    """What a file holds: u, trajectory and time in front; times or Δt; node coordinates; notes.
-
-    `energy` is H of the frames, (time, *batch), in the file of a run.
-    """
-
-    u: np.ndarray
-    t: np.ndarray | None = None
-    dt: float | None = None
-    axes: dict[str, np.ndarray] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-    energy: np.ndarray | None = None
 
 
 def read_dataset(
@@ -72,141 +63,74 @@ def read_dataset(
     dt: float | None = None,
     length: Length = None,
     variable: Variable = None,
-    time: str | int | None = None,
-    trajectory: str | int | None = None,
+    time: Column = None,
+    trajectory: Column = None,
     system: System | None = None,
 ) -> Dataset:
     """Read trajectories; see the module for the layouts.
+
+    Where variables of the same dimensions as u were left out, the recipe has their names under
+    `left_out`.
 
     Parameters
     ----------
     path
         A `.npz`, `.csv`, `.tsv`, `.txt`, `.nc` file or a `.zarr` folder.
     dt
-        Δt between frames; None: from the file's dt or times, which must be even. Given, the file's
-        times are not looked at, but that those of a table rise.
+        Δt between frames; None: from the file's dt or times, which must be even. Given, times need
+        not be even, but no step may differ by more than half of it, and their mean by a tenth.
     length
         Side lengths of a field's periodic box; None: from the file, or an ODE. Given, the file's
         coordinates are not looked at.
     variable
-        Name of the array, "u" by default; of a table the columns of the state, by name or number.
+        Name of the array, "u" by default, or names of arrays that become its channels; of a table
+        the columns of the state, by name or number.
     time, trajectory
-        Columns of a table by name or number, where they are not called as above.
+        Columns of a table by name or number, dimensions of netCDF and Zarr, and `time` an array of
+        an `.npz`, where they are not called as above.
     system
         The system the data are of, where known: gives the grid and what `Model.misfit` compares.
 
     Raises
     ------
     ValueError
-        One line that names the file and what is wrong with it.
+        One line that names the file and what is wrong with it; a `Refusal` where other arguments
+        would help.
     """
     source, suffix = existing(path, READERS)
     try:
-        if suffix in TABLES:
-            table = read_table(source, variable, time, trajectory, dt)
-            raw = Raw(table.states, table.t)
-            if length is not None or (system is not None and system.grid is not None):
-                raw.u = raw.u[:, :, None]
-        elif suffix == ".npz":
-            raw = _read_npz(source, variable, length, system)
-        elif suffix == ".zarr":
-            raw = _read_zarr(source, variable)
-        else:
-            with open_netcdf(source) as dataset:
-                raw = _of_xarray(dataset, variable)
+        raw = _read(source, suffix, dt, length, variable, time, trajectory, system)
         return _assemble(source, raw, dt, length, system)
+    except Refusal as refusal:
+        raise refusal.of(f"path={str(path)!r}: ") from None
     except (ValueError, KeyError, OSError) as error:
         raise ValueError(f"path={str(path)!r}: {one_line(error)}") from None
 
 
-def _pick(names: Sequence[str], variable: Variable) -> str:
-    wanted = "u" if variable is None else variable
-    if not isinstance(wanted, str):
-        raise ValueError(f"variable={variable!r}: must be one name for this kind of file")
-    if wanted in names:
-        return wanted
-    raise ValueError(f"has no variable {wanted!r}, only {', '.join(sorted(names)) or 'none'}")
-
-
-def _read_npz(path: Path, variable: Variable, length: Length, system: System | None) -> Raw:
-    with open_npz(path) as file:
-        u = file[_pick(list(file), variable)]
-        t = next((file[name] for name in ("t", "time") if name in file), None)
-        axes = {k: file[f"axis_{k}"] for k in AXES if f"axis_{k}" in file}
-        attributes = mapping("attributes", file) if "attributes" in file else {}
-        box, dt = _noted(file, "length", 3), _noted(file, "dt", 1)
-        energy = file["energy"] if {"converged", "energy"} <= set(file) else None
-    if box is not None:
-        attributes["length"] = box
-    count = len(axes) if box is None else box.size
+def _read(
+    path: Path,
+    suffix: str,
+    dt: float | None,
+    length: Length,
+    variable: Variable,
+    time: Column,
+    trajectory: Column,
+    system: System | None,
+) -> Raw:
+    if suffix == ".nc":
+        return read_netcdf(path, variable, time, trajectory)
+    if suffix == ".zarr":
+        return read_zarr(path, variable, time, trajectory)
+    axes, state = None, None
     if system is not None:
-        count = 0 if system.grid is None else system.grid.ndim
+        axes, state = 0 if system.grid is None else system.grid.ndim, system.state_shape
     elif length is not None:
-        count = 1 if isinstance(length, int | float) else len(length)
-    if energy is not None:
-        u = _batch_first(u, u.ndim - 2 - count)
-    elif u.ndim == 2 + count:
-        u = u[None]
-    if u.ndim != 3 + count:
-        wanted = "component), and of a field length" if count == 0 else "channel, *grid)"
-        raise ValueError(
-            f"array has shape {u.shape}: needs (trajectory, time, {wanted}; one trajectory needs "
-            "no dimension"
-        )
-    return Raw(u, t, None if dt is None else dt.item(), axes, attributes, energy)
-
-
-def _noted(file: Archive, name: str, most: int) -> np.ndarray | None:
-    """At most so many positive numbers under that name, None where there are none."""
-    if name not in file:
-        return None
-    array = file[name]
-    if array.dtype.kind not in "fiu" or not (1 <= array.size <= most and np.all(array > 0)):
-        raise ValueError(
-            f"array {name}={array}: must be a positive number{', one an axis' * (most > 1)}"
-        )
-    return array
-
-
-def _batch_first(u: np.ndarray, batch: int) -> np.ndarray:
-    """(time, *batch, *state) → (trajectory, time, *state)."""
-    return np.moveaxis(u.reshape(u.shape[0], -1, *u.shape[1 + batch :]), 1, 0)
-
-
-def _read_zarr(path: Path, variable: Variable) -> Raw:
-    import xarray as xr
-
-    try:
-        import zarr  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError:
-        raise ValueError("reading .zarr needs the package zarr: pip install zarr") from None
-    # the metadata of each array, as not every store has a copy of all in one place
-    with xr.open_zarr(path, consolidated=False) as dataset:
-        return _of_xarray(dataset, variable)
-
-
-def _of_xarray(dataset: xr.Dataset, variable: Variable) -> Raw:
-    array = dataset[_pick([str(name) for name in dataset.data_vars], variable)]
-    dims = [str(name) for name in array.dims]
-    batch = [name for name in dims if name in TRAJECTORY or name.startswith("batch")]
-    state = [name for name in ("component", "channel", *AXES) if name in dims]
-    times = [name for name in dims if name in TIME]
-    if len(times) != 1 or set(dims) - {*times, *batch, *state}:
-        raise ValueError(
-            f"variable {array.name!r} has dimensions ({', '.join(dims)}): needs time, and "
-            "knows trajectory, component, channel, x, y, z"
-        )
-    ordered = array.transpose(*times, *batch, *state)
-    u = _batch_first(np.asarray(ordered.values), len(batch))
-    if not {"component", "channel"} & set(dims):
-        u = np.expand_dims(u, 2)
-    known = [name for name in state if name in AXES and name in dataset.coords]
-    axes = {name: np.asarray(dataset[name].values) for name in known}
-    t = next((np.asarray(dataset[name].values) for name in times if name in dataset.coords), None)
-    energy = None
-    if {"converged", "energy"} <= set(dataset.data_vars):
-        energy = np.asarray(dataset["energy"].transpose(*times, *batch).values)
-    return Raw(u, t, None, axes, dict(dataset.attrs), energy)
+        axes = 1 if isinstance(length, int | float) else len(length)
+    if suffix == ".npz":
+        return read_npz(path, variable, time, trajectory, axes, state)
+    dt = None if dt is None else checked_step(dt)
+    table = read_table(path, variable, time, trajectory, dt)
+    return Raw(table.states[:, :, None] if axes else table.states, table.t)
 
 
 def _assemble(
@@ -216,6 +140,8 @@ def _assemble(
     dt = _step(raw, dt, raw.u.shape[1])
     context = context_of(system) if system else noted_context(raw.attributes, grid)
     data = Dataset(torch.from_numpy(floating(raw.u, "u")), dt, grid, context)
+    if raw.energy is None and "context" not in raw.attributes:
+        _refuse_closed(data, raw.axes)
     if system is not None:
         line = _unfit(data, raw, system)
         if line:
@@ -223,7 +149,10 @@ def _assemble(
     if raw.energy is not None:
         return data.recorded(raw.attributes)
     made = mapping("recipe", raw.attributes)
-    return replace(data, recipe=made or {"file": path.name, "shape": list(raw.u.shape)})
+    notes = {"file": path.name, "shape": list(raw.u.shape)}
+    if raw.left_out:
+        notes["left_out"] = raw.left_out
+    return replace(data, recipe=made or notes)
 
 
 def _unfit(data: Dataset, raw: Raw, system: System) -> str:
@@ -245,11 +174,15 @@ def _unfit(data: Dataset, raw: Raw, system: System) -> str:
 def _step(raw: Raw, dt: float | None, frames: int) -> float:
     """Δt as given, noted or of the times; a given one or times must agree with a noted one."""
     dt = None if dt is None else checked_step(dt)
-    if dt is None and raw.t is not None:
+    if raw.t is not None and dt is None:
+        check_gaps(raw.t, "time")
         dt = even_step(raw.t, "time", frames)
+    elif raw.t is not None and dt is not None:
+        for t in raw.t if raw.t.ndim == 2 else raw.t[None]:
+            check_given_step(t, dt, "time", frames)
     dt = raw.dt if dt is None else dt
     if dt is None:
-        raise ValueError("has no times: give dt")
+        raise Refusal("has no times", arguments=("dt",))
     if raw.dt is not None and abs(dt - raw.dt) > EVEN * raw.dt:
         raise ValueError(f"dt={dt:g}: the file has dt={raw.dt:g}")
     return dt
@@ -269,23 +202,27 @@ def _grid(raw: Raw, length: Length, system: System | None) -> Grid | None:
     if length is None and not shape:
         return None
     if length is None:
-        raise ValueError("has no coordinates x, y, z: give length")
+        raise Refusal("has no coordinates x, y, z", arguments=("length",))
     shape = shape or raw.u.shape[2:]
     return Grid.of(shape, length, len(shape))
 
 
 def _noted_length(raw: Raw, shape: tuple[int, ...]) -> list[float] | None:
-    """Side lengths as noted in the file, else from its coordinates; None where it has neither."""
-    if "length" in raw.attributes:
-        noted = decoded("length", raw.attributes)
-        try:
-            return np.atleast_1d(np.asarray(noted, dtype=np.float64)).tolist()
-        except (TypeError, ValueError):
-            raise ValueError(f"attribute length={noted!r}: must be numbers") from None
-    if not shape or len(raw.axes) != len(shape):
-        return None
-    named = zip(raw.axes.items(), shape, strict=True)
-    return [n * even_step(points, name, n) for (name, points), n in named]
+    """Side lengths as noted in the file and of its coordinates; None where it has neither."""
+    of_nodes = None
+    if shape and len(raw.axes) == len(shape):
+        named = zip(raw.axes.items(), shape, strict=True)
+        of_nodes = [n * even_step(points, name, n) for (name, points), n in named]
+    if "length" not in raw.attributes:
+        return of_nodes
+    noted = decoded("length", raw.attributes)
+    try:
+        length = np.atleast_1d(np.asarray(noted, dtype=np.float64)).tolist()
+    except (TypeError, ValueError):
+        raise ValueError(f"attribute length={noted!r}: must be numbers") from None
+    if of_nodes is not None:
+        _check_length(length, "the grid of its coordinates", of_nodes)
+    return length
 
 
 def _check_length(length: Length, whose: str, known: Sequence[float] | None) -> None:
@@ -295,3 +232,27 @@ def _check_length(length: Length, whose: str, known: Sequence[float] | None) -> 
     if given.shape not in ((), own.shape) or not np.all(np.abs(given - own) <= EVEN * own):
         values, expected = (", ".join(f"{x:.6g}" for x in np.atleast_1d(v)) for v in (given, own))
         raise ValueError(f"length={values}: {whose} has {expected}")
+
+
+def _refuse_closed(data: Dataset, axes: Mapping[str, np.ndarray]) -> None:
+    """ValueError where the last nodes of an axis repeat the first: a period has one of the two.
+
+    A field that mirrors itself may do so as well, if its nodes lie half a step inside of the box.
+    """
+    u, ndim = data.u, 0 if data.grid is None else data.grid.ndim
+    size = float(u.abs().max())
+    for name, axis in zip(AXES, range(u.ndim - ndim, u.ndim), strict=False):
+
+        def apart(left: int, right: int, axis: int = axis) -> float:
+            return float((u.select(axis, left) - u.select(axis, right)).abs().max())
+
+        if apart(0, -1) > SAME * size or apart(0, 1) <= SAME * size:
+            continue
+        points = axes.get(name)
+        inside = points is None or abs(points[0] / (points[1] - points[0]) - 0.5) < EVEN
+        if apart(1, -2) <= SAME * size and inside:
+            continue
+        raise ValueError(
+            f"{name}: the last node repeats the first in all frames, a periodic grid has one of "
+            "them: leave the last one out"
+        )

@@ -178,7 +178,7 @@ def test_a_run_that_has_learned_nothing_says_so(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A loss relative to no change at all; that of whole trajectories is in units of the noise."""
-    options = ("--data", str(folder / "one.npz"), "--model", "node")
+    options = ("--data", str(folder / "wells.csv"), "--model", "node")
     adam = ("--optimizer", "adam", "--steps", "1")
     assert cli.main(["train", *options, *adam]) == 0
     line = capsys.readouterr().err
@@ -276,6 +276,107 @@ def test_a_file_of_other_parameters_is_no_data_of_the_system(
     card = read_card(model)
     assert card["recipe"]["structure"] == {"kind": "damped_symplectic", "friction": 0.3}
     assert card["card"]["data"]["recipe"]["integrator"] == "discrete_gradient"
+
+
+def swung(folder: Path, header: str) -> Path:
+    """Twelve short swings under column names of the caller's choice; "" for none."""
+    u = measured(3)[:, :12].tolist()
+    rows = [(n * DT, k, *state) for k, run in enumerate(u) for n, state in enumerate(run)]
+    path = folder / "swings.csv"
+    np.savetxt(path, rows, "%.17g", ",", header=header, comments="")
+    return path
+
+
+QUICK = ("--model", "node", "--steps", "1", "--hidden", "2", "--optimizer", "adam")
+
+
+def test_columns_of_a_table_are_named_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By name or number, alike for `train` and `compare`."""
+    model = str(tmp_path / "m.safetensors")
+    usual = str(swung(tmp_path, "t,trial,q,p"))
+    wanted = call(capsys, "train", "--data", usual, *QUICK)["data"]
+    for header, options in (
+        ("clock,run,q,p", ("--time", "clock", "--trajectory", "run")),
+        ("clock,run,q,p", ("--time", "0", "--trajectory", "run", "--variable", "q,p")),
+        ("", ("--time", "0", "--trajectory", "1")),
+    ):
+        data = ("--data", str(swung(tmp_path, header)), *options)
+        assert call(capsys, "train", *data, *QUICK, "--save", model)["data"] == wanted
+        assert call(capsys, "compare", *data, "--checkpoint", model)["steps"] == 11
+    turned = ("--data", str(swung(tmp_path, "t,trial,q,p")), "--variable", "p,q")
+    assert call(capsys, "train", *turned, *QUICK)["data"] != wanted
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "line"),
+    [
+        ("", (), "(t, q, p), or give --time or --variable"),
+        ("q1,trial,q,p", (), "rename it time or t, or give --time or --variable"),
+        ("t,run,q,p", (), "column trajectory, or sort the rows, or give --trajectory"),
+        ("t,trial,q,p", ("--variable", "v"), "has no column 'v', only t, trial, q, p"),
+        ("t,trial,q,p", ("--dt", "1"), "dt=1: time of trajectory 0 has steps of 0.05, convert"),
+    ],
+)
+def test_ways_out_are_told_as_the_command_line_has_them(
+    header: str,
+    options: tuple[str, ...],
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    data = ("--data", str(swung(tmp_path, header)), *options)
+    for command in (("train", *QUICK), ("compare", "--checkpoint", "m.safetensors")):
+        told = refused(capsys, *command, *data)
+        assert told.startswith(f"ddg-explorer {command[0]}: error: data=")
+        assert line in told
+
+
+def test_what_arrays_need_is_told_as_the_command_line_has_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, u = tmp_path / "a.npz", measured(3)[:, :12].numpy()
+    t = np.arange(12) * DT
+    for arrays, line in (
+        ({"u": u}, "has no times: give --dt"),
+        ({"v": u, "t": t}, "has no variable 'u', only t, v: rename one u, or give --variable"),
+        ({"u": u[:, :, None, None], "t": t}, "or channel needs no dimension: give --length"),
+    ):
+        np.savez(path, **arrays)
+        assert line in refused(capsys, "train", "--data", str(path), *QUICK)
+    np.savez(path, u=u, v=u, t=t)
+    assert cli.main(["train", "--data", str(path), *QUICK]) == 0
+    line = "u is read alone, without v; --variable u,v takes all of them"
+    assert line in capsys.readouterr().err
+    kept = read_dataset(path).save(tmp_path / "kept.nc")
+    assert cli.main(["train", "--data", str(kept), *QUICK]) == 0
+    assert "read alone" not in capsys.readouterr().err
+    np.savez(path, v=u, t=t)
+    assert call(capsys, "train", "--data", str(path), "--variable", "v", *QUICK)["data"]
+
+
+@pytest.mark.parametrize("option", ["--variable", "--time", "--trajectory"])
+def test_what_is_what_in_a_file_needs_a_file(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "train", "--system", "pendulum", *QUICK, option, "q")
+    assert f"{option.removeprefix('--')}='q': needs a file as --data" in told
+    told = refused(capsys, "compare", "--data", "pendulum", option, "q")
+    assert "needs a file as --data" in told
+
+
+def test_a_model_starts_from_the_data_that_it_learned(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """From the last state of every trajectory, whatever the kind of file."""
+    data, path = read_dataset(folder / "wells.csv"), str(folder / "dgnet.safetensors")
+    for suffix in (".nc", ".npz"):
+        start = str(data.save(tmp_path / f"data{suffix}"))
+        saved = str(tmp_path / "run.npz")
+        options = ("--initial", start, "--steps", "1", "--save", saved)
+        call(capsys, "simulate", "--checkpoint", path, *options)
+        assert np.array_equal(np.load(saved)["u"][0], data.u[:, -1])
 
 
 def test_an_operator_says_which_numbers_it_needs() -> None:

@@ -15,7 +15,7 @@ from ddg_explorer.data import Dataset, context_of, specification_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.own_data import read_dataset
-from ddg_explorer.structure import MinusIdentity, Symplectic
+from ddg_explorer.structure import MatrixStructure, MinusIdentity, Symplectic
 from ddg_explorer.systems import SYSTEMS, System
 
 
@@ -137,6 +137,17 @@ def test_masked_values_are_refused() -> None:
     masked[1, 2, 0] = np.ma.masked
     with pytest.raises(ValueError, match=r"^u: has masked values: fill them or leave them out$"):
         Dataset(masked, 0.1)
+
+
+def test_masked_coefficients_are_refused() -> None:
+    """Also row by row: else G would have what stands below the mask."""
+    whole = np.ma.masked_array([[0.0, 1.0], [-1.0, 0.0]])
+    taken = MatrixStructure(whole).apply(torch.eye(2, dtype=torch.float64))
+    assert torch.equal(taken, torch.from_numpy(whole.data).T)
+    masked = np.ma.masked_array(whole, mask=[[0, 1], [0, 0]])
+    for entries in (masked, list(masked)):
+        with pytest.raises(ValueError, match=r"^matrix: has masked values: fill them or leave"):
+            MatrixStructure(entries)
 
 
 def test_integers_and_half_precision_become_double(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 import xarray as xr
 
 from ddg_explorer.array_files import open_npz, read_state
+from ddg_explorer.data import Dataset
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.own_data import read_dataset
@@ -282,3 +283,57 @@ def test_a_path_that_cannot_be_written_is_refused_beforehand(tmp_path, monkeypat
         checked_path(tmp_path / "b.nc", (".nc",))
     with pytest.raises(PermissionError, match="denied"), atomic(tmp_path / "b.nc"):
         pass
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+@pytest.mark.parametrize("frames", [3, 7])
+def test_of_saved_data_the_last_state_of_every_trajectory_is_read(
+    suffix: str, frames: int, tmp_path: Path
+) -> None:
+    """Also of as many trajectories as frames; times are not taken for a batch."""
+    u = torch.arange(3.0 * frames * 2, dtype=torch.float64).reshape(3, frames, 2)
+    path = Dataset(u, 0.1).save(tmp_path / f"data{suffix}")
+    assert torch.equal(read_state(path), u[:, -1])
+    assert torch.equal(read_state(path, frame=1), u[:, 1])
+
+
+@pytest.mark.parametrize("suffix", [".nc", ".npz"])
+@pytest.mark.parametrize("name", ["time", "t"])
+def test_a_field_without_a_channel_gets_one(suffix: str, name: str, tmp_path: Path) -> None:
+    """As `read_dataset` reads it: of many trajectories, of one, and in any order of dimensions."""
+    u, t, x = np.random.default_rng(0).normal(size=(3, 5, 8)), np.arange(5.0), np.arange(8.0)
+    path = tmp_path / f"data{suffix}"
+    for array, dims in ((u, ("trial", name, "x")), (u[0], (name, "x"))):
+        if suffix == ".npz":
+            np.savez(path, u=array, axis_x=x, **{name: t})
+        else:
+            data = xr.Dataset({"u": (dims, array)}, {name: t, "x": x})
+            data.transpose(*dims[::-1]).to_netcdf(path, engine="h5netcdf")
+        last = torch.from_numpy(array[..., -1, :])
+        assert torch.equal(read_state(path), last.unsqueeze(-2))
+        whole = read_dataset(path).u
+        assert torch.equal(read_state(path), whole[:, -1] if array.ndim == 3 else whole[0, -1])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "found"),
+    [
+        ({"u": (3, 5, 2), "dt": 0.1}, np.s_[:, -1]),
+        ({"u": (5, 2), "t": np.arange(5.0)}, np.s_[-1]),
+        ({"u": (5, 3, 2), "t": np.arange(5.0)}, np.s_[-1]),
+        ({"u": (3, 2), "t": 4.0}, np.s_[:]),
+        ({"u": (3, 5, 8), "t": np.arange(5.0), "length": 2.0}, np.s_[:, -1, None]),
+        ({"u": (3, 5, 1, 8), "dt": 0.1, "length": 2.0}, np.s_[:, -1]),
+        ({"u": (5, 5, 2), "t": np.arange(5.0)}, "time may be either of the first two of"),
+        ({"u": (5, 2), "dt": 0.1}, r"time may be either of the first two of \(5, 2\)"),
+        ({"u": (3, 5, 2), "t": np.arange(4.0)}, r"time has 4 points, u has shape \(3, 5, 2\)"),
+    ],
+)
+def test_where_time_stands_in_an_archive(arrays: dict, found: object, tmp_path: Path) -> None:
+    u = np.random.default_rng(0).normal(size=arrays["u"])
+    np.savez(tmp_path / "a.npz", **{**arrays, "u": u})
+    if isinstance(found, str):
+        with pytest.raises(ValueError, match=found):
+            read_state(tmp_path / "a.npz")
+    else:
+        assert torch.equal(read_state(tmp_path / "a.npz"), torch.from_numpy(u[found]))

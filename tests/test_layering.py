@@ -26,9 +26,10 @@ ROOMS = (
     {"integrators"},
     {"frames", "rollout", "trajectory", "recording", "simulation"},
     {
-        *("data", "tables", "own_data", "recipes", "sources", "training", "diagnostics"),
+        *("data", "origin", "sampling", "refusal", "tables", "table_text", "raw_data"),
+        *("own_data", "data_advice", "recipes", "sources", "training", "diagnostics"),
         *("data_cache", "evaluation", "budgets", "fitting", "learned_structure", "compare"),
-        *("weights", "paper"),
+        *("verdict", "weights", "paper"),
     },
     {"cli", "commands", "app"},
 )

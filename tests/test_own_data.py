@@ -110,7 +110,7 @@ def test_netcdf_dimensions_may_be_called_as_columns_of_a_table(tmp_path: Path) -
     assert same(read_dataset(path), u)
     both = dataset_of(u[:, :, :, None], ("t", "time", "component", "x"))
     both.to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(ValueError, match=r"dimensions \(t, time, component, x\): needs time"):
+    with pytest.raises(ValueError, match=r"dimensions \(t, time, component, x\), needs time"):
         read_dataset(path, dt=DT)
 
 
@@ -300,13 +300,17 @@ NAN = spoil(lambda u: u.__setitem__((1, 2, 0), np.nan))
         ({"u": NAN, "t": T}, {}, "not finite .* in trajectory 1, frame 2"),
         ({"u": motion().astype(complex), "t": T}, {}, "u: must be real numbers .* complex128"),
         ({"u": motion() > 0, "t": T}, {}, "u: must be real numbers .* bool"),
-        ({"u": np.array(["a"] * 6), "t": T}, {}, "array has shape"),
-        ({"u": np.zeros(5), "t": T}, {}, r"shape \(5,\): needs \(trajectory, time, component\)"),
+        ({"u": np.array(["a"] * 6), "t": T}, {}, "u: must be real numbers .* <U1"),
+        ({"u": np.zeros(5), "t": T}, {}, "time: has 6 points, the states have 5"),
         ({"u": motion(), "t": T}, {"length": 1.0}, "every axis needs"),
         ({"u": wave(), "t": T[:5]}, {"length": (1.0, 1.0)}, "every axis needs"),
         ({"u": wave(), "t": T[:5]}, {"length": -1.0}, "length=.*positive"),
         ({"v": motion()}, {}, "has no variable 'u', only v"),
-        ({"u": motion()}, {"variable": ["a", "b"]}, "must be one name"),
+        ({"u": motion()}, {"variable": ["u", "b"]}, "has no variable 'b', only u$"),
+        ({"u": motion()}, {"variable": [0]}, "has no variable 0, only u$"),
+        ({"u": motion()}, {"variable": []}, r"variable=\[\]: must name at least one"),
+        ({"u": motion()}, {"trajectory": "u"}, "trajectory='u': an .npz has .* in order"),
+        ({"u": motion()}, {"time": "clock"}, "time='clock': must be the name of an array, u$"),
         ({"u": motion()[:, :1], "t": T[:1]}, {}, "at least two points"),
     ],
 )

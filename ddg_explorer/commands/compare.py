@@ -20,8 +20,8 @@ from ddg_explorer.commands.data_options import (
 )
 from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report, columns
-from ddg_explorer.compare import Contest, Lane, learned_from, learned_seeds, unseen
-from ddg_explorer.io import atomic, checked_path
+from ddg_explorer.compare import Contest, Lane, labels, learned_from, learned_seeds, unseen
+from ddg_explorer.io import atomic, checked_path, plain
 from ddg_explorer.models import MODELS, Model, load_model
 from ddg_explorer.weights import find_weights
 
@@ -67,12 +67,13 @@ def run(args: argparse.Namespace) -> Report:
             if target.suffix == ".nc":
                 contest.to_xarray(lanes).to_netcdf(file, engine="h5netcdf")
             else:
-                file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+                file.write_text(json.dumps(plain(figures), indent=2) + "\n", encoding="utf-8")
     ran = [lane for lane in lanes if not lane.misfit]
-    text = columns([{name: lane.row()[name] for name in SHOWN} for lane in ran]) if ran else ""
-    notes += [f"{lane.model}: {lane.misfit}" for lane in lanes if lane.misfit]
-    notes += [f"{lane.model}: {lane.figures['reason']}" for lane in ran if lane.figures["reason"]]
-    notes += [f"{lane.model}: {lane.note}" for lane in ran if lane.note]
+    named = list(zip(labels(lanes), lanes, strict=True))
+    rows = [{**lane.row(), "model": name} for name, lane in named if not lane.misfit]
+    text = columns([{name: row[name] for name in SHOWN} for row in rows]) if ran else ""
+    for told in ("misfit", "reason", "note"):
+        notes += [f"{name}: {lane.row()[told]}" for name, lane in named if lane.row()[told]]
     if not ran:
         sys.stderr.write(f"ddg-explorer compare: no model was run: {'; '.join(notes)}\n")
     return Report(figures, "\n".join([text, *notes] if text else notes), int(not ran))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,26 @@ from ddg_explorer.commands.options import (
 from ddg_explorer.data import Dataset
 from ddg_explorer.own_data import READERS, read_dataset
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe, make_dataset
+from ddg_explorer.refusal import Refusal, offering
 from ddg_explorer.sources import recipe_for
 from ddg_explorer.systems import SYSTEMS, System
 
+OF_FILE = ("variable", "time", "trajectory")
+"""Options that tell what is what in a file."""
+
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """--system with its preset and parameters, and Δt."""
+    """--system with its preset and parameters, Δt, and what is what in a file."""
     parser.add_argument("--system", metavar="S", help=", ".join(SYSTEMS))
     add_preset_options(parser)
     parser.add_argument("--dt", type=float, metavar="DT", help="time step of the data")
+    add = parser.add_argument
+    what = "columns of the state in a table, or arrays that are its channels (all others; u)"
+    add("--variable", metavar="A,B,…", help=what)
+    what = "column or dimension of the times of a file, by name or column number (time, t)"
+    add("--time", metavar="C", help=what)
+    what = "column or dimension of its trajectories (trajectory, trial, batch)"
+    add("--trajectory", metavar="C", help=what)
 
 
 def data_recipe(args: argparse.Namespace, key: str | None = None) -> DataRecipe:
@@ -34,6 +46,7 @@ def data_recipe(args: argparse.Namespace, key: str | None = None) -> DataRecipe:
     `key` names a recipe outright; the system, where given too, must then be the same, and nothing
     but Δt may differ.
     """
+    refuse_given(args, OF_FILE, "needs a file as --data")
     if key is not None:
         refuse_given(args, OF_SYSTEM, f"data={key!r} has its own, name a --system instead")
         recipe = DATA_RECIPES[key]
@@ -72,10 +85,33 @@ def own_data(args: argparse.Namespace) -> tuple[Dataset, System | None]:
     if args.system is None:
         others = [name for name in OF_SYSTEM if name != "length"]
         refuse_given(args, others, "needs a --system")
-        with naming(path="data"):
-            return read_dataset(args.data, dt=args.dt, length=args.length), None
+        return _read(args, length=args.length), None
     options = system_options(args)
     options.pop("dt", None)
     system = SYSTEMS[args.system](args.preset, **options)
+    return _read(args, system=system), system
+
+
+def _read(args: argparse.Namespace, **known: Any) -> Dataset:
+    """The file `--data`; a line on stderr where that leaves variables out."""
+    wanted = None if args.variable is None else args.variable.split(",")
     with naming(path="data"):
-        return read_dataset(args.data, dt=args.dt, system=system), system
+        try:
+            data = read_dataset(
+                args.data,
+                dt=args.dt,
+                variable=wanted,
+                time=args.time,
+                trajectory=args.trajectory,
+                **known,
+            )
+        except Refusal as refusal:
+            options = {name: f"--{name}" for name in ("dt", "length", *OF_FILE)}
+            raise offering(refusal, options) from None
+    left_out = data.recipe.get("left_out")
+    if left_out and data.recipe.get("file") == Path(args.data).name:
+        sys.stderr.write(
+            f"ddg-explorer {args.command}: of {args.data} u is read alone, without "
+            f"{', '.join(left_out)}; --variable {','.join(['u', *left_out])} takes all of them\n"
+        )
+    return data

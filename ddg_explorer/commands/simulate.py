@@ -55,7 +55,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--structure puts its H under another G"
     )
     add("--checkpoint", metavar="M", help=what)
-    what = "start from the last state in a .nc or .npz file, or from the numbers of an ODE's state"
+    what = (
+        "start from the last state in a .nc or .npz file, in data that of every trajectory, or "
+        "from the numbers of an ODE's state"
+    )
     add("--initial", metavar="F|Q,P", help=what)
     add("--save", metavar="F", help="write the trajectory to a .nc (streamed) or .npz file")
     add("--save-every", type=int, default=1, metavar="K", help="steps between frames (1)")

@@ -10,7 +10,8 @@ import argparse
 import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ddg_explorer.budgets import BUDGETS, Budget, budget
@@ -20,10 +21,17 @@ from ddg_explorer.commands.options import at_least, choose_dtype, naming, refuse
 from ddg_explorer.commands.report import Report, table
 from ddg_explorer.compare import held_out_seed
 from ddg_explorer.data import Dataset
+from ddg_explorer.data_advice import advice
 from ddg_explorer.dynamics import check_device
-from ddg_explorer.evaluation import errors, forecast, one_step_error
+from ddg_explorer.evaluation import (
+    Forecast,
+    errors,
+    forecast,
+    one_step_error,
+    relative_state_error,
+)
 from ddg_explorer.fitting import Fit
-from ddg_explorer.io import checked_path
+from ddg_explorer.io import checked_path, plain
 from ddg_explorer.models import MODELS
 from ddg_explorer.models.operators import operators_of
 from ddg_explorer.models.recipe import DTYPES, PRIORS
@@ -31,11 +39,11 @@ from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.defaults import NOISE, OPTIMISERS, default_noise
 from ddg_explorer.training.first_order import SCHEDULES
 from ddg_explorer.training.smoothing import ORDER
+from ddg_explorer.verdict import verdict
 
-UNTRAINED = 0.5
-"""Loss, relative to that of no change, above which a finished run has hardly learned anything."""
-UNEXPLAINED = 2.0
-"""Loss in units of the noise above which a finished fit of whole trajectories explains them not."""
+GLANCE = (4, 100)
+"""Held-out trajectories and steps of them that a model of a file is rolled out on unasked."""
+NOISE_UNIT, CHANGE_UNIT = "variance of the noise", "loss of no change"
 FIRST_ORDER_ONLY = ("lr", "batch", "schedule", "unroll")
 """Options that Levenberg–Marquardt has not."""
 
@@ -112,12 +120,25 @@ def run(args: argparse.Namespace) -> Report:
             refuse_given(
                 args, FIRST_ORDER_ONLY, "needs --optimizer adam or soap, this run takes lm"
             )
+        hints = advice(data, fit.model, optimizer=fit.options["optimizer"], noise=args.denoise)
+        _tell(hints)
         interrupted = _follow(fit)
-    tested = _tested(fit, recipe, args.data_seed) if args.test else {}
+    rollouts = _rollouts(args, fit, recipe)
+    tested = plain(_tested(fit, *rollouts, recipe)) if rollouts and args.test else {}
+    if fit.last is not None and not (interrupted or fit.last.reason):
+        losses = fit.last.loss, fit.last.validation_loss
+        found = verdict(*losses, fit.model, _treatment(args, fit), rollouts)
+        _tell(found)
+        hints += found
     card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
     if args.save is not None and fit.last is not None:
         fit.model.save(args.save)
-    return _report(args, fit, data.context, card, tested, interrupted)
+    return _report(args, fit, data.context, card, {**tested, "hints": hints}, interrupted)
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        sys.stderr.write(f"ddg-explorer train: {line}\n")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -187,19 +208,34 @@ def _follow(fit: Fit) -> bool:
     return False
 
 
-def _tested(fit: Fit, recipe: DataRecipe | None, data_seed: int) -> dict[str, float | int]:
-    """One-step error, energy and state MSE over the recipe's test rollouts; over the held-out
-    trajectories of a file, whose true energy is not known."""
-    if recipe is None:
-        test = fit.validation
+def _rollouts(
+    args: argparse.Namespace, fit: Fit, recipe: DataRecipe | None
+) -> tuple[Forecast, Dataset] | None:
+    """From the held-out states of the recipe's test set, or of a file, and the true ones.
+
+    Without `--test` only of a file, and of a few trajectories. None where nothing is held out.
+    """
+    if args.test and recipe is not None:
+        test = make_test(recipe, seed=held_out_seed(0, {args.data_seed}))
+    elif recipe is None and fit.validation is not None:
+        rows, steps = GLANCE
+        held_out = fit.validation
+        test = held_out if args.test else replace(held_out, u=held_out.u[:rows, : steps + 1])
     else:
-        test = make_test(recipe, seed=held_out_seed(0, {data_seed}))
-    if test is None:
-        return {}
-    found = forecast(fit.model, test.u[:, 0], test.dt, test.frames - 1)
+        return None
+    return forecast(fit.model, test.u[:, 0], test.dt, test.frames - 1), test
+
+
+def _tested(
+    fit: Fit, found: Forecast, test: Dataset, recipe: DataRecipe | None
+) -> dict[str, float | int]:
+    """One-step error, energy and state MSE over the test rollouts; the true energy of a file is not
+    known."""
     energy = None if recipe is None else recipe.make_system().energy
     out: dict[str, float | int] = {"one_step": one_step_error(fit.model, test)}
     out |= errors(found, test.u, energy)
+    out["rollouts"] = test.trajectories
+    out["relative_state_mse"] = relative_state_error(found, test.u)
     if recipe is not None and recipe.system == "pendulum":
         published = errors(found, test.u, lambda u: published_energy(recipe, u))
         out["published_energy_mse"] = published["energy_mse"]
@@ -224,6 +260,8 @@ def _report(
         "parameters": card["parameters"],
         "loss": card["loss"],
         "validation_loss": card["validation_loss"],
+        "loss_unit": NOISE_UNIT if _treatment(args, fit) == "states" else CHANGE_UNIT,
+        "validation_loss_unit": CHANGE_UNIT,
         "wall_s": card["wall_s"],
         "checkpoint": args.save,
         **tested,
@@ -235,16 +273,8 @@ def _report(
     }
     code = 130 if interrupted else int(bool(reason))
     if code:
-        sys.stderr.write(f"ddg-explorer train: {reason}\n")
-    elif last is not None and _treatment(args, fit) == "states":
-        if last.loss > UNEXPLAINED:
-            sys.stderr.write(
-                f"ddg-explorer train: loss {last.loss:.2g} in units of the noise: the data are not "
-                "explained; try more steps, another seed or fewer hidden units\n"
-            )
-    elif last is not None and last.loss > UNTRAINED:
-        sys.stderr.write(
-            f"ddg-explorer train: loss {last.loss:.2g}: hardly better than no change; "
-            "try more steps, another seed or more hidden units\n"
-        )
-    return Report(figures, table(figures), code)
+        _tell([reason])
+    shown = {name: value for name, value in figures.items() if name not in ("rollouts", "hints")}
+    if "diverged" in tested:
+        shown["diverged"] = f"{tested['diverged']} of {tested['rollouts']}"
+    return Report(figures, table(shown), code)

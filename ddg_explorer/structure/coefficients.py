@@ -100,9 +100,12 @@ class Coefficients:
 def _tensor(numbers: np.ndarray | Sequence[Any], name: str) -> Tensor:
     """The numbers in float64, else ValueError."""
     try:
-        return torch.from_numpy(real_numbers(np.asarray(numbers), "")).to(torch.float64)
+        array = np.ma.array(numbers)
+        if not np.ma.is_masked(array):
+            return torch.from_numpy(real_numbers(array, "")).to(torch.float64)
     except (TypeError, ValueError):
         raise ValueError(
             f"{name}={described(numbers)}: must be real numbers in rows of one length, a tensor "
             "or an nn.Module"
         ) from None
+    raise ValueError(f"{name}: has masked values: fill them or leave them out")
