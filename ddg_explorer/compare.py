@@ -8,17 +8,17 @@ model's own. States `(frames, *state_shape)`, everything nondimensional.
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.diagnostics import drift
-from ddg_explorer.evaluation import Forecast, advance_forecast, errors, own_drift, true_drift
+from ddg_explorer.evaluation import Forecast, errors, own_drift, timed_forecast, true_drift
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.own_step import step_note
 from ddg_explorer.models.recipe import ModelRecipe
@@ -168,7 +168,7 @@ class Contest:
         if grid is not None and grid != model.grid:
             model = model.on_grid(grid)
         dt, steps = self.truth.dt, self.truth.frames - 1
-        found, ms_per_step = _timed(advance_forecast(model, self.truth.u[:, 0], dt, steps))
+        found, ms_per_step = timed_forecast(model, self.truth.u[:, 0], dt, steps)
         energy, scale = (system.energy, system.energy_scale) if system else (None, 0.0)
         compared = errors(found, self.truth.u, energy)
         last = int(found.frames[0]) - 1
@@ -205,13 +205,14 @@ class Contest:
         """
         import xarray as xr
 
-        ran = [lane for lane in lanes if lane.found is not None]
-        states = [self.truth.u[0], *(_states(lane) for lane in ran)]
+        named = zip(labels(lanes), lanes, strict=True)
+        ran = {name: lane.found for name, lane in named if lane.found is not None}
+        states = [self.truth.u[0], *(found.u[:, 0] for found in ran.values())]
         u = torch.stack([s.double() for s in states])
         energy = self.system.energy if self.system else lambda u: torch.full(u.shape[:2], torch.nan)
         true = energy(u)
         own = [true[0].double()]
-        own += [lane.found.own_energy[:, 0].double() for lane in ran if lane.found is not None]
+        own += [found.own_energy[:, 0].double() for found in ran.values()]
         base = self.truth.to_xarray()
         dims = base["u"].dims[1:]
         variables = {
@@ -219,26 +220,22 @@ class Contest:
             "energy": (("lane", "time"), true.numpy(), {"units": "1"}),
             "own_energy": (("lane", "time"), torch.stack(own).numpy(), {"units": "1"}),
         }
-        names = ["truth", *(lane.model for lane in ran)]
-        notes = ("lane", ["", *(lane.note for lane in ran)])
+        names = ["truth", *ran]
+        notes = ("lane", ["", *(lane.note for lane in lanes if lane.found is not None)])
         coordinates = {**{str(k): c for k, c in base.coords.items()}, "lane": names, "note": notes}
         return xr.Dataset(variables, coordinates, base.attrs)
 
 
-def _timed(forecast: Iterator[Forecast | None]) -> tuple[Forecast, float | None]:
-    """The forecast, and the mean milliseconds of its steps after the first."""
-    ends: list[float] = []
-    for found in forecast:
-        if found is not None:
-            steps = len(ends) - 1
-            return found, 1e3 * (ends[-1] - ends[0]) / steps if steps > 0 else None
-        ends.append(time.perf_counter())
-    raise AssertionError("a forecast ends with its result")
-
-
-def _states(lane: Lane) -> Tensor:
-    assert lane.found is not None
-    return lane.found.u[:, 0]
+def labels(lanes: Sequence[Lane]) -> list[str]:
+    """A name of its own for each lane: its model's, with the file where several are of one kind,
+    with its number where files are of one name too."""
+    names = [lane.model for lane in lanes]
+    files = [Path(lane.source).stem for lane in lanes]
+    for more in (files, map(str, range(1, len(lanes) + 1))):
+        count = Counter(names)
+        pairs = zip(names, more, strict=True)
+        names = [f"{x} {y}" if count[x] > 1 and y else x for x, y in pairs]
+    return names
 
 
 def held_out_seed(number: int, learned: Collection[int] = ()) -> int:

@@ -6,11 +6,13 @@
 
 û is the model's rollout from the first state of a true trajectory u, E the true energy (or another
 number per state that a published table compares). A trajectory that diverges counts up to its last
-good state, and is counted. States are `(trajectories, frames, *state_shape)`, nondimensional.
+good state, and is counted; one that fails in its first step predicts nothing, and counts not at
+all. States are `(trajectories, frames, *state_shape)`, nondimensional.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -187,6 +189,8 @@ def errors(
 ) -> dict[str, float | int]:
     """Means over frames and trajectories, and medians over trajectories of their means.
 
+    NaN where no trajectory got beyond its first step, which says nothing of the model.
+
     Parameters
     ----------
     found
@@ -196,18 +200,62 @@ def errors(
     energy
         States to one number each; None where no true energy is known, and none is compared.
     """
-    valid = found.valid
+    valid, true = _counted(found), truth.transpose(0, 1).double()
     predicted = torch.where(_like(valid, found.u), found.u, 0.0).double()
-    true = truth.transpose(0, 1).double()
     state = (predicted - true).flatten(2).square().mean(-1)
     squares = {} if energy is None else {"energy_mse": (energy(predicted) - energy(true)).square()}
     out: dict[str, float | int] = {}
+    some = valid.any(0)
     for name, square in {**squares, "state_mse": state}.items():
-        rows = torch.where(valid, square, 0.0).sum(0) / valid.sum(0)
+        rows = (torch.where(valid, square, 0.0).sum(0) / valid.sum(0))[some]
         out[name] = float(square[valid].mean())
-        out[f"{name}_median"] = float(rows.median())
+        out[f"{name}_median"] = float(rows.median()) if len(rows) else math.nan
     out["diverged"] = int(found.diverged.sum())
     return out
+
+
+def _counted(found: Forecast) -> Tensor:
+    """Which frames errors are taken of, `(frames, trajectories)`: the good ones, of a trajectory
+    that did not fail in its first step and leave the state that it was given."""
+    return found.valid & ~(found.diverged & (found.frames == 1))
+
+
+def relative_state_error(found: Forecast, truth: Tensor) -> float:
+    """The state MSE of `errors` over the variance of `truth`: that of guessing the mean is 1.
+
+    The variance is the mean of those of all components or channels.
+    """
+    return float(errors(found, truth, None)["state_mse"]) / _variance(truth)
+
+
+def departure(found: Forecast, truth: Tensor, share: float) -> int:
+    """The first frame where the mean square error exceeds `share` of the variance of `truth`; the
+    last one where none does."""
+    counted, true = _counted(found), truth.transpose(0, 1).double()
+    square = (found.u.double() - true).flatten(2).square().mean(-1)
+    mean = torch.where(counted, square, 0.0).sum(1) / counted.sum(1)
+    beyond = torch.nonzero(mean > share * _variance(truth))
+    return int(beyond[0]) if len(beyond) else len(found.u) - 1
+
+
+def _variance(truth: Tensor) -> float:
+    axes = [0, 1, *range(3, truth.ndim)]
+    u = truth.double()
+    return float((u - u.mean(axes, keepdim=True)).square().mean())
+
+
+def timed_forecast(
+    model: Model, u0: Tensor, dt: float, steps: int
+) -> tuple[Forecast, float | None]:
+    """The forecast, and the mean milliseconds of its steps after the first, which warms up; None
+    where there are none."""
+    ends: list[float] = []
+    for found in advance_forecast(model, u0, dt, steps):
+        if found is not None:
+            later = len(ends) - 1
+            return found, 1e3 * (ends[-1] - ends[0]) / later if later > 0 else None
+        ends.append(time.perf_counter())
+    raise AssertionError("a forecast ends with its result")
 
 
 def true_drift(found: Forecast, energy: Callable[[Tensor], Tensor], scale: float) -> float:

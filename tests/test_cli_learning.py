@@ -129,7 +129,11 @@ def test_published_noisy_mechanics_train_by_default(
     found = call(capsys, "train", "--data", data, "--model", "dgnet", "--test")
     power = float(make_test(data).u.square().mean())
     assert (found["reason"], found["diverged"], found["steps"]) == ("", 0, 40)
-    assert 0.9 < found["loss"] < 1.1  # in units of the noise
+    assert 0.9 < found["loss"] < 1.1
+    assert (found["loss_unit"], found["hints"]) == ("variance of the noise", [])
+    assert found["relative_state_mse"] == pytest.approx(
+        found["state_mse"] / float(make_test(data).u.var((0, 1), correction=0).mean())
+    )
     assert found["state_mse"] < 0.25**2 * power
     assert found["energy_mse"] < 0.01
 
@@ -269,6 +273,26 @@ def test_compare_tells_laws_apart(
         assert float(error) == pytest.approx(dgnet["state_mse"], rel=1e-9)
     other = call(capsys, "compare", *options, *files, "--seed", "1")
     assert other["lanes"][0]["state_mse"] != dgnet["state_mse"]
+
+
+def test_compare_tells_two_models_of_a_kind_by_their_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, trained: dict[str, str]
+) -> None:
+    paths = [tmp_path / "one.safetensors", tmp_path / "two.safetensors"]
+    for path in paths:
+        path.write_bytes(Path(trained["node"]).read_bytes())
+    files = [x for path in paths for x in ("--checkpoint", str(path))]
+    saved = tmp_path / "lanes.json"
+    options = ("compare", "--system", "kdv", "--steps", "3", *files, "--dt", "2e-3")
+    assert cli.main([*options, "--save", str(saved)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    width = head.index("integrator")
+    assert [line[:width].rstrip() for line in lines[:2]] == ["node one", "node two"]
+    assert [line.partition(": ")[0] for line in lines[2:]] == ["node one", "node two"]
+    lanes = json.loads(saved.read_text())["lanes"]
+    assert [(lane["model"], lane["checkpoint"]) for lane in lanes] == [
+        ("node", str(path)) for path in paths
+    ]
 
 
 def test_what_a_data_seed_drew_is_never_held_out(

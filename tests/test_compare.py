@@ -14,7 +14,7 @@ import torch
 import xarray as xr
 from layouts import DT, motion
 
-from ddg_explorer import compare
+from ddg_explorer import compare, evaluation
 from ddg_explorer.budgets import budget
 from ddg_explorer.compare import learned_from, unseen
 from ddg_explorer.data import Dataset
@@ -32,7 +32,7 @@ def test_the_first_step_is_not_timed(
     """The clock is read at the ends of steps only: every one after the first takes 0.2."""
     data = Dataset(torch.from_numpy(motion()), DT)
     clock = itertools.count(7.0, 0.2)
-    monkeypatch.setattr(compare, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(evaluation, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     model = ModelRecipe.fitting("node", data, hidden=2).build()
     lane = compare.Contest.of_data(data, 0, steps=steps).lane("", model)
     assert lane.found is not None
@@ -68,6 +68,23 @@ def test_a_file_of_lanes_keeps_their_notes(tmp_path: Path) -> None:
     with xr.open_dataset(tmp_path / "lanes.nc") as read:
         assert read["note"].dims == ("lane",)
         assert read["note"].values.tolist() == ["", "", lanes[1].note]
+
+
+def test_models_of_one_kind_have_names_of_their_own(tmp_path: Path) -> None:
+    """In a file of lanes as well, which is read by them."""
+    lanes = [compare.Lane(*lane) for lane in (("dgnet", "a/one.safetensors"), ("node", "n"))]
+    assert compare.labels(lanes) == ["dgnet", "node"]
+    lanes += [compare.Lane("dgnet", "a/two.safetensors")]
+    assert compare.labels(lanes) == ["dgnet one", "node", "dgnet two"]
+    lanes += [compare.Lane("dgnet", "b/one.safetensors")]
+    assert compare.labels(lanes) == ["dgnet one 1", "node", "dgnet two", "dgnet one 4"]
+    data = Dataset(torch.from_numpy(motion()), DT)
+    contest = compare.Contest.of_data(data, 0, steps=2)
+    model = ModelRecipe.fitting("node", data, hidden=2).build()
+    ran = [contest.lane(f"{name}.safetensors", model) for name in ("x", "y")]
+    unfit = compare.Lane("node", "z.safetensors", "no")
+    names = contest.to_xarray([unfit, *ran])["lane"].values.tolist()
+    assert names == ["truth", "node x", "node y"]
 
 
 def test_a_lane_under_another_structure_than_the_systems_is_not_run() -> None:

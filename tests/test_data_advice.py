@@ -192,6 +192,11 @@ def test_which_columns_are_taken_as_q_and_p_is_told_where_they_are_not() -> None
     assert line.startswith("component 0 is taken as q, 1 as p, but ")
 
 
+def test_nothing_is_said_of_the_order_of_a_few_states() -> None:
+    assert told(Dataset(wells(6)[:, :3, [1, 0]], DT)) == []
+    assert len(told(Dataset(wells(8)[:, :3, [1, 0]], DT))) == 1
+
+
 def test_the_order_of_noisy_columns_and_channels_is_seen() -> None:
     assert told(Dataset(noise(wells(size=4), 0.1), DT), noise="states") == []
     system = SYSTEMS["wave"]("pulse")
