@@ -257,7 +257,7 @@ def held_out_seed(number: int, learned: Collection[int] = ()) -> int:
 def learned_seeds(cards: Iterable[Mapping[str, Any]]) -> set[int]:
     """The seeds of the data that models were trained on, as far as their cards tell."""
     seeds = (card.get("data", {}).get("recipe", {}).get("seed") for card in cards)
-    return {seed for seed in seeds if seed is not None}
+    return {seed for seed in seeds if type(seed) is int}
 
 
 def unseen(data: Dataset, cards: Iterable[Mapping[str, Any]]) -> list[int]:
