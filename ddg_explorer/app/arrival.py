@@ -23,7 +23,8 @@ GRACE = 1.0
 class Arrival(Component):
     """Takes one of `pieces` whenever the browser has painted the last; begins when it shows this.
 
-    `<html data-ready="true">` says that everything has arrived.
+    `<html data-ready="true">` says that nothing more comes: everything has arrived, or a piece has
+    failed and the person has been told.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class Arrival(Component):
         Whether the pictures move by now.
     """
 
-    _esm = script("arrival")
+    _esm = script("settled", "arrival")
 
     def __init__(self, pieces: Iterator[None], moving: Callable[[], bool], **params: Any) -> None:
         super().__init__(width=0, height=0, margin=0, **params)
@@ -53,5 +54,13 @@ class Arrival(Component):
         self._begun = self._begun or time.monotonic()
         more = True
         if self._moving() or time.monotonic() > self._begun + GRACE:
-            more = next(self._pieces, self) is None
+            more = self._take()
         self._send_msg({"more": more})
+
+    def _take(self) -> bool:
+        """Add a piece; whether there may be more. None comes after one that fails."""
+        try:
+            return next(self._pieces, self) is None
+        except Exception as problem:
+            session.report(problem)
+            return False

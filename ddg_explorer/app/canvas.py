@@ -44,9 +44,10 @@ class LaneCanvas(Component):
     title = param.String("")
     subtitle = param.String("")
     device = param.String("cpu")
-    status = param.String("", doc="One readable line shown over the picture; empty for none.")
+    status = param.String("", doc="One readable line below the read-outs; empty for none.")
     misfit = param.String("", doc="Why nobody runs in this lane; empty where somebody does.")
-    note = param.String("", doc="A remark on what runs, below the read-outs; empty for none.")
+    note = param.String("", doc="A few words on what runs, in the status's place; empty for none.")
+    reason = param.String("", doc="The sentence behind the note, shown where it is asked for.")
     scheme = param.String("", doc="Key of the lane's integrator.")
     schemes = param.List([], doc="[key, label] of the integrators that can be chosen.")
     compact = param.Boolean(False, doc="Fewer read-outs, for several lanes side by side.")
@@ -55,11 +56,11 @@ class LaneCanvas(Component):
     spec = param.Dict({"kind": ""}, doc="`Picture.spec`.")
     table = param.Bytes(b"", doc="256 RGBA colours.")
     palette = param.Dict({})
-    colours = param.List([], doc="This lane's colour first, then the others.")
+    colour = param.String("", doc="The lane's.")
 
     touch = param.Dict({}, doc="`tool` of the pointer, empty for none; the brush's `radius`.")
 
-    _esm = script("draw", "field", "profile", "phase", "touch", "lane")
+    _esm = script("draw", "field", "profile", "phase", "touch", "readouts", "foot", "lane")
     _stylesheets: ClassVar[list[str]] = [style("lane")]
 
     def __init__(self, **params: Any) -> None:
@@ -92,12 +93,10 @@ class LaneCanvas(Component):
 
     def restyle(self, dark: bool, scale: str, place: int = 0) -> None:
         """Colours of the theme for a lane with this place among `LANE_COLOURS`."""
-        colours = LANE_COLOURS[mode(dark)]
-        others = [colour for i, colour in enumerate(colours[1:], 1) if i != place]
         self.param.update(
             palette={**PALETTES[mode(dark)], "swatch": swatch(place, dark)},
             table=colour_table(scale, dark),
-            colours=[colours[place], *others],
+            colour=LANE_COLOURS[mode(dark)][place],
         )
 
     def _get_model(

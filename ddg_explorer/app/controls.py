@@ -25,7 +25,6 @@ from ddg_explorer.app.operator_editor import OperatorEditor
 from ddg_explorer.app.parameters import ParameterControls
 from ddg_explorer.app.state import STEP_SIZES, TOLERANCES, Scene
 from ddg_explorer.app.store import Store
-from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.turns import Setup, live_tol
 from ddg_explorer.app.widgets import Choice, bounded_slider
 from ddg_explorer.discrete import ACTIVATIONS
@@ -205,10 +204,8 @@ class Controls:
         put(self.dt, marks=marks, note=" · ".join(line for line in lines if line))
 
     def restyle(self, dark: bool) -> None:
-        """Colours of the badges."""
-        p = PALETTES[mode(dark)]
-        colours = ";".join(f"--{name}:{p[name]}" for name in ("good", "warn", "bad", "muted"))
-        self.editor.restyle(colours)
+        """Colours of the gallery's pictures; all else follows the page's CSS variables."""
+        self.gallery.restyle(dark)
 
     def _show_choices(self, setup: Setup) -> None:
         scene, system = setup.scene, setup.system

@@ -18,8 +18,10 @@ from ddg_explorer.app.race import Race
 from ddg_explorer.app.share import bar as share
 from ddg_explorer.app.touch import Touch
 
-CHOICE = 190
-"""Pixels that the names of a system and of a preset need: on a phone each has a row."""
+SYSTEM, PRESET = 140, 190
+"""Pixels that the names of a system and of a preset need at least: on a phone each has a row."""
+LATER = f"{PHONE} {{ :host {{ order: 1; }} }}"
+"""Style of what comes after the gallery's button on a phone, which the row of the system takes."""
 MORE = (72, 40)
 """Pixels of the button that unfolds the rest."""
 FOLDED = f"{PHONE} {{ :host(:not(.unfolded)) {{ display: none !important; }} }}"
@@ -44,6 +46,7 @@ class ExplorePage:
         self._top.styles = {**self._top.styles, "flex": "1 1 100%"}
         self._lanes.styles = {**self._lanes.styles, "width": "fit-content", "max-width": "100%"}
         touch.view.styles = {"flex": "1 1 450px", "width": "auto", "min-width": "0"}
+        touch.bar.styles = {**touch.bar.styles, "--least": f"{lanebar.HEIGHT}px"}
         self._seldom: list[Any] = []
         self._fold(self._lanes)
         self.more = pmui.Button(
@@ -52,7 +55,7 @@ class ExplorePage:
             width=MORE[0],
             height=MORE[1],
             margin=(3, 0, 0, 0),
-            stylesheets=[ON_PHONES],
+            stylesheets=[ON_PHONES, LATER],
             on_click=lambda _: self._unfold(),
         )
         bars = pn.FlexBox(
@@ -60,7 +63,7 @@ class ExplorePage:
             self._lanes,
             touch.view,
             sizing_mode="stretch_width",
-            align_items="center",
+            align_items="flex-start",
             gap="12px 16px",
         )
         self.view = pn.Column(
@@ -74,11 +77,13 @@ class ExplorePage:
         """Add the bars; the places that were held for them are kept until `settle`."""
         controls = desk.controls
         play, step, reset = desk.transport.play, desk.transport.step, desk.transport.reset
-        for choice in (controls.system, controls.preset):
-            choice.widget.styles = {"flex": f"1 1 {CHOICE}px", "min-width": "0"}
+        for choice, width in ((controls.system, SYSTEM), (controls.preset, PRESET)):
+            choice.widget.styles = {"flex": f"1 1 {width}px", "min-width": "0"}
+        preset = controls.preset.widget
+        preset.stylesheets = [*preset.stylesheets, LATER]
         chosen = pn.FlexBox(
             controls.system.widget,
-            controls.preset.widget,
+            preset,
             pn.Row(controls.gallery, styles={"padding-top": "3px"}),
             self.more,
             sizing_mode="stretch_width",
@@ -143,7 +148,8 @@ def _stand_in(boxes: str) -> pn.pane.HTML:
 def _top() -> str:
     """Boxes as large as the parts of the upper bar, which wrap as they do."""
     width, height = transport.BUTTON
-    chosen = _box(47, f"flex:1 1 {CHOICE}px") * 2 + _box(40, "width:43px")
+    chosen = _box(47, f"flex:1 1 {SYSTEM}px") + _box(40, "width:43px")
+    chosen += _box(47, f"flex:1 1 {PRESET}px")
     chosen += f"<b>{_box(MORE[1] + 3, f'width:{MORE[0]}px')}</b>"
     return (
         f"<style>b {{ display: none; }} "
@@ -151,7 +157,7 @@ def _top() -> str:
         f'<div style="{WRAP};gap:12px 16px">'
         f'<div style="{WRAP};gap:0 12px;flex:3 1 320px;min-width:0">{chosen}</div>'
         + _box(height, f"width:{3 * width + 2 * transport.GAP}px")
-        + f'<div class="share" style="margin-left:auto">{_box(34, f"width:{share.WIDTH}px")}</div>'
+        + f'<div class="share">{_box(34, f"width:{share.WIDTH}px")}</div>'
         + "</div>"
     )
 

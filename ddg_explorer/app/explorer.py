@@ -50,7 +50,7 @@ class Explorer(Viewer):
     state
         What to show; by default the KdV two-soliton.
     play
-        Whether it runs as soon as it is shown.
+        Whether it runs as soon as it is shown, unless the person's system asks for less motion.
     notice
         One line to show when the page opens.
 
@@ -70,7 +70,7 @@ class Explorer(Viewer):
     ) -> None:
         super().__init__(**params)
         self.store = Store(state)
-        self._dark = bool(self.store.state.view.dark)
+        self._dark, self._opened = bool(self.store.state.view.dark), False
         self._notice = notice
         self._drawer: Drawer | None = None
         self._held = self.store.state
@@ -84,7 +84,7 @@ class Explorer(Viewer):
             on_ready=self._on_ready,
         )
         self.touch = Touch(self.store, self.runner, self.race, session.notify)
-        self.browser = session.Browser(self._on_width)
+        self.browser = session.Browser(self._on_window)
         self.tabs = Tabs(self._makers(), lambda key: self.store.change_view(page=key))
         self._set_lanes(self.store.state.lanes)
         setup = self._setup = self.race.simulations[0].open(self.store.state.scene)
@@ -134,7 +134,7 @@ class Explorer(Viewer):
 
     def _main(self, *above: Any) -> pn.Column:
         """The tabs' pages, and what is to stand above them."""
-        parts = (*above, self.tabs.view, self.browser, self.arrival)
+        parts = (*above, self.browser, self.tabs.view, self.arrival)
         return pn.Column(*parts, sizing_mode="stretch_width", styles=TALL)
 
     @property
@@ -149,7 +149,7 @@ class Explorer(Viewer):
     def _pieces(self) -> Iterator[None]:
         """What comes after the first frames, piece by piece."""
         self._explore.fill(self.desk)
-        self.tabs.fill(self.store.state.view.page)
+        self.tabs.fill(self.store.state.view.page, skip=self._drawer is not None)
         yield
         self._sidebar[:] = self.desk.controls.panels
         yield
@@ -179,7 +179,8 @@ class Explorer(Viewer):
 
     def _on_ready(self) -> None:
         # Before the session counts as loaded, Panel cannot send outside the document's lock.
-        pn.state.onload(self._on_loaded)
+        if self._opened:
+            pn.state.onload(self._on_loaded)
 
     def _on_loaded(self) -> None:
         session.disable_nagle(pn.state.curdoc)
@@ -188,8 +189,11 @@ class Explorer(Viewer):
             session.notify(self._notice)
             self._notice = ""
 
-    def _on_width(self, width: int) -> None:
-        """On a phone the drawer covers the picture: it is closed, until there is room again."""
+    def _on_window(self, width: int, still: bool) -> None:
+        """Nothing moves before this; where the drawer covers the picture, it is closed."""
+        self._opened = True
+        if still:
+            self.runner.play(False)
         pn.state.onload(self._on_loaded)
         pn.state.onload(lambda: self._show_drawer(width >= session.NARROW))
 

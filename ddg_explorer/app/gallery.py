@@ -1,17 +1,22 @@
 """Systems and presets as a gallery: a button, and a dialog of pictures that it opens.
 
-The pictures go to the browser when the dialog opens for the first time, not with the page.
+The pictures go to the browser when the dialog opens for the first time, not with the page. They are
+grey levels; the tables that colour them are those of the lanes, in the page's theme.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import param
 
+from ddg_explorer.app.changes import put
 from ddg_explorer.app.component import Component, script, style
+from ddg_explorer.app.pictures import SEQUENTIAL
 from ddg_explorer.app.races import race_of
+from ddg_explorer.app.theme import colour_table, ink_table
 from ddg_explorer.app.thumbnails import data_uri
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.weights import SHIPPED
@@ -25,18 +30,25 @@ class Gallery(Component):
 
     groups = param.List([], doc="[title, cards] of each system; empty until first opened.")
     chosen = param.String("", doc="`system.preset` that runs.")
+    tables = param.Dict({}, doc="Scale of a card → 256 RGBA colours in base64; with the groups.")
 
-    _esm = script("gallery")
+    _esm = script("draw", "gallery")
     _stylesheets: ClassVar[list[str]] = [style("gallery")]
 
     def __init__(self, on_choose: Callable[[str, str], None], **params: Any) -> None:
         super().__init__(**{"margin": 0, "width": 40, "height": 40, **params})
-        self._on_choose = on_choose
+        self._on_choose, self._dark = on_choose, False
         self.on_msg(self._receive)
+
+    def restyle(self, dark: bool) -> None:
+        """Colours of the theme."""
+        self._dark = dark
+        if self.groups:
+            put(self, tables=tables(dark))
 
     def _receive(self, event: Any) -> None:
         if "open" in event.data and not self.groups:
-            self.groups = groups()
+            self.param.update(tables=tables(self._dark), groups=groups())
         elif "system" in event.data:
             self._on_choose(event.data["system"], event.data["preset"])
 
@@ -57,8 +69,23 @@ def _card(name: str, preset: str) -> dict[str, Any]:
         "title": good.title,
         "line": first_sentence(good.about),
         "picture": data_uri(name, preset),
+        "scale": scale_of(name),
         "race": bool(racers(name, preset)),
     }
+
+
+def scale_of(name: str) -> str:
+    """Key of `tables` for the pictures of a system: that of its lanes, for orbits their ink."""
+    if SYSTEMS[name].ndim == 0:
+        return "ink"
+    return "sequential" if name in SEQUENTIAL else "diverging"
+
+
+def tables(dark: bool) -> Mapping[str, str]:
+    """The tables that colour the pictures."""
+    found = {scale: colour_table(scale, dark) for scale in ("sequential", "diverging")}
+    found["ink"] = ink_table(dark)
+    return {scale: base64.b64encode(table).decode("ascii") for scale, table in found.items()}
 
 
 def racers(name: str, preset: str) -> tuple[str, ...]:

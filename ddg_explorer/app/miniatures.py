@@ -21,8 +21,6 @@ from ddg_explorer.frames import Frame
 
 SIZE = (56, 42)
 """Largest width and height in pixels of the page."""
-ROOM = 1.2
-"""For the edges of orbits, which have no contours, relative to their window."""
 MOST_CELLS = 128
 """Cells of a field along an axis that are kept."""
 
@@ -49,8 +47,6 @@ class Miniature:
         spec, limits = dict(picture.spec), simulation.scales.state.value
         if picture.kind == "phase":
             spec["contours"] = spec["contours"][::2]
-            if not spec["contours"]:
-                spec["window"] = [ROOM * x for x in spec["window"]]
         return cls(Reel("", "", spec, times, values, limits), picture.scale)
 
     def uri(self, dark: bool) -> str:

@@ -30,6 +30,12 @@ def number(value: float | None, digits: int = 3, *, keep: bool = False) -> str:
         return scientific(value, digits)
     value += 0.0  # no −0
     shown = np.format_float_positional(value, precision=digits, fractional=False, trim="-")
-    if keep and value:
+    if keep and value and abs(float(shown)) < 10**digits:
         shown = f"{float(shown):#.{digits}g}".rstrip(".")
     return shown.replace("-", "−")
+
+
+def clock(t: float, digits: int = 4) -> str:
+    """A time as the time slider writes it: in powers of ten below 1e−3 only."""
+    plain = 1e-3 <= abs(t) < 1e-2
+    return f"{t:.{digits}g}".replace("-", "−") if plain else number(t, digits)

@@ -100,6 +100,7 @@ _CSS = """<style>
 .pair table { width: 100%; table-layout: fixed; border-collapse: separate; border-spacing: 1px;
   font-size: 11px; font-variant-numeric: tabular-nums; }
 .pair td { text-align: center; padding: 3px 0; border-radius: 4px; white-space: nowrap;
-  background: color-mix(in srgb, var(--ddg-accent, #0b6aa8) var(--s), transparent); }
-.pair td.minus { background: color-mix(in srgb, var(--ddg-warn, #9a5b00) var(--s), transparent); }
+  background: color-mix(in srgb, var(--ddg-positive, #e65036) var(--s), transparent); }
+.pair td.minus { background: color-mix(in srgb, var(--ddg-negative, #247ffe) var(--s),
+  transparent); }
 </style>"""

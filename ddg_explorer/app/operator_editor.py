@@ -100,7 +100,9 @@ class OperatorEditor:
             doc="Puts the G that a model has learned into the table; it then runs beside the "
             "true H.",
         )
-        self.badges = pn.pane.HTML("", margin=(4, 0, 0, 0), sizing_mode="stretch_width")
+        self.badges = pn.pane.HTML(
+            "", margin=(4, 0, 0, 0), sizing_mode="stretch_width", stylesheets=[texts.BADGE_CSS]
+        )
         self.comparison = pn.pane.HTML("", margin=(4, 0), sizing_mode="stretch_width")
         self.marks = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.view = pn.Column(
@@ -172,10 +174,6 @@ class OperatorEditor:
         put(self.comparison, object="".join(parts), visible=bool(parts))
         true = menu.symbol if edited else None
         self.marks.object = operator_marks.symbol(values, form, true, menu.name)
-
-    def restyle(self, colours: str) -> None:
-        """Colours of the theme, as CSS variables."""
-        self.badges.stylesheets = [f":host {{{colours}}}" + texts.BADGE_CSS]
 
     def _of_menu(self, scene: Scene, system: Any, form: entries.Form) -> operator_compare.Menu:
         """The menu's operator, kept while it stays the same: for any edit, start and pace."""

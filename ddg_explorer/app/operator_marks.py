@@ -16,6 +16,7 @@ import numpy as np
 
 from ddg_explorer.app import texts
 from ddg_explorer.app.entries import Form, tensor
+from ddg_explorer.app.numerals import number
 from ddg_explorer.learned_structure import TOLERANCE
 from ddg_explorer.structure import Report, Structure
 from ddg_explorer.systems.builtin import PresetSystem
@@ -50,6 +51,8 @@ def margins(report: Report, *, field: bool) -> str:
     """How far the laws hold: the range of growth rates, and the sum of the weights."""
     low, high = (signed(x, report.scale) for x in (report.symmetric_min, report.symmetric_max))
     line = f"Eigenvalues of ½(G + Gᵀ) from {low} to {high}"
+    if low == high:
+        line = f"Every eigenvalue of ½(G + Gᵀ) is {low}"
     return (
         f"{line}; column sums {signed(report.mass_defect, report.scale)}." if field else line + "."
     )
@@ -65,7 +68,7 @@ def nearly(report: Report, *, field: bool) -> str:
 
 def signed(x: float, scale: float) -> str:
     """Three digits; what is rounding of the scale counts as 0."""
-    return "0" if abs(x) <= 1e-12 * scale else f"{x:.3g}".replace("-", "−")
+    return "0" if abs(x) <= 1e-12 * scale else number(x)
 
 
 def symbol(

@@ -73,7 +73,7 @@ class ParameterControls:
         return NumberSlider(
             self._setter("parameters", name),
             key=name,
-            label=texts.parameter_label(name, p.symbol),
+            label=texts.parameter_label(name, p.symbol, p.doc),
             doc=p.doc,
             start=low,
             end=high,

@@ -23,12 +23,14 @@ MOST_UNDO = 30
 class Past:
     """`history` holds the kept frames, `undoable` counts the edits that can be taken back.
 
-    What is to outlive the lane knows it by its `key`.
+    `visiting` says that time was turned back or on: what came after is kept until a step, an edit
+    or a way back ends it. What is to outlive the lane knows it by its `key`.
     """
 
     def __init__(self) -> None:
         self.history = History()
         self.key = object()
+        self.visiting = False
         self._before: list[Moment] = []
         self._forgotten = False
         self._end: Moment | None = None
@@ -45,13 +47,13 @@ class Past:
     def begin(self, moment: Moment) -> None:
         """Time begins anew with this moment."""
         self._before.clear()
-        self._forgotten, self._end = False, None
+        self._forgotten, self._end, self.visiting = False, None, False
         self.history.clear()
         self.history.put(moment)
 
     def go_on(self, t: float) -> None:
         """Time goes on from t: edits made after it, before time was turned back, are no more."""
-        self._end = None
+        self._end, self.visiting = None, False
         while self._before and self._before[-1].frame.t > t:
             self._before.pop()
 
@@ -81,14 +83,15 @@ class Past:
             moment = self._end if ended else self.history.nearest(command.t)
             if moment is not None:
                 _put_back(moment, stage, rollout)
+                self.visiting = True
         elif isinstance(command, Recall):
             if (moment := command.moments.get(self.key)) is not None:
                 _put_back(moment._replace(remade=stage.remade), stage, rollout)
                 self.history.put(stage.moment)
-                self._forgotten = command.edited
+                self._forgotten, self.visiting = command.edited, False
         elif isinstance(command, Undo) and self._before:
             _put_back(self._before.pop(), stage, rollout)
-            self._end = None
+            self._end, self.visiting = None, False
             self.history.put(stage.moment)
         return ""
 

@@ -34,6 +34,8 @@ COORDINATES: Mapping[str, tuple[str, ...]] = {
 WRAPPED: Mapping[str, tuple[int, ...]] = {"pendulum": (0,)}
 """Coordinates shown modulo 2π."""
 
+ORBIT_ROOM = 1.15
+"""Half of a plane of orbits, relative to the largest distance from its centre at the start."""
 CONTOURS = 11
 CONTOUR_GRID = 121
 
@@ -125,12 +127,14 @@ def outgrown(old: Picture, system: System, u: Tensor) -> Picture | None:
         return None
     changed = False
     for axis in (0, 1):
-        reach = max(abs(a[curve[axis]]) for curve in old.spec["curves"])
+        reach = float(np.abs(a[axis::2]).max(initial=0))
         if reach > window[2 * axis + 1] and axis not in old.wrapped:
             changed = True
             window[2 * axis], window[2 * axis + 1] = -1.5 * reach, 1.5 * reach
     if not changed:
         return None
+    if old.spec.get("equal"):
+        window = [-max(window), max(window)] * 2
     lines = contours(system, window, u) if old.spec["contours"] else []
     return replace(old, spec={**old.spec, "window": window, "contours": lines})
 
@@ -161,7 +165,8 @@ def _phase(system: System, u0: Tensor) -> Picture:
     }
     wrapped = WRAPPED.get(system.name, ())
     if orbit:
-        half = 1.35 * float(u0[: len(names)].abs().max().clamp(min=1e-3))
+        radius = max(float(u0[list(curve)].norm()) for curve in spec["curves"])
+        half = ORBIT_ROOM * max(radius, float(u0[: len(names)].abs().max()), 1e-3)
         spec |= {"window": [-half, half, -half, half], "equal": True, "contours": []}
         limits = (-half, half)
     else:

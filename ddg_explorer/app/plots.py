@@ -47,9 +47,11 @@ TITLES = {
     "drift": "Relative change of H",
     "own_drift": "Relative change of each model’s own H",
     "mass": "Mass ∫{mass}",
-    "error": "Distance from the truth, relative",
+    "error": "Distance from the true system, relative",
 }
 """Chart, and column of what it shows → heading; `mass` is the letter of a field's first channel."""
+ALONE = "Relative change"
+"""Of a true system without others: its chart of drifts holds more than that of H."""
 
 
 class RunningPlots(Component):
@@ -101,7 +103,7 @@ class RunningPlots(Component):
             lines, legend = self._lines(name, dark, bool(mass)), ""
             if name == "drift" and self.alone:
                 further, legend = self._beside_the_drift(dark, bool(mass))
-                lines += further
+                lines, title = lines + further, ALONE
             if lines:
                 limits = decades if name in LOGARITHMIC else None
                 head = heading(title, legend)
@@ -122,11 +124,11 @@ class RunningPlots(Component):
 
     def _beside_the_drift(self, dark: bool, has_mass: bool) -> tuple[list[dict[str, Any]], str]:
         """Of the true system alone: lines of mass and residual, and the legend of all."""
-        colours, faint = LANE_COLOURS[mode(dark)], PALETTES[mode(dark)]["faint"]
-        lines, legend = [], key(colours[0], "solid", "energy")
+        muted, faint = (PALETTES[mode(dark)][name] for name in ("muted", "faint"))
+        lines, legend = [], key(LANE_COLOURS[mode(dark)][0], "solid", "energy")
         if has_mass:
-            lines.append(_line(0, "mass_drift", colours[2], 1.75, [2, 3]))
-            legend += key(colours[2], "dotted", "mass")
+            lines.append(_line(0, "mass_drift", muted, 1.75, [2, 3]))
+            legend += key(muted, "dotted", "mass")
         lines.append(_line(0, "residual", faint, 1.25, [6, 4]))
         return lines, legend + key(faint, "dashed", "residual")
 

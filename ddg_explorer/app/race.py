@@ -126,15 +126,21 @@ class Race:
         self._tabulate(True)
 
     def limits(self) -> list[tuple[str, str, float]]:
-        """Title, colour and explicit limit of the models' lanes that have one."""
+        """Name, colour and explicit limit of the models' lanes that have one."""
         colours = LANE_COLOURS[mode(self._dark)]
         places = lane_places([s.lane.model for s in self.simulations])
-        lanes = zip(self.canvases, places, self.setups, strict=True)
+        lanes = zip(self.canvases, self._names(), places, self.setups, strict=True)
         return [
-            (canvas.title, colours[place], setup.explicit_limit)
-            for canvas, place, setup in lanes
+            (name, colours[place], setup.explicit_limit)
+            for canvas, name, place, setup in lanes
             if setup and canvas.lane != TRUTH and math.isfinite(setup.explicit_limit)
         ]
+
+    def _names(self) -> list[str]:
+        """What the lanes are called where they are told of together."""
+        keys = ["" if setup is None else setup.integrator for setup in self.setups]
+        schemes = [key and texts.short_scheme(key) for key in keys]
+        return standings.names([canvas.title for canvas in self.canvases], schemes)
 
     def show_mode(self) -> None:
         """Bring the canvases to the view's choice of state or difference."""
@@ -210,6 +216,7 @@ class Race:
             spec={**setup.picture.spec, "show": show},
             misfit=setup.misfit,
             note=setup.note,
+            reason=setup.reason,
             trainable=suited and self._on_train is not None,
             scheme=setup.integrator,
             schemes=[[key, texts.short_scheme(key)] for key in setup.schemes]
@@ -225,12 +232,8 @@ class Race:
             return
         places = lane_places([s.lane.model for s in self.simulations])
         rows = [
-            standings.row(
-                "Truth" if canvas.lane == TRUTH else canvas.title,
-                swatch(place, self._dark),
-                outcome,
-            )
-            for canvas, place, outcome in zip(self.canvases, places, self._last, strict=True)
+            standings.row(name, swatch(place, self._dark), outcome)
+            for name, place, outcome in zip(self._names(), places, self._last, strict=True)
         ]
         first = self.setups[0]
         conserves = first is None or first.system.structure.is_skew

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import sys
 import threading
@@ -13,10 +14,13 @@ from typing import Any
 
 import panel as pn
 import torch
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from ddg_explorer.app.explorer import TITLE, Explorer
-from ddg_explorer.app.session import linked, report, stay_offline
+from ddg_explorer.app.session import forget, linked, report, stay_offline
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
@@ -31,6 +35,31 @@ ENDINGS = ("SIGTERM", "SIGHUP")
 """Signals that end the server as Ctrl-C does: from a service manager, from a closed terminal."""
 
 
+class ClosedTabs(logging.Filter):
+    """Keeps out of the log what a page that is closed while pictures move leaves there.
+
+    Frames under way cannot be delivered, which their tasks, Bokeh and Panel each report; and Bokeh
+    fails to part from a connection that it has parted from already.
+    """
+
+    LOGGERS = ("asyncio", "bokeh.server.views.ws", "panel.io.document", "tornado.application")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == "Failed sending message as connection was closed":
+            return False
+        problem = record.exc_info[1] if record.exc_info else None
+        parted = isinstance(problem, AssertionError) and _raised_in(problem) == "session"
+        return not (parted or isinstance(problem, (WebSocketClosedError, StreamClosedError)))
+
+
+def _raised_in(problem: BaseException) -> str:
+    """Name of the function that has raised."""
+    trace = problem.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else trace.tb_frame.f_code.co_name
+
+
 @cache
 def prepare_process() -> None:
     """Once per server process: one torch thread per worker, and the first step's imports done.
@@ -43,19 +72,27 @@ def prepare_process() -> None:
     torch.set_num_threads(1)
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()
+    for name in ClosedTabs.LOGGERS:
+        logging.getLogger(name).addFilter(ClosedTabs())
     for lane in default_lanes(Scene()):
         workers().submit(None, Simulation(lane).turn, Turn(Scene()))
 
 
 def configure() -> None:
-    """Settings of the server's process, and of a session's resources."""
+    """Settings of the server's process, and of a session's resources.
+
+    Panel is not asked to reconnect: `js/connection.js` does, for longer and with all that it needs.
+    """
     prepare_process()
-    pn.extension(notifications=True, reconnect=True, exception_handler=report)
+    pn.extension(notifications=True, reconnect=False, exception_handler=report)
 
 
 def open_session() -> Any:
     """The page of a new session, in the state its address asks for."""
-    stay_offline(pn.state.curdoc)
+    doc = pn.state.curdoc
+    stay_offline(doc)
+    # Panel's own clean-up comes first.
+    pn.state.on_session_destroyed(lambda _: IOLoop.current().add_callback(forget, doc))
     explorer = linked(lambda state, notice: Explorer(state, notice=notice))
     pn.state.on_session_destroyed(lambda _: explorer.close())
     return explorer.page()

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import panel as pn
 import param
 from bokeh.document import Document
+from bokeh.util.token import generate_jwt_token
 from panel.io.resources import LOCAL_DIST
 
-from ddg_explorer.app.component import Component
+from ddg_explorer.app.component import Component, script
 from ddg_explorer.app.state import AppState, Scene
 from ddg_explorer.io import one_line
 from ddg_explorer.systems import SYSTEMS
@@ -24,62 +26,34 @@ T = TypeVar("T")
 
 NARROW = 600
 """Pixels below which the page's drawer lies over its content."""
+TOKEN_LIFE = 86400
+"""Seconds after which a session's socket cannot be opened again; Bokeh's own are 300."""
+AGAIN = "The connection was lost for too long: the scene of the address begins anew."
 
 
 class Browser(Component):
     """What only the browser can do: its address, its window, its clipboard, its downloads.
 
-    The address is kept in step without adding to the history. `on_width` hears the window's width
-    when the page opens and whenever it crosses `narrow`.
+    The address is kept in step without adding to the history. `on_window` hears the window's width
+    when the page opens and whenever it crosses `narrow`, and with it True when the page opens on a
+    system that asks for less motion, or this is asked for while it is open.
+
+    A lost connection is one line on the page, which can then not be used. When the server answers
+    again, the session goes on; where it has ended, the page is loaded anew from its address.
     """
 
     narrow = param.Integer(NARROW)
+    birth = param.String("", doc="Tells this session from any other; empty where nobody serves it.")
+    token = param.String("", doc="What reopens the session's socket for `TOKEN_LIFE` seconds.")
 
-    _esm = """
-    function save(bytes, name) {
-      const url = URL.createObjectURL(new Blob([bytes], {type: "application/octet-stream"}));
-      const link = Object.assign(document.createElement("a"), {href: url, download: name});
-      document.body.appendChild(link);
-      link.click();
-      link.remove();
-      setTimeout(() => URL.revokeObjectURL(url), 10000);
-    }
+    _esm = script("settled", "connection", "browser")
 
-    // The clipboard's interface is missing on pages that are neither local nor encrypted.
-    async function copy(text) {
-      if (navigator.clipboard) return navigator.clipboard.writeText(text);
-      const area = Object.assign(document.createElement("textarea"), {value: text});
-      document.body.appendChild(area);
-      area.select();
-      const done = document.execCommand("copy");
-      area.remove();
-      if (!done) throw new Error("refused");
-    }
-
-    export function render({model}) {
-      model.on("msg:custom", ({search, bytes, name, copied}) => {
-        const {origin, pathname, hash} = window.location;
-        if (search !== undefined) {
-          window.history.replaceState(window.history.state, "", pathname + search + hash);
-        }
-        if (bytes) save(bytes, name);
-        if (copied !== undefined) {
-          copy(origin + pathname + copied).then(
-            () => model.send_msg({copied: true}), () => model.send_msg({copied: false}));
-        }
-      });
-      const tell = () => model.send_msg({width: window.innerWidth});
-      const narrow = window.matchMedia(`(max-width: ${model.narrow - 0.02}px)`);
-      narrow.addEventListener("change", tell);
-      model.on("remove", () => narrow.removeEventListener("change", tell));
-      tell();
-      return document.createElement("span");
-    }
-    """
-
-    def __init__(self, on_width: Callable[[int], None], **params: Any) -> None:
+    def __init__(self, on_window: Callable[[int, bool], None], **params: Any) -> None:
+        context = getattr(pn.state.curdoc, "session_context", None)
+        if context is not None:
+            params = {"birth": uuid4().hex, "token": _lasting(context), **params}
         super().__init__(width=0, height=0, margin=0, **params)
-        self._on_width = on_width
+        self._on_window = on_window
         self.on_msg(self._receive)
 
     def write(self, flat: Mapping[str, str]) -> None:
@@ -95,12 +69,23 @@ class Browser(Component):
         self._send_msg({"copied": "?" + urlencode(flat)})
 
     def _receive(self, event: Any) -> None:
-        if "width" in event.data:
-            self._on_width(int(event.data["width"]))
+        if "beat" in event.data:
+            self._send_msg({"beat": True})
+        elif "width" in event.data:
+            self._on_window(int(event.data["width"]), bool(event.data.get("still")))
+        elif "again" in event.data:
+            pn.state.onload(lambda: inform(AGAIN))
         elif event.data.get("copied"):
             tell("The link is on the clipboard.")
         else:
             notify("The browser refused the clipboard; copy the address instead.")
+
+
+def _lasting(context: Any) -> str:
+    """A token of this session that does not expire while a person uses the page."""
+    payload = dict(context.token_payload)
+    payload.pop("session_expiry", None)
+    return generate_jwt_token(context.id, extra_payload=payload, expiration=TOKEN_LIFE)
 
 
 def linked(show: Callable[[AppState, str], T]) -> T:
@@ -135,15 +120,39 @@ def disable_nagle(doc: Document | None) -> None:
         log.info("could not set TCP_NODELAY: the server's internals have changed")
 
 
+def forget(doc: Document | None) -> None:
+    """Let go of what Panel keeps of a session that has ended, and with it of all that it showed.
+
+    The area of the notifications stays among Panel's views, and through its document everything
+    that was ever made for the page. The way there is private, as that of `disable_nagle`.
+    """
+    if doc is None:
+        return
+    try:
+        views = pn.state._views
+        for ref in [ref for ref, (_, _, of, _) in views.items() if of is doc]:
+            del views[ref]
+    except (AttributeError, TypeError, ValueError):
+        log.info("could not let go of a session: Panel's internals have changed")
+
+
 def under_lock(doc: Document | None, change: Callable[[], None]) -> None:
     """Run what changes the page as soon as its document is locked; at once where nobody serves it.
 
     Panel hears acknowledged frames without the lock, and may hear what comes with them so, too.
+    What fails in a served page is reported there: nobody else would tell.
     """
-    if doc is not None and doc.session_context is not None:
-        doc.add_next_tick_callback(change)
-    else:
+    if doc is None or doc.session_context is None:
         change()
+        return
+
+    def told() -> None:
+        try:
+            change()
+        except Exception as problem:
+            report(problem)
+
+    doc.add_next_tick_callback(told)
 
 
 def stay_offline(doc: Document | None) -> None:

@@ -24,7 +24,7 @@ from ddg_explorer.app.pictures import Picture
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.stage import Stage
 from ddg_explorer.app.state import TRUTH, Lane, Scene
-from ddg_explorer.app.turns import GoTo, Kept, Mark, Outcome, Recall, Sample, Setup, Turn
+from ddg_explorer.app.turns import Kept, Mark, Outcome, Recall, Sample, Setup, Turn
 from ddg_explorer.app.wire import Header
 from ddg_explorer.frames import Frame
 from ddg_explorer.rollout import Rollout
@@ -220,7 +220,7 @@ class Simulation:
             self._refused,
             span=self.past.history.span,
             undoable=self.past.undoable,
-            visiting=turn.steps == 0 and any(isinstance(c, GoTo) for c in turn.commands),
+            visiting=self.past.visiting,
         )
 
     def _step(self, rollout: Rollout, turn: Turn) -> list[Frame]:

@@ -14,20 +14,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ddg_explorer.app.asked import belonging, initial_state, scheme, scheme_key
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.history import Moment
 from ddg_explorer.app.measures import References
 from ddg_explorer.app.pictures import Picture, outgrown, picture, refreshed
 from ddg_explorer.app.stability_marks import LaneLimit
 from ddg_explorer.app.state import TRUTH, Lane, Scene
-from ddg_explorer.app.turns import Setup, build, live_tol, suitable
+from ddg_explorer.app.stops import told
+from ddg_explorer.app.turns import Setup, build, suitable
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.frames import Frame, measure
-from ddg_explorer.integrators import INTEGRATORS
-from ddg_explorer.integrators.base import Integrator
-from ddg_explorer.integrators.collocation import Collocation
-from ddg_explorer.models.base import Model
-from ddg_explorer.models.own_step import step_note
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
 from ddg_explorer.systems.builtin import PresetSystem
 
@@ -102,9 +99,8 @@ class Stage:
 
     @property
     def stopped(self) -> str:
-        """The failed step's line; a state that grew without bound has diverged."""
-        reason = "" if self.rollout is None else self.rollout.stopped
-        return reason.replace("stopped", "diverged", 1) if "the state" in reason else reason
+        """The failed step's line, as the page says it."""
+        return "" if self.rollout is None else told(self.rollout.stopped)
 
     def reconcile(self, wanted: Scene, lane: Lane) -> tuple[Setup | None, str]:
         """Make `wanted` hold; what is refused is reported once and, for this lane, not tried again.
@@ -136,7 +132,7 @@ class Stage:
         assert lane is not None
         if self.remade:
             try:
-                other = not torch.equal(_initial(scene, self.system), self._start)
+                other = not torch.equal(initial_state(scene, self.system), self._start)
             except ValueError as problem:
                 other, line = False, f"back at the state that the run began with: {problem}"
             if other:
@@ -201,17 +197,17 @@ class Stage:
     def _retire(self, wanted: Scene, system: PresetSystem, misfit: str, *, anew: bool) -> None:
         """Nobody runs in this scene; where the state's shape stays, so does the picture."""
         if anew:
-            self.picture = picture(system, _initial(wanted, system))
+            self.picture = picture(system, initial_state(wanted, system))
         self.rollout, self.misfit, self.system = None, misfit, system
         self.epoch += 1
 
     def _begin(self, wanted: Scene, lane: Lane, system: PresetSystem, dynamics: Dynamics) -> None:
-        u0 = _initial(wanted, system)
+        u0 = initial_state(wanted, system)
         rollout = Rollout(
             dynamics,
             u0,
             wanted.dt or system.dt,
-            _scheme(wanted, lane, dynamics),
+            scheme(wanted, lane, dynamics),
             truth=system,
             growth=GROWTH_LIMIT if lane.model == TRUTH else MODEL_GROWTH,
         )
@@ -228,7 +224,7 @@ class Stage:
         frame = measure(dynamics, system, rollout.t, rollout.steps, rollout.u)
         references = References.of(frame, system)
         shown = refreshed(self.picture, system, frame.u)
-        rollout.set_dynamics(dynamics, _scheme(wanted, lane, dynamics), truth=system)
+        rollout.set_dynamics(dynamics, scheme(wanted, lane, dynamics), truth=system)
         rollout.set_dt(wanted.dt or system.dt)
         self.system, self.references, self.picture = system, references, shown
         self.remade += 1
@@ -239,9 +235,9 @@ class Stage:
         assert old is not None
         if rollout is None:
             return
-        scheme = (wanted.chosen_integrator, wanted.tol, lane.integrator)
-        if scheme != (old.chosen_integrator, old.tol, self._lane and self._lane.integrator):
-            rollout.set_integrator(_scheme(wanted, lane, rollout.dynamics))
+        asked = (wanted.chosen_integrator, wanted.tol, lane.integrator)
+        if asked != (old.chosen_integrator, old.tol, self._lane and self._lane.integrator):
+            rollout.set_integrator(scheme(wanted, lane, rollout.dynamics))
         rollout.set_dt(wanted.dt or self.system.dt)
 
     def refer(self) -> None:
@@ -251,14 +247,15 @@ class Stage:
 
     def _describe(self, scene: Scene, lane: Lane, restarted: bool) -> Setup:
         run = self.rollout
+        belongs = ("", "") if run is None else belonging(run)
         return Setup(
             scene,
             self.system,
             self.picture,
-            "" if run is None else _scheme_key(scene, lane, run.dynamics),
+            "" if run is None else scheme_key(scene, lane, run.dynamics),
             () if run is None else self._suitable(run.dynamics),
             self.misfit,
-            "" if run is None else step_note(run.dynamics, run.dt, run.integrator.name),
+            *belongs,
             self._explicit_limit(scene, lane),
             restarted,
         )
@@ -270,31 +267,4 @@ class Stage:
         if self.rollout is None:
             return math.nan
         dynamics = self.rollout.dynamics
-        return self._limit(dynamics, _scheme_key(scene, lane, dynamics), self.rollout.u)
-
-
-def _initial(scene: Scene, system: PresetSystem) -> Tensor:
-    """The initial state; ValueError for one of another shape."""
-    if scene.start is None:
-        return system.initial(scene.chosen_seed)
-    u = scene.start.state
-    if tuple(u.shape) != system.state_shape:
-        own, needed = tuple(u.shape), system.state_shape
-        raise ValueError(f"{scene.start.label}: has shape {own}, this scene needs {needed}")
-    return u.to(system.dtype).to(system.device)
-
-
-def _scheme_key(scene: Scene, lane: Lane, dynamics: Dynamics) -> str:
-    own = dynamics.integrators[0] if isinstance(dynamics, Model) else scene.chosen_integrator
-    return lane.integrator or own
-
-
-def _scheme(scene: Scene, lane: Lane, dynamics: Dynamics) -> Integrator:
-    scheme = INTEGRATORS[_scheme_key(scene, lane, dynamics)]
-    loose = scene.tol is None and scheme.implicit
-    tol = live_tol(scene, dynamics) if loose else scene.tol
-    learned = isinstance(dynamics, Model) and dynamics.grid is not None and dynamics.grid.ndim > 1
-    if learned and issubclass(scheme, Collocation):
-        # hundreds of substeps would be one step that nothing can interrupt
-        return scheme(tol=tol, adaptive=False)
-    return scheme(tol=tol)
+        return self._limit(dynamics, scheme_key(scene, lane, dynamics), self.rollout.u)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 
-from ddg_explorer.app.numerals import scientific
+from ddg_explorer.app.numerals import number
 from ddg_explorer.app.turns import Outcome
 
 
 def table(rows: list[str], *, conserves: bool) -> str:
     """The whole table; a G that conserves H lets it drift at most, another one has it change."""
     return _TABLE.format(rows="".join(rows), what="Drift of" if conserves else "Change of")
+
+
+def names(titles: Sequence[str], schemes: Sequence[str]) -> list[str]:
+    """What tells lanes apart: of lanes with one title their scheme too, and a count if need be."""
+    found: list[str] = []
+    for title, scheme in zip(titles, schemes, strict=True):
+        name = f"{title} · {scheme}" if scheme and titles.count(title) > 1 else title
+        taken, count = name, 1
+        while taken in found:
+            count += 1
+            taken = f"{name} ({count})"
+        found.append(taken)
+    return found
 
 
 def row(title: str, swatch: str, outcome: Outcome | None) -> str:
@@ -30,13 +44,18 @@ def row(title: str, swatch: str, outcome: Outcome | None) -> str:
         else f"{header.ms:.{1 if header.ms >= 10 else 2}f}"
     )
     cells = (
-        scientific(sample.drift, 2),
-        "no H" if math.isnan(sample.own_drift) else scientific(sample.own_drift, 2),
-        scientific(sample.error, 2),
-        scientific(sample.residual, 2),
+        _figure(sample.drift),
+        "no H" if math.isnan(sample.own_drift) else _figure(sample.own_drift),
+        _figure(sample.error),
+        _figure(sample.residual),
         state,
     )
     return f"<tr>{name}{''.join(f'<td>{c}</td>' for c in cells)}</tr>"
+
+
+def _figure(value: float) -> str:
+    """As the lanes' read-outs have it (`formatFigure` of js/draw.js)."""
+    return number(value, 2, keep=True) if math.isfinite(value) else "–"
 
 
 _TABLE = """<style>

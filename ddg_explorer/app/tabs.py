@@ -7,14 +7,49 @@ cannot be seen asks for no frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import session
+from ddg_explorer.app.component import Component
 from ddg_explorer.app.layout import HEADER, PHONE
 from ddg_explorer.app.state import PAGES
+
+
+class SkipLink(Component):
+    """A link for the keyboard, seen while it has the focus: past the drawer, to the page."""
+
+    _esm = """
+    export function render() {
+      const link = document.createElement("button");
+      link.type = "button";
+      link.textContent = "Skip to the page";
+      link.onclick = () => {
+        let tree = link.getRootNode();
+        while (tree.host && !tree.querySelector("main")) tree = tree.host.getRootNode();
+        const main = tree.querySelector("main");
+        main.tabIndex = -1;
+        main.style.outline = "none";
+        main.focus();
+      };
+      return link;
+    }
+    """
+    _stylesheets: ClassVar[list[str]] = [
+        """
+        :host { position: absolute; z-index: 1; }
+        button { font: 600 14px Roboto, "Helvetica Neue", "Liberation Sans", sans-serif;
+          height: 36px; margin: 6px 0; padding: 0 14px; border-radius: 8px; border: none;
+          white-space: nowrap; cursor: pointer; background: var(--ddg-accent, #0b6aa8);
+          color: var(--ddg-on_accent, white); }
+        button:not(:focus) { width: 1px; height: 1px; padding: 0; clip-path: inset(50%); }
+        """
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(width=0, height=0, margin=0)
 
 
 class Page(Protocol):
@@ -52,8 +87,8 @@ class Tabs:
         )
         self.view = pn.Column(sizing_mode="stretch_width", margin=0)
 
-    def fill(self, key: str) -> None:
-        """Add the row, whose place has been held, with this tab chosen."""
+    def fill(self, key: str, *, skip: bool = False) -> None:
+        """Add the row, whose place has been held, with this tab chosen; to `skip`, a link."""
         self._tabs = pmui.Tabs(
             *((PAGES[key], pn.Spacer(height=0)) for key in self._makers),
             active=list(self._makers).index(key),
@@ -75,7 +110,7 @@ class Tabs:
             },
         )
         self._tabs.param.watch(self._clicked, "active")
-        self.row.append(self._tabs)
+        self.row[:] = [SkipLink(), self._tabs] if skip else [self._tabs]
 
     @property
     def opened(self) -> Mapping[str, Page]:

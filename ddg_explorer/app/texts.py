@@ -35,12 +35,12 @@ def unicode_symbol(latex: str) -> str:
     return re.sub(r"\\([a-z]+)", lambda m: _GREEK.get(m[1], m[1]), latex).replace("_", "")
 
 
-def parameter_label(name: str, symbol: str) -> str:
-    """Symbol and name, or the symbol alone where it is the name's Greek letter."""
+def parameter_label(name: str, symbol: str, doc: str = "") -> str:
+    """Name and symbol; where the name is only that Greek letter, what the doc says that it is."""
     plain = unicode_symbol(symbol)
     if _GREEK.get(name) == plain:
-        return plain
-    return f"{name.replace('_', ' ').capitalize()} {plain}"
+        name = doc.partition(":")[0].removeprefix("strength of the ")
+    return f"{name.replace('_', ' ').capitalize()} {plain}".strip()
 
 
 SHORT_SCHEMES = {
@@ -109,8 +109,8 @@ BADGE_CSS = """
 .badge { display: inline-block; margin: 0 6px 6px 0; padding: 3px 10px; border-radius: 999px;
   font-size: 12px; line-height: 18px; border: 1px solid currentColor; }
 .badge b { font-weight: 700; }
-.good { color: var(--good); } .warn { color: var(--warn); } .bad { color: var(--bad); }
-.plain { color: var(--muted); }
+.good { color: var(--ddg-good, green); } .warn { color: var(--ddg-warn, #9a5b00); }
+.bad { color: var(--ddg-bad, #b3261e); } .plain { color: var(--ddg-muted, gray); }
 """
 
 

@@ -21,7 +21,7 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
     "light": {
         "ink": "#1c2430",
         "muted": "#5b6675",
-        "faint": "#8a94a3",
+        "faint": "#687281",
         "grid": "#e6eaef",
         "border": "#dfe4ea",
         "surface": "#ffffff",
@@ -37,7 +37,7 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
     "dark": {
         "ink": "#e7ebf0",
         "muted": "#a3aebb",
-        "faint": "#77828f",
+        "faint": "#7f8a97",
         "grid": "#262d36",
         "border": "#2c343e",
         "surface": "#171c22",
@@ -119,6 +119,31 @@ def colour_table(scale: str, dark: bool) -> bytes:
     return np.column_stack([rgb[rows], np.full(256, 255, np.uint8)]).tobytes()
 
 
+def ink_table(dark: bool) -> bytes:
+    """256 RGBA colours from nothing to the ink of the page, 1024 bytes."""
+    ink = PALETTES[mode(dark)]["ink"]
+    table = np.empty((256, 4), np.uint8)
+    table[:, :3] = [int(ink[i : i + 2], 16) for i in (1, 3, 5)]
+    table[:, 3] = np.arange(256)
+    return table.tobytes()
+
+
+REDUCED = "@media (prefers-reduced-motion: reduce)"
+"""Where a person has asked their system for less motion."""
+STILL: Mapping[str, Any] = {
+    REDUCED: {"transition": "none !important", "animation": "none !important"}
+}
+MOVING: Mapping[str, str] = {
+    "MuiBackdrop": "root",
+    "MuiButtonBase": "root",
+    "MuiInputLabel": "root",
+    "MuiPopover": "paper",
+    "MuiTabs": "indicator",
+    "MuiTooltip": "tooltip",
+}
+"""Parts of Material that slide, grow or fade, and their slots."""
+
+
 def _material(name: str) -> dict[str, Any]:
     p = PALETTES[name]
     return {
@@ -136,6 +161,11 @@ def _material(name: str) -> dict[str, Any]:
         "shape": {"borderRadius": 8},
         "components": {
             "MuiFormControlLabel": {"styleOverrides": {"label": {"fontSize": "13px"}}},
+            "MuiDrawer": {  # on a phone it is no part of the page's frame
+                "styleOverrides": {"paper": {"backgroundImage": "none", **STILL}}
+            },
+            "MuiTouchRipple": {"styleOverrides": {"root": {REDUCED: {"display": "none"}}}},
+            **{part: {"styleOverrides": {slot: STILL}} for part, slot in MOVING.items()},
         },
     }
 
@@ -161,7 +191,7 @@ PAGE_SX: Mapping[str, Any] = {
         "borderColor": "divider",
     },
     "& .MuiAppBar-root .title": {"color": "text.primary"},
-    "& .sidebar": {"backgroundColor": "background.paper", "backgroundImage": "none"},
-    "& .main": {"backgroundColor": "background.default"},
+    "& .sidebar": {"backgroundColor": "background.paper"},
+    "& .main": {"backgroundColor": "background.default", **STILL},
 }
 """Style of the page's frame: header, drawer and main area on quiet neutral surfaces."""

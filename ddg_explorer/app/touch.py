@@ -18,7 +18,7 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.edits import LARGEST, Edit
 from ddg_explorer.app.marks import Moments
-from ddg_explorer.app.numerals import number
+from ddg_explorer.app.numerals import clock
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.state import AppState, Start
@@ -268,7 +268,7 @@ class Touch:
         if self._setup is None or self._outcome is None or self._outcome.header is None:
             return
         pasts = [simulation.past for simulation in self._race.simulations]
-        label = f"t = {number(self._outcome.header.t, 4)} · {self._setup.system.title}"
+        label = f"t = {clock(self._outcome.header.t)} · {self._setup.system.title}"
         mark = self._moments.add(label, self._store.state, pasts, pasts[0].edited)
         self._runner.order(mark)
         self.bar.moments = self._moments.labels(self._dark)

@@ -125,8 +125,8 @@ class Setup:
         entrant.
     misfit
         Why nobody runs in the lane, "" where somebody does.
-    note
-        Where a model belongs to another step than the lane's, one line; else "".
+    note, reason
+        Where a model belongs to another step than the lane's, a few words, and a sentence; else "".
     explicit_limit
         Rough largest Δt of explicit schemes; in a model's lane of its own, NaN where that has none.
     restarted
@@ -140,6 +140,7 @@ class Setup:
     schemes: tuple[str, ...]
     misfit: str
     note: str
+    reason: str
     explicit_limit: float
     restarted: bool
 
@@ -151,7 +152,7 @@ class Outcome:
     `note` tells of what has come about otherwise than asked for.
 
     `span` are the times between which frames are kept, `undoable` the edits that can be taken back,
-    `visiting` says that time was only turned back or on.
+    `visiting` says that time was turned back or on and what came after still holds.
     `header`, `payload` and `sample` are None in a lane without an entrant.
     """
 

@@ -7,8 +7,8 @@ import panel as pn
 import pytest
 from bokeh.document import Document
 
-from ddg_explorer.app import Explorer, explore
-from ddg_explorer.app.arrival import GRACE
+from ddg_explorer.app import Explorer, explore, session
+from ddg_explorer.app.arrival import GRACE, Arrival
 from ddg_explorer.app.canvas import LaneCanvas, Receipt
 from ddg_explorer.app.explorer import MOVING
 from ddg_explorer.app.state import AppState, Scene
@@ -70,6 +70,22 @@ def test_a_page_without_pictures_waits_for_none(explorer):
     while answer(explorer):
         pass
     assert explorer.desk.controls.panels[0] in page.select()
+
+
+def test_a_piece_that_fails_is_told_and_the_last(monkeypatch):
+    told, sent = [], []
+    monkeypatch.setattr(session, "notify", told.append)
+
+    def pieces():
+        yield
+        raise ValueError("gamma=-1: must be positive")
+
+    arrival = Arrival(pieces(), lambda: True)
+    monkeypatch.setattr(arrival, "_send_msg", sent.append)
+    for _ in range(3):
+        arrival._receive(PAINTED)
+    assert [message["more"] for message in sent] == [True, False, False]
+    assert told == ["gamma=-1: must be positive"]
 
 
 def test_another_system_while_the_rest_arrives(explorer):

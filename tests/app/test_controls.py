@@ -84,6 +84,19 @@ def test_the_mark_of_explicit_schemes_lies_on_the_slider_of_the_time_step(name, 
         assert dt.start < dt.mark
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "label"),
+    [
+        ("kdv", "alpha", "Nonlinearity α"),
+        ("kdv", "beta", "Dispersion β"),
+        ("cahn_hilliard", "gamma", "Interface stiffness γ"),
+        ("pendulum", "mass", "Mass m"),
+    ],
+)
+def test_a_slider_is_called_by_what_it_is(name, key, label):
+    assert controls_of(Scene(name))[0]._parameters._sliders[key].label == label
+
+
 def test_limits_are_written_like_all_numbers():
     controls, _, _ = controls_of(Scene("cahn_hilliard_2d", "published"))
     controls.show_limits([("HNN++", "#000000", 3.4e-4)])

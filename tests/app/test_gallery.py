@@ -2,15 +2,25 @@
 
 import base64
 import io
+import math
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ddg_explorer.app.gallery import Gallery, first_sentence, groups, racers
+from ddg_explorer.app.gallery import (
+    Gallery,
+    first_sentence,
+    groups,
+    racers,
+    scale_of,
+    tables,
+)
+from ddg_explorer.app.pictures import picture
 from ddg_explorer.app.races import RACES, race_of
+from ddg_explorer.app.theme import PALETTES, colour_table, mode
 from ddg_explorer.app.thumbnails import FOLDER, SUFFIX, data_uri
-from ddg_explorer.app.thumbnails.__main__ import LIMIT_BYTES, SIZE, render
+from ddg_explorer.app.thumbnails.__main__ import LIMIT_BYTES, SIZE, STEPS, render
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.weights import find_weights
 
@@ -22,9 +32,9 @@ def test_every_preset_has_a_picture_with_something_in_it(name, preset):
     encoded = data_uri(name, preset).removeprefix("data:image/webp;base64,")
     picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
     assert picture.size == SIZE
-    opacity = np.asarray(picture.convert("RGBA"))[..., 3]
-    assert opacity.std() > 8
-    assert opacity.max() > 200
+    levels = np.asarray(picture.convert("L"))
+    assert levels.std() > 8
+    assert levels.max() > 150
 
 
 def test_pictures_are_small_together_and_none_is_left_over():
@@ -36,10 +46,45 @@ def test_pictures_are_small_together_and_none_is_left_over():
 @pytest.mark.parametrize(("name", "preset"), [("mass_spring", "oscillation"), ("wave", "pulse")])
 def test_a_picture_is_what_the_command_renders(name, preset):
     encoded = data_uri(name, preset).removeprefix("data:image/webp;base64,")
-    stored = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGBA")
+    stored = Image.open(io.BytesIO(base64.b64decode(encoded))).convert("L")
     fresh = render(name, preset)
-    a, b = (np.asarray(p, float)[..., 3] for p in (stored, fresh))
-    assert np.abs(a - b).mean() < 6
+    a, b = (np.asarray(p, float) for p in (stored, fresh))
+    assert np.abs(a - b).mean() < 4
+
+
+def test_time_runs_up_in_a_picture_as_in_the_lanes():
+    """The soliton starts at the bottom and has travelled at the speed 4k² = 2h at the top."""
+    system = SYSTEMS["kdv"]("soliton")
+    picture = np.asarray(render("kdv", "soliton"), float)
+    crests = picture[[0, -1]].argmax(1) * system.grid.length[0] / SIZE[0]
+    start = float(system.initial()[0].argmax()) * system.grid.spacing[0]
+    steps = STEPS["kdv", "soliton"]
+    travelled = 2 * float(system.initial().max()) * system.dt * steps
+    apart = [crests[1] - start, crests[0] - start - travelled]
+    length = system.grid.length[0]
+    assert max(abs(math.remainder(x, length)) for x in apart) < 0.02 * length
+
+
+def test_zero_has_the_middle_colour_and_nothing_leaves_the_limits():
+    levels = np.asarray(render("wave", "standing"), float)
+    assert abs(np.median(levels) - 127.5) < 3
+    assert levels.min() < 40
+    assert levels.max() > 215
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_pictures_are_coloured_as_the_lanes_are(dark):
+    found = {k: np.frombuffer(base64.b64decode(t), np.uint8) for k, t in tables(dark).items()}
+    for name, cls in SYSTEMS.items():
+        system = cls()
+        scale = scale_of(name)
+        if system.grid is None:
+            ink = PALETTES[mode(dark)]["ink"]
+            assert "#" + bytes(found[scale][-4:-1]).hex() == ink
+            np.testing.assert_array_equal(found[scale][3::4], np.arange(256))
+        else:
+            assert scale == picture(system, system.initial()).scale
+            assert found[scale].tobytes() == colour_table(scale, dark)
 
 
 def test_cards_have_a_title_and_one_sentence():
@@ -83,8 +128,13 @@ def test_pictures_are_sent_when_the_dialog_opens():
 
     seen = []
     gallery = Gallery(lambda system, preset: seen.append((system, preset)))
+    gallery.restyle(False)
     assert gallery.groups == []
+    assert gallery.tables == {}
     gallery._receive(Event(open=True))
     assert len(gallery.groups) == len(SYSTEMS)
+    assert gallery.tables == tables(False)
+    gallery.restyle(True)
+    assert gallery.tables == tables(True)
     gallery._receive(Event(system="wave", preset="standing"))
     assert seen == [("wave", "standing")]

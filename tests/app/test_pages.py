@@ -308,6 +308,30 @@ def test_a_heat_map_prints_the_weights_in_their_places() -> None:
     assert shown[-1, 1] == "6.000"
 
 
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("pendulum", "q p"), ("two_body", "q₁ q₂ q₃ q₄ p₁ p₂ p₃ p₄"), ("kdv", "")],
+)
+def test_a_matrix_names_the_coordinates_of_its_system(name, names) -> None:
+    key = next(iter(SYSTEMS[name].structures))
+    operator = None if SYSTEMS[name].ndim == 0 else "spectral"
+    found = of_system(name, key, operator)
+    assert found.kind == "matrix"
+    assert found.names == tuple(names.split())
+    fig = structure_figures.heat_map(found.weights, 1.0, False, kernel=False, names=found.names)
+    for axis in (fig.xaxis[0], fig.yaxis[0]):
+        assert axis.major_label_overrides == dict(enumerate(names.split()))
+        assert axis.axis_label == ("" if names else "column" if axis in fig.below else "row")
+
+
+def test_figures_of_another_operator_go_before_the_heading_comes() -> None:
+    page, seen = StructurePage(False), []
+    page._head.param.watch(lambda event: seen.append(list(page._pictures.objects)), "object")
+    page.which.widget.value = next(title for title in page._titles if "published" in title)
+    assert seen == [[]]
+    assert page._pictures.objects
+
+
 def test_the_published_kernel_obeys_its_laws_to_its_rounding() -> None:
     found = published_kernel()
     assert [one.words for one in verdicts(found, found.tolerance)] == [

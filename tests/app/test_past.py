@@ -151,6 +151,50 @@ def test_going_back_and_on_is_exact_and_stepping_on_forgets_what_came_after():
     assert outcome.span == (0.0, pytest.approx(early + 0.01))
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Turn(KDV, steps=0, commands=(Mark(),)),
+        Turn(KDV, steps=0, limits="auto"),
+        Turn(KDV, steps=0, limits=(-1.0, 9.0)),
+        Turn(KDV, steps=0, show="difference"),
+        Turn(replace(KDV, dt=0.003), steps=0),
+        Turn(replace(KDV, parameters={"alpha": 3.0}), steps=0),
+        Turn(KDV, steps=0, commands=(Edit("add", ((5.0, -1.0),)),)),
+        Turn(KDV, steps=0, commands=(Undo(),)),
+    ],
+)
+def test_what_came_after_a_time_gone_back_to_stays_until_it_is_stepped_on(asked):
+    simulation = Simulation(Lane())
+    turn(simulation, KDV)
+    for _ in range(4):
+        end = turn(simulation, KDV, steps=1)
+    assert not end.visiting
+    assert turn(simulation, KDV, GoTo(0.01)).visiting
+    there = simulation.turn(asked)
+    assert there.visiting
+    assert there.header.t == pytest.approx(0.01)
+    assert there.span[1] == end.header.t
+    on = turn(simulation, asked.scene, steps=1)
+    assert not on.visiting
+    assert on.span[1] == on.header.t < end.header.t
+
+
+def test_an_edit_of_an_earlier_time_a_way_back_and_a_reset_are_no_visits():
+    mark, edit = Mark(), Edit("add", ((5.0, 1.0),))
+    for command in (edit, Recall(mark.moments, edited=False), Undo()):
+        simulation = Simulation(Lane())
+        turn(simulation, KDV, mark)
+        turn(simulation, KDV, steps=2)
+        turn(simulation, KDV, edit)
+        turn(simulation, KDV, steps=2)
+        assert turn(simulation, KDV, GoTo(0.02)).visiting
+        mark.moments[simulation.past.key] = next(iter(mark.moments.values()))
+        assert not turn(simulation, KDV, command).visiting
+    turn(simulation, KDV, GoTo(0.0))
+    assert not simulation.turn(Turn(KDV, steps=0, reset=True)).visiting
+
+
 def test_drift_is_that_of_the_time_gone_back_to():
     simulation = Simulation(Lane())
     turn(simulation, KDV)

@@ -11,6 +11,7 @@ import torch
 
 from ddg_explorer.app import plots as plots_module
 from ddg_explorer.app.plots import RunningPlots
+from ddg_explorer.app.theme import LANE_COLOURS, mode
 from ddg_explorer.app.traces import COLUMNS, FLOOR, LOGARITHMIC, ROLLOVER
 from ddg_explorer.app.turns import Sample
 
@@ -168,4 +169,9 @@ def test_charts_and_lines_are_those_of_what_there_is(dark):
     alone = shown(RunningPlots(["truth"], dark))
     columns = [COLUMNS[line["column"]] for line in alone["drift"]["lines"]]
     assert columns == ["drift", "mass_drift", "residual"]
+    colours = [line["colour"] for line in alone["drift"]["lines"]]
+    assert len(set(colours)) == 3
+    assert not set(colours) & set(LANE_COLOURS[mode(dark)][1:]), "none is another model's"
+    assert alone["drift"]["title"] == "Relative change"
+    assert charts["drift"]["title"] == "Relative change of H"
     assert list(alone) == ["energy", "drift", "mass"]

@@ -11,10 +11,12 @@ import torch
 from ddg_explorer.app import standings, texts
 from ddg_explorer.app.entrants import Misfit, Shelf, entrant
 from ddg_explorer.app.groups import Entry, Group, take_turn
+from ddg_explorer.app.race import Race
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene
-from ddg_explorer.app.turns import LIVE_TOL, LIVE_TRUE_TOL, Turn, build
+from ddg_explorer.app.store import Store
+from ddg_explorer.app.turns import LIVE_TOL, LIVE_TRUE_TOL, GoTo, Mark, Turn, build
 from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
@@ -81,7 +83,9 @@ def test_a_lane_that_diverges_freezes_and_says_when():
     truth, broken = outcomes
     assert not truth.stopped
     assert truth.header.t == pytest.approx(2.0)
-    assert broken.stopped.startswith("diverged at t = ")
+    assert re.fullmatch(
+        r"diverged at t = [\d.]+ \(max \|u\| = \d+\): try a smaller Δt", broken.stopped
+    )
     assert np.isfinite(np.frombuffer(broken.payload, "<f4", offset=8)).all()
     assert not simulations[1].running
 
@@ -105,26 +109,88 @@ def test_a_model_that_does_not_fit_says_why(scene, model, reason):
 
 
 @pytest.mark.parametrize(
-    ("scene", "lane", "note"),
+    ("scene", "lane", "note", "reason"),
     [
-        (Scene("mass_spring"), Lane("dgnet"), ""),
-        (Scene("mass_spring", dt=0.02), Lane("dgnet"), "learned at Δt = 0.20202, stepped at 0.02"),
+        (Scene("mass_spring"), Lane("dgnet"), "", ""),
+        (
+            Scene("mass_spring", dt=0.02),
+            Lane("dgnet"),
+            "belongs to Δt = 0.202",
+            "Learned at Δt = 0.20202, stepped at 0.02",
+        ),
+        (
+            Scene("mass_spring", dt=0.2024),
+            Lane("dgnet"),
+            "belongs to Δt = 0.20202",
+            "Learned at Δt = 0.20202, stepped at 0.2024",
+        ),
         (
             Scene("mass_spring"),
             Lane("dgnet", integrator="rk4"),
-            "learned with discrete gradient, stepped with rk4",
+            "belongs to DG",
+            "Learned with discrete gradient, stepped with rk4",
         ),
-        (Scene("kdv", dt=1e-2), Lane("dgnet"), ""),
-        (Scene("mass_spring", dt=0.02), Lane(), ""),
+        (
+            Scene("mass_spring", dt=0.02),
+            Lane("hnn", integrator="rk4"),
+            "belongs to RK2, Δt = 0.202",
+            "Learned with midpoint at Δt = 0.20202, stepped with rk4 at 0.02",
+        ),
+        (Scene("kdv", dt=1e-2), Lane("dgnet"), "", ""),
+        (Scene("mass_spring", dt=0.02), Lane(), "", ""),
     ],
 )
-def test_a_lane_tells_where_its_model_belongs_to_another_step(scene, lane, note):
+def test_a_lane_tells_where_its_model_belongs_to_another_step(scene, lane, note, reason):
     """Data of the discrete gradient itself, as for KdV, leave a DGNet nothing to take up."""
     simulation = Simulation(lane)
-    told = simulation.turn(Turn(scene, steps=1, budget=60.0)).setup.note
-    assert told.partition(": ")[0] == note
+    setup = simulation.turn(Turn(scene, steps=1, budget=60.0)).setup
+    assert setup.note == note
+    assert setup.reason.partition(": ")[0] == reason
+    assert setup.reason.endswith(".") == bool(note)
     other = simulation.turn(Turn(replace(scene, dt=0.1), steps=1, budget=60.0)).setup.note
-    assert ("stepped" in other) == (scene.system == "mass_spring" and lane.model != "truth")
+    assert bool(other) == (scene.system == "mass_spring" and lane.model != "truth")
+
+
+def shown(lanes, scene, turns):
+    """A race whose outcomes of these turns have been shown."""
+    store = Store(AppState(scene, lanes=tuple(lanes)))
+    race = Race(store, Shelf(), None, lambda _: None)
+    pairs = race.set_lanes(store.state.lanes)
+    for turn in turns:
+        outcomes = take_turn([simulation for simulation, _ in pairs], turn)
+        for (_, canvas), outcome in zip(pairs, outcomes, strict=True):
+            race.push(canvas, outcome, flush=turn.steps < 2)
+    return race
+
+
+def test_lanes_of_one_model_are_told_apart_in_words():
+    lanes = [Lane(), Lane("dgnet"), Lane("dgnet", "rk4"), Lane("node"), Lane("dgnet", "rk4")]
+    race = shown(lanes, PENDULUM, [Turn(PENDULUM, steps=1, budget=None)])
+    titles = re.findall("</i>(.*?)</td>", race.table.object)
+    wanted = ["True system", "DGNet · DG", "DGNet · RK4", "Neural ODE", "DGNet · RK4 (2)"]
+    assert titles == wanted
+    assert [name for name, _, _ in race.limits()] == ["DGNet · RK4", "DGNet · RK4 (2)"]
+
+
+def test_lanes_that_nobody_runs_in_are_counted():
+    assert standings.names(["DGNet", "DGNet"], ["", ""]) == ["DGNet", "DGNet (2)"]
+
+
+def test_the_curves_stay_whole_while_one_looks_at_the_past():
+    scene = replace(KDV, n=50)
+    steps = [Turn(scene, steps=1, budget=None)] * 4
+    looks = [
+        Turn(scene, steps=0, commands=(GoTo(1e-3),)),
+        Turn(scene, steps=0, commands=(Mark(),)),
+        Turn(scene, steps=0, limits="auto"),
+        Turn(scene, steps=0, show="difference"),
+        Turn(replace(scene, dt=2e-3), steps=0),
+    ]
+    race = shown([Lane(), Lane("dgnet")], scene, [*steps, *looks])
+    for trace in race.plots.traces:
+        assert trace.rows[:, 0].tolist() == pytest.approx([1e-3, 2e-3, 3e-3, 4e-3])
+    race = shown([Lane()], scene, [*steps, *looks, Turn(scene, steps=1, budget=None)])
+    assert race.plots.traces[0].rows[:, 0].tolist() == pytest.approx([1e-3, 2e-3])
 
 
 def test_a_lane_that_did_not_fit_runs_again_when_it_does():

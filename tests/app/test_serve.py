@@ -1,5 +1,8 @@
 """The served app's process: how it ends, and what it leaves behind."""
 
+import asyncio
+import gc
+import logging
 import os
 import signal
 import socket
@@ -7,10 +10,17 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
+from pathlib import Path
 from urllib.request import urlopen
 
 import panel as pn
 import pytest
+from panel.io.server import get_server
+from tornado.httpclient import AsyncHTTPClient
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
 
 from ddg_explorer.app import serve
 
@@ -89,3 +99,86 @@ def test_a_thread_can_serve(served):
     thread.start()
     thread.join()
     assert done == [True]
+
+
+SCRIPT = str(Path(__file__).parents[2] / "apps" / "explorer.py")
+
+
+@pytest.mark.parametrize("page", [serve.open_session, SCRIPT], ids=["command", "script"])
+def test_pages_that_are_asked_for_and_never_opened_are_freed(page, monkeypatch):
+    """With all that Panel makes for them: documents, areas of notifications."""
+    made, documents = weakref.WeakSet(), weakref.WeakSet()
+    real = serve.Explorer
+
+    def recorded(*args, **options):
+        explorer = real(*args, **options)
+        made.add(explorer)
+        documents.add(pn.state.curdoc)
+        return explorer
+
+    monkeypatch.setattr(serve, "Explorer", recorded)
+    monkeypatch.setattr(serve, "prepare_process", lambda: None)
+    for name in ("notifications", "reconnect", "exception_handler"):
+        monkeypatch.setattr(pn.config, name, getattr(pn.config, name))
+    serve.configure()
+
+    async def visits(count):
+        server = get_server(
+            {"explorer": page},
+            port=0,
+            start=False,
+            loop=IOLoop.current(),
+            unused_session_lifetime_milliseconds=1,
+            check_unused_sessions_milliseconds=50,
+        )
+        server.start()
+        url, client = f"http://localhost:{server.port}/explorer", AsyncHTTPClient()
+        try:
+            for _ in range(count):
+                await client.fetch(f"{url}?system=pendulum&lanes=truth", request_timeout=SECONDS)
+            end = time.monotonic() + SECONDS
+            while server.get_sessions("/explorer"):
+                assert time.monotonic() < end
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
+        finally:
+            server.stop()
+
+    asyncio.run(visits(10))
+    gc.collect()
+    assert (len(made), len(documents)) == (0, 0)
+
+
+def raised(problem):
+    try:
+        raise problem
+    except BaseException as caught:
+        return type(caught), caught, caught.__traceback__
+
+
+def session():
+    raise AssertionError
+
+
+def parted():
+    try:
+        session()
+    except AssertionError as problem:
+        return type(problem), problem, problem.__traceback__
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "kept"),
+    [
+        ("Task exception was never retrieved", raised(WebSocketClosedError()), False),
+        ("Task exception was never retrieved", raised(StreamClosedError()), False),
+        ("Task exception was never retrieved", raised(ValueError("dt")), True),
+        ("Failed sending message as connection was closed", None, False),
+        ("Uncaught exception GET /explorer/ws", parted(), False),
+        ("Uncaught exception GET /explorer/ws", raised(AssertionError()), True),
+        ("WebSocket connection opened", None, True),
+    ],
+)
+def test_closed_tabs_do_not_fill_the_log(line, problem, kept):
+    record = logging.LogRecord("asyncio", logging.ERROR, __file__, 1, line, None, problem)
+    assert serve.ClosedTabs().filter(record) is kept

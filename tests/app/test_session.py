@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import time
 from types import SimpleNamespace
 
 import panel as pn
 import pytest
 from bokeh.document import Document
 from bokeh.io import doc as current
+from bokeh.util.token import generate_jwt_token, get_session_id, get_token_payload
 from panel.io.server import get_server
+from panel.io.state import set_curdoc
 from panel.models.esm import DataEvent
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.ioloop import IOLoop
@@ -141,12 +144,80 @@ def test_a_message_that_fails_leaves_bokeh_s_current_document_alone(told, monkey
     monkeypatch.setattr(serve, "prepare_process", lambda: None)
     monkeypatch.setattr(pn.config, "exception_handler", None)
     serve.configure()
-    browser = session.Browser(lambda _: 1 / 0)
+    browser = session.Browser(lambda *_: 1 / 0)
     doc, depth = Document(), len(current._PATCHED_CURDOCS)
     with current.patch_curdoc(doc):
         browser._comm_event(doc, DataEvent(None, {"width": 300}))
     assert len(current._PATCHED_CURDOCS) == depth
     assert told == ["That has failed (ZeroDivisionError); the server's log says why."]
+
+
+def test_nothing_moves_before_it_is_known_whether_it_may():
+    """The browser may show a canvas before it has told that its system asks for less motion."""
+    explorer, begun = Explorer(), []
+    explorer.runner.start = lambda: begun.append(explorer.runner.playing)
+    tell = explorer.browser._receive
+    canvas = explorer.race.canvases[0]
+    canvas._receive(SimpleNamespace(data={"ready": True}))
+    assert begun == []
+    tell(SimpleNamespace(data={"width": 1280, "still": True}))
+    assert begun == [False]
+    explorer.runner.play(True)
+    tell(SimpleNamespace(data={"width": 400, "still": False}))
+    assert explorer.runner.playing, "another width says nothing about motion"
+    explorer.close()
+
+
+def test_what_fails_under_the_lock_is_told(told):
+    doc, later = Document(), []
+    doc._session_context = lambda: SimpleNamespace()
+    doc.add_next_tick_callback = later.append
+    session.under_lock(doc, lambda: 1 / 0)
+    assert told == []
+    later[0]()
+    assert told == ["That has failed (ZeroDivisionError); the server's log says why."]
+
+
+def test_a_session_s_socket_can_be_opened_again_after_bokeh_s_five_minutes():
+    made = generate_jwt_token("name", extra_payload={"arguments": ["kdv"]}, expiration=300)
+    request = SimpleNamespace(arguments={})
+    context = SimpleNamespace(id="name", token_payload=get_token_payload(made), request=request)
+    doc = Document()
+    doc._session_context = lambda: context
+    before = time.time()
+    with set_curdoc(doc):
+        browsers = [session.Browser(lambda *_: None) for _ in range(2)]
+    token = browsers[0].token
+    assert get_session_id(token) == "name"
+    assert get_token_payload(token)["arguments"] == ["kdv"]
+    assert get_token_payload(token)["session_expiry"] >= int(before) + session.TOKEN_LIFE
+    assert browsers[0].birth != browsers[1].birth
+
+
+def test_where_nobody_serves_a_page_its_connection_is_not_watched():
+    browser = session.Browser(lambda *_: None)
+    assert browser.birth == browser.token == ""
+
+
+def test_a_beat_of_the_connection_is_answered():
+    sent = []
+    browser = session.Browser(lambda *_: pytest.fail("no window"))
+    browser._send_msg = sent.append
+    browser._receive(SimpleNamespace(data={"beat": True}))
+    assert sent == [{"beat": True}]
+
+
+def test_a_session_that_has_ended_is_let_go_of_and_no_other(monkeypatch, caplog):
+    ended, other = Document(), Document()
+    views = {"a": (1, 2, ended, None), "b": (1, 2, other, None), "c": (1, 2, None, None)}
+    monkeypatch.setattr(type(pn.state), "_views", views)
+    session.forget(ended)
+    session.forget(None)
+    assert list(views) == ["b", "c"]
+    monkeypatch.setattr(type(pn.state), "_views", {"a": ()})
+    with caplog.at_level(logging.INFO):
+        session.forget(ended)
+    assert "internals have changed" in caplog.text
 
 
 def test_pictures_are_drawn_whatever_document_is_current():

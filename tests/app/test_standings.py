@@ -54,6 +54,31 @@ def test_a_lane_that_an_error_has_stopped_says_so(monkeypatch):
     assert "does not run in this scene" in rows[2]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1.62, "1.6"),
+        (42.3, "42"),
+        (130.0, "130"),
+        (9960.0, "10000"),
+        (0.2749, "0.27"),
+        (0.05, "0.050"),
+        (1.0, "1.0"),
+        (4e-5, "4.0e−5"),
+        (2.5e6, "2.5e6"),
+        (0.0, "0"),
+        (float("inf"), "–"),
+    ],
+)
+def test_a_row_writes_numbers_as_people_do(value, shown):
+    outcome = Simulation(Lane()).turn(Turn(Scene("pendulum"), steps=1))
+    sample = replace(outcome.sample, drift=value, error=value)
+    cells = re.findall(
+        "<td[^>]*>(.*?)</td>", standings.row("", "", replace(outcome, sample=sample))
+    )
+    assert cells[1] == cells[3] == shown
+
+
 def test_a_row_shows_the_reason_as_it_is():
     outcome = Simulation(Lane()).turn(Turn(Scene("pendulum", n=64)))
     shown = standings.row("Truth", "#000", replace(outcome, stopped="a<b>.npz: no"))

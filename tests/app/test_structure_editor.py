@@ -1,16 +1,19 @@
 """Editing G: entries become an operator, projections give it a law, and the law then holds."""
 
 import math
+import re
 from itertools import pairwise
 
 import pytest
 import torch
 
-from ddg_explorer.app import entries, equations
+from ddg_explorer.app import entries, equations, operator_marks
+from ddg_explorer.app.component import style
 from ddg_explorer.app.operator_editor import OperatorEditor
 from ddg_explorer.app.simulation import Simulation, first_setup
 from ddg_explorer.app.state import AppState, Lane, Scene
 from ddg_explorer.app.store import Store
+from ddg_explorer.app.theme import PAGE_CSS
 from ddg_explorer.app.turns import Turn, build
 from ddg_explorer.structure.projections import dissipative_kernel, real_symbol
 from ddg_explorer.systems import SYSTEMS
@@ -277,6 +280,33 @@ def test_margins_are_the_eigenvalues():
     assert math.isclose(
         build(Scene("pendulum", entries=(0.3, 1, -1, -0.2))).structure.report().symmetric_max, 0.3
     )
+
+
+def test_eigenvalues_that_are_all_one_are_said_once():
+    _, editor = edited("kdv", entries=(-0.5, 0.05, 0.5), n=16, length=3.2)
+    assert "Every eigenvalue of ½(G + Gᵀ) is 0.25; column sums 0.25." in editor.badges.object
+
+
+def test_small_margins_are_written_like_all_numbers():
+    assert operator_marks.signed(-1.25e-5, 1.0) == "−1.25e−5"
+    assert operator_marks.signed(1e-13, 1.0) == "0"
+
+
+def test_one_colour_means_one_sign_in_the_table_and_in_the_comparison():
+    _, editor = edited("kdv", entries=(-0.5, 0.05, 0.5))
+    sheet = style("operator")
+    for sign in ("positive", "negative"):
+        for text in (sheet, editor.comparison.object):
+            assert f"var(--ddg-{sign}, " in text
+    assert "--ddg-warn" not in editor.comparison.object
+
+
+def test_badges_follow_the_theme_by_variables_of_the_page():
+    _, editor = edited("kdv")
+    sheet = "".join(map(str, editor.badges.stylesheets))
+    used = set(re.findall(r"var\((--[\w-]+)", sheet))
+    assert used == {f"--ddg-{name}" for name in ("good", "warn", "bad", "muted")}
+    assert all(f"{name}:" in PAGE_CSS for name in used)
 
 
 def test_a_learned_lane_marks_the_limit_of_its_own_explicit_scheme():

@@ -65,7 +65,8 @@ def arrived() -> str:
 def open_page(browser, server: Server, arrived: str):
     """`open_page(query="", width=…, height=…)`: a page; any error on it fails the test.
 
-    It is complete, or with `whole=False` still arriving; with `touch` its pointer is a finger.
+    It is complete, or with `whole=False` still arriving; with `touch` its pointer is a finger; with
+    `calm` the system asks for less motion.
     """
     start = server.log.stat().st_size
     origin = server.url.rsplit("/", 1)[0]
@@ -91,8 +92,13 @@ def open_page(browser, server: Server, arrived: str):
         height: int = 900,
         whole: bool = True,
         touch: bool = False,
+        calm: bool = False,
     ):
-        context = browser.new_context(viewport={"width": width, "height": height}, has_touch=touch)
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            has_touch=touch,
+            reduced_motion="reduce" if calm else "no-preference",
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)

@@ -6,12 +6,12 @@ import panel as pn
 import panel_material_ui as pmui
 
 from ddg_explorer.app import session
-from ddg_explorer.app.layout import frame
+from ddg_explorer.app.layout import TALL, frame
 from ddg_explorer.app.training.view import TrainPage
 from ddg_explorer.models import load_model
 
 
-def open_session(panel, framed, tab, load) -> pmui.Page:
+def open_session(panel, framed, tall, tab, load) -> pmui.Page:
     """The page; what it goes on using is passed, for a script's globals end with its session."""
     arrived = panel.pane.HTML('<div data-testid="arrived">no model</div>')
 
@@ -22,7 +22,7 @@ def open_session(panel, framed, tab, load) -> pmui.Page:
 
     train = tab(on_model=on_model, notify=session.notify)
     column = panel.Column(
-        train.view, arrived, sizing_mode="stretch_width", styles={"padding": "16px"}
+        train.view, arrived, sizing_mode="stretch_width", styles={"padding": "16px", **tall}
     )
     page = framed("Train", main=[column])
     page.param.watch(lambda event: train.restyle(event.new), "dark_theme")
@@ -32,4 +32,4 @@ def open_session(panel, framed, tab, load) -> pmui.Page:
 
 pn.extension(notifications=True, reconnect=True)
 session.stay_offline(pn.state.curdoc)
-open_session(pn, frame, TrainPage, load_model).servable()
+open_session(pn, frame, TALL, TrainPage, load_model).servable()

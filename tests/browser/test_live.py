@@ -161,6 +161,15 @@ def test_switching_systems(open_page):
         expect(mass).to_be_visible(visible=kind != "phase")
 
 
+def below_the_lanes(page: Page) -> float:
+    """How far below the first lane's picture the first chart is."""
+    boxes = [
+        page.locator(f"canvas[{which}]").bounding_box() or {}
+        for which in ("data-lane=truth", "data-chart=energy")
+    ]
+    return boxes[1]["y"] - boxes[0]["y"]
+
+
 def test_a_failing_step_is_one_readable_line(open_page):
     page = open_page("system=kdv&preset=two_solitons&integrator=euler&dt=0.5")
     canvas = field(page)
@@ -181,6 +190,7 @@ def test_a_failing_step_is_one_readable_line(open_page):
 def test_a_race_goes_on_without_the_models_that_diverge(open_page):
     page = open_page("system=kdv&dt=0.01&speed=20")
     truth = field(page)
+    place = below_the_lanes(page)
     for name in ("HNN++", "Neural ODE"):
         lane = page.locator(".lane", has_text=name)
         expect(lane.locator(".status")).to_contain_text("diverged at t =", timeout=60_000)
@@ -188,6 +198,10 @@ def test_a_race_goes_on_without_the_models_that_diverge(open_page):
         end, now = number(canvas, "t"), number(truth, "t")
         wait(lambda now=now: number(truth, "t") > now + 0.2, "the truth goes on")
         assert number(canvas, "t") == end, "its last good frame stays"
+        line, picture = lane.locator(".status").bounding_box(), canvas.bounding_box()
+        assert line["y"] >= picture["y"] + picture["height"], "nothing hides the picture"
+        assert line["width"] > 0
+    assert below_the_lanes(page) == place, "nothing moved"
     assert page.locator(".lane", has_text="DGNet").locator(".status").inner_text() == ""
 
 
@@ -241,9 +255,23 @@ def test_a_lane_that_does_not_fit_says_why(open_page):
 def test_a_lane_tells_that_its_model_belongs_to_another_step(open_page):
     page = open_page("system=mass_spring&lanes=truth,dgnet")
     expect(page.get_by_text("own drift")).to_have_count(2)
-    expect(page.get_by_text("learned at Δt")).to_have_count(0)
-    page = open_page("system=mass_spring&lanes=truth,dgnet&dt=0.1")
-    expect(page.get_by_text("learned at Δt = 0.20202, stepped at 0.1: ")).to_be_visible()
+    note = page.get_by_role("button", name="belongs to")
+    expect(note).to_have_count(0)
+    place = below_the_lanes(page)
+    typed(page, "dt").fill("0.1")
+    typed(page, "dt").press("Enter")
+    expect(note).to_have_text("belongs to Δt = 0.202i")
+    assert below_the_lanes(page) == place, "its line was kept ready"
+    sentence = page.get_by_text("Learned at Δt = 0.20202, stepped at 0.1: ")
+    expect(sentence).to_be_hidden()
+    for shown in ("Enter", "Space"):
+        note.press(shown)
+        expect(sentence).to_be_visible()
+        note.press("Escape")
+        expect(sentence).to_be_hidden()
+    note.click()
+    expect(sentence).to_be_visible()
+    assert below_the_lanes(page) == place
 
 
 def test_a_lane_that_fits_again_goes_on_with_the_truth(open_page):

@@ -74,7 +74,7 @@ def test_the_gallery_opens_and_chooses(open_page):
     card = page.locator("[data-preset='wave.standing']")
     expect(card).to_be_visible()
     expect(page.locator("[data-preset='kdv.published'] em")).to_have_text("trained models race")
-    wait(lambda: card.locator("img").evaluate("i => i.complete && i.naturalWidth > 0"), "a picture")
+    expect(card.locator("canvas[data-painted]")).to_be_visible()
     epoch = number(canvas, "epoch")
     card.click()
     expect(card).to_be_hidden()
@@ -88,7 +88,7 @@ WITHIN = """c => {
   const view = c.closest(".content").getBoundingClientRect(), box = c.getBoundingClientRect();
   const seen = e => { const b = e.getBoundingClientRect();
     return b.top >= view.top && b.bottom <= view.bottom; };
-  const cut = [...c.closest(".content").querySelectorAll(".card img")].some(i => {
+  const cut = [...c.closest(".content").querySelectorAll(".card canvas")].some(i => {
     const b = i.getBoundingClientRect(); return b.top < view.top && b.bottom > view.top; });
   return {chosen: seen(c), title: seen(c.closest("section").querySelector("h3")), cut};
 }"""
@@ -102,7 +102,7 @@ def test_the_gallery_opens_at_the_title_of_the_system_that_runs(open_page, syste
     page = open_page(f"system={system}&lanes=truth", width=width)
     field(page)
     page.get_by_role("button", name="Gallery", exact=True).click()
-    card = page.locator("[aria-current]").filter(has=page.locator("img"))
+    card = page.locator("[aria-current]").filter(has=page.locator("canvas"))
     expect(card).to_be_visible()
     wait(lambda: card.evaluate(WITHIN)["chosen"], "the card that runs")
     seen = card.evaluate(WITHIN)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from test_live import choose, field, number, pause, press, typed, wait
 
+from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.component import script
 
 LABELS = """([x1, low, high]) => {{ {draw}
@@ -41,8 +42,9 @@ READOUTS = """(events) => {{ const Bokeh = {{require: () => ({{ModelEvent: class
   Object.assign(lane, {{
     env: {{}}, view: {{forget() {{}}, absorb() {{}}}}, canvas: {{dataset: {{}}}}, schedule() {{}},
     model: {{device: "cpu"}}, root: {{getRootNode: () => ({{}})}}, low: {{}}, high: {{}},
-    painted: 0, times: [], written: -1e3, cells: {{t: cell(), fps: cell()}},
+    painted: 0, times: [], written: -1e3, readouts: Object.create(Readouts.prototype),
   }});
+  const cells = lane.readouts.cells = {{t: cell(), fps: cell()}};
   return events.map((event) => {{
     const frame = new DataView(new ArrayBuffer(HEADER_BYTES));
     frame.setFloat64(16, event, true);
@@ -50,7 +52,7 @@ READOUTS = """(events) => {{ const Bokeh = {{require: () => ({{ModelEvent: class
     frame.setFloat64(16 + 80, 4 * event, true);
     if (typeof event === "number") lane.take(frame.buffer, true);
     else lane[event]();
-    return [lane.cells.t.textContent, String(lane.cells.fps.textContent)];
+    return [cells.t.textContent, String(cells.fps.textContent)];
   }});
 }}"""
 
@@ -82,13 +84,60 @@ def test_zeros_on_log_axes_stand_on_a_floor_that_is_seen_whole(browser):
 @pytest.mark.parametrize("order", [("paint", "rest"), ("rest", "paint")])
 def test_a_lane_at_rest_reads_out_its_newest_frame(browser, order):
     page = browser.new_page()
-    names = ("draw", "field", "profile", "phase", "touch", "lane")
-    code = READOUTS.format(lane=script(*names).replace("export ", ""))
+    code = READOUTS.format(lane=LaneCanvas._esm.replace("export ", ""))
     seen = page.evaluate(code, [0.25, "paint", 0.5, "paint", 0.75, *order])
     page.close()
     assert seen[1] == ["0.250", "1"]
     assert seen[3] == ["0.250", "1"], "not written with every frame"
     assert seen[-1] == ["0.750", "0"]
+
+
+def test_drifts_and_distances_are_written_as_people_do(browser):
+    numbers = [1.62, 42.3, 99.7, 130, 0.2749, 0.05, 1, -2.81, 4e-5, 2.5e6, 0]
+    page = browser.new_page()
+    texts = page.evaluate(
+        f"(numbers) => {{ {script('draw')}\n return [...numbers, NaN].map(formatFigure); }}",
+        numbers,
+    )
+    page.close()
+    wanted = "1.6 42 100 130 0.27 0.050 1.0 −2.8 4.0e−5 2.5e6 0 –"
+    assert texts == wanted.split()
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2.48, 2.48), (0.3, 1.9), (7.2e-4, 9.9e-4)])
+def test_an_axis_with_room_has_two_ticks(browser, low, high):
+    page = browser.new_page()
+    ticks = page.evaluate(
+        f"(span) => {{ {script('draw')}\n return niceTicks(...span, 1.84); }}", [low, high]
+    )
+    page.close()
+    assert 2 <= len(ticks) <= 5
+    assert low <= min(ticks) < max(ticks) <= high
+
+
+PHASE = """([window, names]) => {{ {phase}
+  const curves = names.length > 2 ? [[0, 1], [2, 3]] : [[0, 1]];
+  const palette = {{surface: "#ffffff", ink: "#000000"}};
+  const view = new PhaseView({{spec: {{names, curves, window}}, colour: "#204060", palette}});
+  view.points = [[0, 0, 0, 0, 0]];
+  view.dt = 0.1;
+  const ctx = {{setLineDash() {{}}, fillText() {{}}, beginPath() {{}}, moveTo() {{}}, lineTo() {{}},
+    stroke() {{}}, measureText: () => ({{width: 9}})}};
+  const area = new Area(0, 0, 300, 100);
+  area.axes = area.clip = () => {{}};
+  view.paintSeries(ctx, palette, area, view.env.spec);
+  return [[area.y0, area.y1], names.map((_, c) => view.tint(view.body(c)))];
+}}"""
+
+
+def test_curves_over_time_span_the_lane_s_own_window(browser):
+    page = browser.new_page()
+    code = PHASE.format(phase=script("draw", "phase"))
+    plane = page.evaluate(code, [[-1.3, 1.3, -1.9, 1.9], ["q", "p"]])
+    orbits = page.evaluate(code, [[-2, 2, -2, 2], ["x₁", "y₁", "x₂", "y₂"]])
+    page.close()
+    assert plane == [[-1.9, 1.9], ["#204060", "#204060"]]
+    assert orbits == [[-2, 2], ["#204060", "#204060", "#6a8095", "#6a8095"]]
 
 
 def test_times_have_the_digits_of_a_step(browser):

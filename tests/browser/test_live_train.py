@@ -70,6 +70,61 @@ def test_a_number_can_be_typed_again_after_enter(open_page):
     expect(page.get_by_test_id("train-numbers")).to_contain_text("4 / 4")
 
 
+def test_a_number_that_is_tabbed_to_is_typed_over(open_page):
+    page = open_page()
+    field = page.get_by_label("Steps", exact=True)
+    fill(page, "Steps", 5000)
+    for typed in ("100", "20000", "7"):
+        page.get_by_role("button", name="Decrease Steps", exact=True).focus()
+        page.keyboard.press("Tab")
+        page.keyboard.type(typed)
+        page.keyboard.press("Enter")
+        expect(field).to_have_value(typed)
+
+
+def test_every_button_of_a_number_is_named_after_its_field(open_page):
+    page = open_page()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    for label in ("Trajectories", "Steps of each", "Noise, % of RMS", "Seed of the data", "Width"):
+        for act in ("Decrease", "Increase"):
+            expect(page.get_by_role("button", name=f"{act} {label}", exact=True)).to_be_visible()
+    choose(page, "Optimiser", "Adam")
+    page.get_by_role("button", name="Increase Learning rate", exact=True).click()
+    expect(page.get_by_label("Learning rate", exact=True)).to_have_value("0.103")
+    unnamed = page.get_by_role("button", name=re.compile("^$"))
+    expect(unnamed).to_have_count(0)
+
+
+def test_on_a_phone_start_brings_the_run_into_view(open_page):
+    page = open_page(width=400, height=700)
+    tiny(page, steps=300)
+    start = page.get_by_role("button", name="Start", exact=True)
+    start.evaluate("button => button.scrollIntoView({block: 'end'})")
+    expect(state(page)).not_to_be_in_viewport()
+    start.click()
+    expect(state(page)).to_be_in_viewport(ratio=1)
+    press(page, "Cancel")
+    expect(state(page)).to_contain_text("Cancelled")
+
+
+def test_a_run_that_waits_shows_no_empty_cards(open_page):
+    page = open_page()
+    warnings: list[str] = []
+    page.on("console", lambda m: warnings.append(m.text) if m.type == "warning" else None)
+    tiny(page, steps=400)
+    press(page, "Start")
+    press(page, "Start")
+    expect(state(page)).to_contain_text("Waiting: 1st in the queue")
+    for title in ("Loss (relative square error)", "Rollout of the present model"):
+        expect(page.get_by_text(title)).to_be_hidden()
+    page.get_by_role("button", name=re.compile("· 1:")).click()
+    expect(page.get_by_text("Loss (relative square error)")).to_be_visible(timeout=1000 * PATIENCE)
+    expect(page.get_by_text("from a held-out initial state")).to_be_visible()
+    page.get_by_role("button", name=re.compile("· 2:")).click()
+    expect(page.get_by_text("Loss (relative square error)")).to_be_hidden()
+    assert not [line for line in warnings if "log axis" in line]
+
+
 def test_from_start_to_a_model(open_page, server):
     page = open_page()
     tiny(page, 200)
@@ -129,10 +184,11 @@ def test_what_cannot_be_is_one_line(open_page):
     fill(page, "Trajectories", 2000)
     fill(page, "Steps of each", 5000)
     press(page, "Start")
-    expect(page.get_by_text("GiB are allowed")).to_be_visible()
+    line = "Trajectories = 2000, Steps of each = 5000: take 3.7 GiB, at most 1 GiB are allowed"
+    expect(page.get_by_text(line)).to_be_visible()
     choose(page, "Data", "Own file")
     press(page, "Start")
-    expect(page.get_by_text("file: choose one first")).to_be_visible()
+    expect(page.get_by_text("Own file: choose one first")).to_be_visible()
     table = {"name": "own.csv", "mimeType": "text/csv", "buffer": b"time,q,p\n0,1,0\n1,x,0\n"}
     page.locator("input[type=file]").set_input_files(table)
     expect(page.get_by_text("own.csv")).not_to_have_count(0)

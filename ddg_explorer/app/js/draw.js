@@ -1,6 +1,15 @@
-// Helpers shared by the live pictures: messages, colours, number formats, ticks, axes, canvases.
+// Helpers shared by the live pictures: elements, messages, colours, number formats, ticks, axes,
+// canvases.
 
 const FONT = '12px Roboto, "Helvetica Neue", "Liberation Sans", sans-serif';
+
+function element(tag, className, parent, text) {
+  const e = document.createElement(tag);
+  if (className) e.className = className;
+  if (text) e.textContent = text;
+  if (parent) parent.appendChild(e);
+  return e;
+}
 
 // Binary data of a message (`packed` of ddg_explorer/app/component.py) as an ArrayBuffer.
 function unpack(data) {
@@ -11,6 +20,13 @@ function unpack(data) {
 // Colours by name as variables of the style sheet.
 function colour(root, palette) {
   for (const [name, value] of Object.entries(palette)) root.style.setProperty(`--${name}`, value);
+}
+
+// The colour that lies `share` of the way from one to another; all are "#rrggbb".
+function mixed(from, to, share) {
+  const part = (hex, k) => parseInt(hex.slice(1 + 2 * k, 3 + 2 * k), 16);
+  const parts = [0, 1, 2].map((k) => Math.round(part(from, k) * (1 - share) + part(to, k) * share));
+  return `#${parts.map((x) => x.toString(16).padStart(2, "0")).join("")}`;
 }
 
 // `digits` digits without zeros at the end; of an integer, all of them.
@@ -27,6 +43,16 @@ function formatNumber(x, digits = 3) {
   return sign(String(Number(x.toPrecision(Math.max(digits, whole)))));
 }
 
+// Two digits, zeros at the end too, in powers of ten outside [0.01, 10⁴): a drift, a distance.
+function formatFigure(x) {
+  if (!Number.isFinite(x)) return "–";
+  if (x === 0) return "0";
+  const a = Math.abs(x), rounded = Number(x.toPrecision(2));
+  const text = a < 1e-2 || a >= 1e4 ? x.toExponential(1)
+    : Math.abs(rounded) < 100 ? x.toPrecision(2) : String(rounded);
+  return text.replace("+", "").replaceAll("-", "−");
+}
+
 // A round tick without a digit left out.
 const formatTick = (x) => formatNumber(x, 10);
 
@@ -39,17 +65,24 @@ function formatTime(t, step) {
   return t.toFixed(Math.min(digits, Math.max(0, 7 - whole))).replace("-", "−");
 }
 
-// Round tick positions inside [low, high], about `count` of them, a few more rather than too few.
+// Round tick positions inside [low, high], about `count` of them, a few more rather than too few;
+// where there is room for more than one, at least two.
 function niceTicks(low, high, count) {
   const raw = (high - low) / Math.max(count, 1);
   if (!(raw > 0) || !Number.isFinite(raw)) return [];
   const unit = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * unit).find((s) => s >= raw * 0.8);
-  const ticks = [];
+  const steps = [0.5, 1, 2, 2.5, 5, 10].map((m) => m * unit);
+  const i = steps.findIndex((step) => step >= raw * 0.8);
+  const ticks = multiples(steps[i], low, high);
+  return ticks.length < 2 && count >= 1.5 ? multiples(steps[i - 1], low, high) : ticks;
+}
+
+function multiples(step, low, high) {
+  const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) {
-    ticks.push(Math.abs(k * step) < step * 1e-9 ? 0 : k * step);
+    found.push(Math.abs(k * step) < step * 1e-9 ? 0 : k * step);
   }
-  return ticks;
+  return found;
 }
 
 // Sizes the canvas in device pixels and returns a scale that lets us draw in CSS pixels.

@@ -1,18 +1,10 @@
-// One lane: title, live canvas, colour bar with its limits, status line and read-outs.
+// One lane: title, live canvas, colour bar with its limits, read-outs (js/readouts.js) and a last
+// line (js/foot.js).
 // Python sends binary frames (ddg_explorer/app/wire.py); the newest is painted in the next animation
 // frame and acknowledged after that, so no queue can grow and a hidden tab asks for nothing.
 
 const VIEWS = {field: FieldView, profile: ProfileView, phase: PhaseView};
 const HEADER_BYTES = 128;
-const READOUTS = [
-  ["t", "t"], ["rate", "steps/s"], ["fps", "frames/s"], ["ms", "ms/step"],
-  ["residual", "residual"], ["iterations", "iterations"], ["device", "device"],
-];
-// An energy that is meant to change does not drift.
-const compactReadouts = (conserves) => [
-  ["t", "t"], ["own", conserves === false ? "own change" : "own drift"],
-  ["error", "distance"], ["ms", "ms/step"],
-];
 
 function readHeader(buffer) {
   const v = new DataView(buffer);
@@ -37,14 +29,6 @@ class Receipt extends Bokeh.require("core/bokeh_events").ModelEvent {
   }
 }
 Receipt.prototype.event_name = "ddg_receipt";
-
-function element(tag, className, parent, text) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  if (text) e.textContent = text;
-  if (parent) parent.appendChild(e);
-  return e;
-}
 
 class LaneView {
   constructor(model, bokeh) {
@@ -80,8 +64,6 @@ class LaneView {
     this.canvas = element("canvas", "", this.stage);
     this.canvas.setAttribute("role", "img");
     Object.assign(this.canvas.dataset, {testid: "field", lane: model.lane, seq: "0", t: "0", dt: "0"});
-    this.status = element("p", "status", this.stage);
-    this.status.setAttribute("role", "status");
     this.touch = new Touch(this.canvas, this.stage, model, this);
     this.absent = element("div", "absent", this.root);
     this.reason = element("p", "", this.absent);
@@ -96,20 +78,13 @@ class LaneView {
     this.auto = element("button", "auto", this.bar, "Auto");
     this.auto.title = "Fit the limits to the present state";
     this.auto.onclick = () => model.send_msg({limits: "auto"});
-    this.list = element("dl", "readouts", this.root);
-    this.note = element("p", "note", this.root);
+    this.readouts = new Readouts(this.root);
+    this.foot = new Foot(this.root);
     this.arrange();
   }
 
   arrange() {
-    const {compact, spec} = this.model;
-    this.list.replaceChildren();
-    this.cells = Object.fromEntries((compact ? compactReadouts(spec.conserves) : READOUTS).map(
-      ([key, label]) => {
-        const cell = element("div", "", this.list);
-        element("dt", "", cell, label);
-        return [key, element("dd", "", cell, "–")];
-      }));
+    this.readouts.arrange(this.model.compact, this.model.spec.conserves);
     if (this.last) this.write(this.last, performance.now());
   }
 
@@ -149,8 +124,7 @@ class LaneView {
   retheme() {
     const {model, env} = this;
     env.palette = model.palette;
-    env.colours = model.colours;
-    env.colour = model.colours[0];
+    env.colour = model.colour;
     env.table = new Uint32Array(new Uint8Array(model.table).slice().buffer);
     colour(this.root, {...model.palette, lane: env.colour});
     const ctx = this.gradient.getContext("2d");
@@ -248,22 +222,7 @@ class LaneView {
   // Figures change six times a second: faster cannot be read.
   write(header, now) {
     this.written = now;
-    const small = (x) => {
-      if (!Number.isFinite(x)) return "–";
-      return x ? x.toExponential(1).replaceAll("-", "−").replace("+", "") : "0";
-    };
-    const texts = {
-      t: formatTime(header.t, Math.min(header.t >= 1000 ? 0.1 : 1e-3, header.dt)),
-      rate: formatNumber(Math.round(header.rate), 4),
-      fps: this.resting ? 0 : this.times.length,
-      ms: header.ms.toFixed(header.ms < 10 ? 2 : 1),
-      residual: small(header.residual),
-      iterations: header.iterations,
-      device: this.model.device,
-      own: Number.isNaN(header.own) ? "no H" : small(header.own),
-      error: small(header.error),
-    };
-    for (const [key, cell] of Object.entries(this.cells)) cell.textContent = texts[key];
+    this.readouts.write(header, this.resting ? 0 : this.times.length, this.model.device);
     const active = this.root.getRootNode().activeElement;
     if (active !== this.low) this.low.value = formatNumber(header.low);
     if (active !== this.high) this.high.value = formatNumber(header.high);
@@ -286,16 +245,13 @@ export function render({model, view}) {
   });
   listen("spec", () => lane.respec());
   listen("touch", () => lane.touch.equip());
-  for (const name of ["palette", "table", "colours"]) listen(name, () => lane.retheme());
+  for (const name of ["palette", "table", "colour"]) listen(name, () => lane.retheme());
   const texts = () => {
     lane.title.textContent = model.title;
     lane.subtitle.textContent = model.subtitle;
-    lane.status.textContent = model.status;
-    lane.status.classList.toggle("shown", Boolean(model.status));
-    lane.note.textContent = lane.note.title = model.note;
-    lane.note.hidden = !model.note;
+    lane.foot.show(model);
   };
-  for (const name of ["title", "subtitle", "device", "status", "note"]) listen(name, texts);
+  for (const name of ["title", "subtitle", "device", "status", "note", "reason"]) listen(name, texts);
   texts();
   for (const name of ["misfit", "scheme", "schemes", "removable", "trainable"]) {
     listen(name, () => lane.offer());

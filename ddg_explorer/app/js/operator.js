@@ -25,15 +25,16 @@ export function render({model}) {
   root.className = "operator";
   root.dataset.control = "entries";
   root.innerHTML = `<div class="row"><span class="factor"></span><div class="table"></div></div>
-    <div class="note" role="alert"></div><div class="actions"></div>`;
-  const [factor, table, note, actions] =
-    [".factor", ".table", ".note", ".actions"].map((s) => root.querySelector(s));
+    <div class="note"></div><div class="note wrong" role="alert"></div>
+    <div class="actions"></div>`;
+  const [factor, table, note, refusal, actions] =
+    [".factor", ".table", ".note", ".note.wrong", ".actions"].map((s) => root.querySelector(s));
   let cells = [], values = [], touched = -QUIET, timer = 0;
 
   const refuse = (line) => {
-    note.textContent = line || model.note;
-    note.classList.toggle("wrong", Boolean(line));
-    note.hidden = !note.textContent;
+    refusal.textContent = line;
+    note.textContent = model.note;
+    note.hidden = Boolean(line) || !model.note;
   };
   const stride = () => {
     const top = Math.max(...values.map(Math.abs), 0);
@@ -159,14 +160,14 @@ export function render({model}) {
       cell.removeAttribute("aria-invalid");
     });
     tint();
-    if (!root.querySelector(".wrong")) refuse("");
+    if (!table.querySelector(".wrong")) refuse("");
   };
   const update = () => {
     root.hidden = model.values.length === 0;
     factor.textContent = model.factor;
     factor.title = model.factor_doc;
     factor.hidden = !model.factor;
-    if (!note.classList.contains("wrong")) refuse("");
+    if (!refusal.textContent) refuse("");
     actions.replaceChildren(...model.actions.map(([key, label, doc, enabled]) => {
       const button = document.createElement("button");
       button.type = "button";

@@ -25,8 +25,6 @@ class PhaseView {
       if (!last || last[0] !== point[0]) this.points.push(point);
     }
     if (this.points.length > 2 * TRAIL) this.points.splice(0, this.points.length - TRAIL);
-    this.low = header.low;
-    this.high = header.high;
     this.dt = header.dt;
   }
 
@@ -100,12 +98,12 @@ class PhaseView {
   }
 
   paintTrail(ctx, area, [a, b], index) {
-    const {points} = this, {colours} = this.env;
+    const {points} = this;
     const start = Math.max(0, points.length - TRAIL);
     const jump = 0.5 * (area.x1 - area.x0);
     ctx.lineJoin = "round";
     ctx.lineWidth = 2;
-    ctx.strokeStyle = colours[index % colours.length];
+    ctx.strokeStyle = this.tint(index);
     const parts = 8, stride = Math.ceil((points.length - start) / parts);
     for (let k = 0; k < parts; k++) {
       ctx.globalAlpha = 0.12 + (0.88 * (k + 1)) / parts;
@@ -131,23 +129,35 @@ class PhaseView {
     ctx.stroke();
   }
 
+  // A lane has one colour: its second body has a paler one of it, and so on.
+  tint(body) {
+    const {colour, palette, spec} = this.env;
+    return body ? mixed(colour, palette.surface, body / (spec.curves.length + 1)) : colour;
+  }
+
+  // The body that a component belongs to; of a phase plane all belong to one.
+  body(component) {
+    return this.env.spec.names.length > 2 ? Math.floor(component / 2) : 0;
+  }
+
   paintSeries(ctx, palette, area, spec) {
     const {points} = this;
     if (!points.length) return;
     const end = points[points.length - 1][0];
     const span = Math.min(SERIES, Math.max(120, 1.25 * points.length)) * this.dt;
     const t0 = Math.max(0, end - span);
-    area.setRange(t0, t0 + span, this.low, this.high);
+    const [x0, x1, y0, y1] = spec.window;
+    const low = Math.min(x0, y0), high = Math.max(x1, y1);
+    area.setRange(t0, t0 + span, low, high);
     area.axes(ctx, palette, {xlabel: ""});
     const dashes = [[], [6, 4], [2, 3], [8, 3, 2, 3]];
     let from = Math.max(0, points.length - SERIES - 2);
     area.clip(ctx, () => {
       spec.names.forEach((_, c) => {
-        const body = spec.names.length > 2 ? Math.floor(c / 2) : 0;
-        ctx.strokeStyle = this.env.colours[body % this.env.colours.length];
+        ctx.strokeStyle = this.tint(this.body(c));
         ctx.lineWidth = 1.75;
         ctx.setLineDash(dashes[(spec.names.length > 2 ? c % 2 : c) % dashes.length]);
-        const jump = 0.5 * (this.high - this.low);
+        const jump = 0.5 * (high - low);
         ctx.beginPath();
         for (let i = from; i < points.length; i++) {
           const x = area.x(points[i][0]), y = area.y(points[i][c + 1]);
@@ -177,7 +187,7 @@ class PhaseView {
     const gap = Math.min(20, room / Math.max(1, widths.length - 1));
     let x = area.left;
     spec.names.forEach((name, c) => {
-      ctx.strokeStyle = this.env.colours[(many ? Math.floor(c / 2) : 0) % this.env.colours.length];
+      ctx.strokeStyle = this.tint(this.body(c));
       ctx.lineWidth = 2;
       ctx.setLineDash(dashes[(many ? c % 2 : c) % dashes.length]);
       ctx.beginPath();

@@ -35,7 +35,7 @@ class ProfileView {
     [this.low, this.high] = [header.low, header.high];
     this.values = new Float32Array(buffer.slice(offset + 8, offset + 8 + 4 * size));
     this.exact = header.extra ? this.values.subarray(this.n * this.channels) : null;
-    this.overlay = header.extra === 2 ? "truth" : "exact";
+    this.overlay = header.extra === 2 ? `true ${this.env.spec.names[0]}` : "exact";
     if (!this.first) this.first = this.values;
     this.extend();
     if (this.rows.length && this.rows[0].t >= t) { // edited, or time was turned back
@@ -152,7 +152,7 @@ class ProfileView {
       list.push({name: names[c], values: this.values, channel: c, colour: palette.muted, width: 1.25,
         dash: [6, 4]});
     }
-    const name = show === "difference" ? `${names[0]} − truth` : names[0];
+    const name = show === "difference" ? `${names[0]} − true ${names[0]}` : names[0];
     list.push({name, values: this.values, channel: 0, colour: this.env.colour, width: 2.25,
       dash: []});
     if (this.exact) {

@@ -6,11 +6,11 @@ const QUIET = 500; // milliseconds after a person's last move
 const NOTICE = 6000; // milliseconds for which a refusal stands below the track
 
 function show(x, integer) {
-  if (integer) return String(Math.round(x));
-  if (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5)) {
-    return x.toExponential(DIGITS - 2).replace(/\.?0+e/, "e").replace("e+", "e");
-  }
-  return String(Number(x.toPrecision(DIGITS)));
+  if (integer) return String(Math.round(x)).replace("-", "−");
+  const short = x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5)
+    ? x.toExponential(DIGITS - 2).replace(/\.?0+e/, "e").replace("e+", "e")
+    : String(Number(x.toPrecision(DIGITS)));
+  return short.replaceAll("-", "−");
 }
 
 export function render({model}) {
@@ -21,9 +21,10 @@ export function render({model}) {
       <input class="typed" type="text" inputmode="decimal" autocomplete="off" spellcheck="false">
     </div>
     <div class="track"><input class="range" type="range"><span class="mark"></span></div>
-    <div class="note"></div>`;
-  const [label, help, typed, range, mark, note] =
-    ["label", ".help", ".typed", ".range", ".mark", ".note"].map((s) => root.querySelector(s));
+    <div class="note"></div><div class="note wrong" role="alert"></div>`;
+  const [label, help, typed, range, mark, note, refusal] =
+    ["label", ".help", ".typed", ".range", ".mark", ".note", ".note.wrong"]
+      .map((s) => root.querySelector(s));
   const integer = () => model.scale === "integer";
   const forward = (x) => (model.scale === "log" ? Math.log10(x) : x);
   const inverse = (y) => (model.scale === "log" ? 10 ** y : y);
@@ -36,9 +37,9 @@ export function render({model}) {
   };
   const refuse = (line) => {
     typed.classList.toggle("wrong", Boolean(line));
-    note.classList.toggle("wrong", Boolean(line));
-    note.textContent = line || model.note;
-    note.hidden = !note.textContent;
+    refusal.textContent = line;
+    note.textContent = model.note;
+    note.hidden = Boolean(line) || !model.note;
     clearTimeout(notice);
     if (line) notice = setTimeout(() => refuse(typed.matches(".wrong:focus") ? line : ""), NOTICE);
   };
@@ -87,7 +88,7 @@ export function render({model}) {
       further.title = title;
       mark.after(further);
     }
-    if (!note.classList.contains("wrong")) refuse("");
+    if (!refusal.textContent) refuse("");
     place();
   };
   const send = (value) => {

@@ -120,9 +120,7 @@ class ResultsPage:
             self._charts[metric].object = fig = metric_chart(rows, metric, self._dark)
             self._charts[metric].visible = fig is not None
             self._empty[metric].visible = fig is None
-            self._empty[metric].object = markup.caption(
-                f"{METRIC_TITLES[metric]}: no figures for this choice."
-            )
+            self._empty[metric].object = markup.caption("No figures for this choice.")
         self._notes.object = captions(rows, name, test)
         self._table.object = _table(rows, name, test, self._dark)
 
@@ -138,7 +136,12 @@ class ResultsPage:
         )
         charts = pn.FlexBox(
             *(
-                card(self._charts[name], self._empty[name], styles={"flex": "1 1 400px"})
+                card(
+                    markup.text(f"<h3>{METRIC_TITLES[name]}</h3>"),
+                    self._charts[name],
+                    self._empty[name],
+                    styles={"flex": "1 1 400px"},
+                )
                 for name in CHARTS
             ),
             sizing_mode="stretch_width",

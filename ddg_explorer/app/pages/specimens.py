@@ -41,6 +41,7 @@ WIDEST = 9
 """Width of a stencil that is still shown as one."""
 LARGEST_MATRIX = 24
 """Rows of a matrix that is still shown as one."""
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 NODES = 12
 """Nodes of the grid on which a 1-D operator without a small stencil is shown as a matrix."""
 
@@ -64,6 +65,8 @@ class Specimen:
         fits.
     kind
         "kernel" or "matrix".
+    names
+        Rows and columns of the matrix of an ODE; empty where only their numbers are known.
     report
         Margins of every law.
     tolerance
@@ -81,6 +84,7 @@ class Specimen:
     beside: Structure | None = None
     beside_title: str = ""
     beside_weights: Tensor | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float | None:
@@ -138,7 +142,17 @@ def of_model(title: str, model: Model) -> Specimen:
         beside,
         "True operator",
         true if weights is not None else None,
+        () if kernel or beside is None else coordinates(weights),
     )
+
+
+def coordinates(matrix: Tensor | None) -> tuple[str, ...]:
+    """Positions, then momenta, of a system's ODE: (q, p), or (q₁, …, p₁, …) of several."""
+    half = 0 if matrix is None or len(matrix) % 2 else len(matrix) // 2
+    if half == 1:
+        return ("q", "p")
+    counted = [str(i + 1).translate(SUBSCRIPTS) for i in range(half)]
+    return tuple(f"{letter}{i}" for letter in "qp" for i in counted)
 
 
 @torch.no_grad()
@@ -198,7 +212,7 @@ def of_system(name: str, key: str, operator: str | None = None) -> Specimen:
     title = f"{system.title}, G = {system.structures[key].partition(':')[0]}"
     found = of_structure(title, system.structure, system.state_shape, at=at, note=note)
     if system.grid is None:
-        return found
+        return replace(found, names=coordinates(found.weights))
     if found.weights is None and system.grid.ndim == 1:
         found = _as_matrix(found, name, key, options, system.grid)
     if operator != "finite_difference" or found.structure.symbol() is None:

@@ -151,7 +151,8 @@ class StructurePage:
         self._verdicts.object = verdict_table(self.specimen, tolerance)
 
     def _draw(self) -> None:
-        found = self.specimen
+        """Figures take seconds to draw: those of another operator go before the heading comes."""
+        found, self._pictures.objects = self.specimen, []
         self._head.object = f"<h3>{html.escape(found.title)}</h3>{markup.caption(found.note)}"
         self._judge(self.tolerance.value)
         weights, symbols = self._weight_cards(), self._symbol_cards()
@@ -171,7 +172,11 @@ class StructurePage:
         return [
             card(
                 markup.text(f"<h3>{title}</h3>"),
-                pane(structure_figures.heat_map(weights, limit, self._dark, kernel=kernel)),
+                pane(
+                    structure_figures.heat_map(
+                        weights, limit, self._dark, kernel=kernel, names=found.names
+                    )
+                ),
                 styles={"flex": "1 1 300px", "max-width": "560px"},
             )
             for title, weights in shown

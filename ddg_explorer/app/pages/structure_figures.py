@@ -30,8 +30,13 @@ NEGLIGIBLE = 1e-12
 """A part of a symbol below this fraction of the whole is rounding and not drawn."""
 
 
-def heat_map(weights: Tensor, limit: float, dark: bool, *, kernel: bool) -> Any:
-    """A Bokeh figure of weights, colours from −limit to limit; a 1-D kernel is one row."""
+def heat_map(
+    weights: Tensor, limit: float, dark: bool, *, kernel: bool, names: Sequence[str] = ()
+) -> Any:
+    """A Bokeh figure of weights, colours from −limit to limit; a 1-D kernel is one row.
+
+    `names` are those of the rows and columns of a matrix; without them they are counted from 0.
+    """
     hv = figures.holoviews()
     values = weights.double().numpy()
     values = values[None] if values.ndim == 1 else values
@@ -61,9 +66,9 @@ def heat_map(weights: Tensor, limit: float, dark: bool, *, kernel: bool) -> Any:
         size = "13px" if columns <= 4 else "11px"
         words = hv.Labels((x, y, text, ink), ["x", "y"], ["text", "ink"])
         parts.append(words.opts(text_color="ink", text_font_size=size, backend="bokeh"))
-    names = ("row", "column")
+    labels = ("", "") if names else ("row", "column")
     if kernel:
-        names = ("offset along x", "offset along y") if rows > 1 else ("", "offset along x")
+        labels = ("offset along x", "offset along y") if rows > 1 else ("", "offset along x")
     cell = 92 if rows <= 3 else 360 // rows
     fig = figures.render(
         hv.Overlay(parts).opts(
@@ -72,13 +77,14 @@ def heat_map(weights: Tensor, limit: float, dark: bool, *, kernel: bool) -> Any:
             xlim=(x.min() - 0.5, x.max() + 0.5),
             ylim=(y.min() - 0.5, y.max() + 0.5),
             invert_yaxis=True,
-            xlabel=names[1],
-            ylabel=names[0],
+            xlabel=labels[1],
+            ylabel=labels[0],
             backend="bokeh",
         ),
         dark,
     )
     _whole_ticks(fig, x, y, rows)
+    fig.axis.major_label_overrides = dict(enumerate(names))
     return fig
 
 

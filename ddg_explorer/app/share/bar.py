@@ -64,7 +64,7 @@ class ShareBar:
             "or the last one of a history (.nc)",
         )
         self.view = pn.Row(self.save, self.open, width=WIDTH, margin=0)
-        self.view.styles = {"gap": "8px", "margin-left": "auto"}
+        self.view.styles = {"gap": "8px"}
 
     async def _chosen(self, item: Any) -> None:
         label = item["label"] if isinstance(item, dict) else str(item)

@@ -1,7 +1,7 @@
 """Small pictures of every preset, `<system>.<preset>.webp`, rendered from real simulations.
 
-`python -m ddg_explorer.app.thumbnails` makes them again. They are transparent where nothing is, so
-that they stand on a light and on a dark page.
+`python -m ddg_explorer.app.thumbnails` makes them again. A grey level is the row of a colour table:
+the browser colours them with those of the lanes, in either theme (`ddg_explorer.app.gallery`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Render the pictures of the gallery: `python -m ddg_explorer.app.thumbnails [SYSTEM …]`.
 
 Every preset runs from its own initial state with its own Δt. A two-dimensional field is shown as it
-is at the end, a one-dimensional one over space and time (time runs down), an ODE as its orbit.
-Positive and negative values are two colours, their size is the opacity.
+is at the end, a one-dimensional one over space and time (newest on top, as in the lanes), an ODE as
+its orbit. Grey levels are rows of the lanes' colour tables, within the limits that a lane has by
+then; those of an orbit are its opacity.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+import torch
+from PIL import Image, ImageChops, ImageDraw
 
+from ddg_explorer.app.limits import Limits
+from ddg_explorer.app.pictures import picture
 from ddg_explorer.app.thumbnails import FOLDER, SUFFIX, path_of
 from ddg_explorer.io import atomic
 from ddg_explorer.rollout import Rollout
@@ -22,13 +26,15 @@ from ddg_explorer.systems.builtin import PresetSystem
 
 SIZE = (208, 117)
 LIMIT_BYTES = 150 * 1024
-QUALITY = 50
-POSITIVE, NEGATIVE = (38, 132, 199), (226, 122, 38)
+QUALITY = 88
+INK = (1.0, 0.5)
+"""Opacity of the curves of one picture, relative to that of the first."""
 ROWS = 117
 FINER = 4
 """Lines are drawn this many times larger, then reduced."""
 STEPS = {
     ("mass_spring", "friction"): 700,
+    ("mass_spring", "stiff"): 48,
     ("pendulum", "friction"): 900,
     ("pendulum", "separatrix"): 700,
     ("two_body", "ellipse"): 800,
@@ -60,22 +66,18 @@ def states(system: PresetSystem, steps: int) -> np.ndarray:
     return np.stack([u.numpy() for u in found])
 
 
-def coloured(field: np.ndarray) -> Image.Image:
-    """(rows, columns) as a picture: two colours, |value| as opacity."""
-    top = float(np.abs(field).max())
-    share = np.clip(np.abs(field) / top, 0, 1)
-    rgb = np.where((field >= 0)[..., None], POSITIVE, NEGATIVE)
-    pixels = np.concatenate([rgb, np.rint(255 * share[..., None] ** 0.8)], -1).astype(np.uint8)
-    return Image.fromarray(pixels, "RGBA")
+def levels(values: np.ndarray, limits: tuple[float, float]) -> Image.Image:
+    """(rows, columns) of numbers as rows of a colour table, 0 … 255 from limit to limit."""
+    low, high = limits
+    shares = np.clip((values - low) / (high - low), 0, 1)
+    return Image.fromarray(np.rint(255 * shares).astype(np.uint8), "L")
 
 
-def cropped(picture: Image.Image) -> Image.Image:
+def cropped(whole: Image.Image) -> Image.Image:
     """The middle of a picture in the shape of a thumbnail."""
-    height = round(picture.width * SIZE[1] / SIZE[0])
-    top = (picture.height - height) // 2
-    return picture.crop((0, top, picture.width, top + height)).resize(
-        SIZE, Image.Resampling.BICUBIC
-    )
+    height = round(whole.width * SIZE[1] / SIZE[0])
+    top = (whole.height - height) // 2
+    return whole.crop((0, top, whole.width, top + height)).resize(SIZE, Image.Resampling.BICUBIC)
 
 
 def orbit(curves: Sequence[np.ndarray]) -> Image.Image:
@@ -86,27 +88,27 @@ def orbit(curves: Sequence[np.ndarray]) -> Image.Image:
     unit = 0.43 * height / (np.full(2, reach.max()) if together else reach)
     if not together:
         unit[0] = min(0.45 * width / reach[0], 1.7 * unit[1])
-    picture = Image.new("RGBA", (width, height), (*POSITIVE, 0))
-    for curve, colour in zip(curves, (POSITIVE, NEGATIVE), strict=False):
-        layer = Image.new("RGBA", picture.size, (*colour, 0))
+    drawn = Image.new("L", (width, height))
+    for curve, ink in zip(curves, INK, strict=False):
+        layer = Image.new("L", drawn.size)
         pen = ImageDraw.Draw(layer)
         points = np.stack(
             [width / 2 + unit[0] * curve[:, 0], height / 2 - unit[1] * curve[:, 1]], -1
         )
         for k in range(1, len(points)):
-            opacity = round(60 + 195 * k / len(points))
+            opacity = round(ink * (60 + 195 * k / len(points)))
             ends = [tuple(points[k - 1]), tuple(points[k])]
             if abs(points[k] - points[k - 1]).max() < height / 2:
-                pen.line(ends, fill=(*colour, opacity), width=2 * FINER, joint="curve")
+                pen.line(ends, fill=opacity, width=2 * FINER, joint="curve")
         x, y = points[-1]
         size = 4.5 * FINER
-        pen.ellipse((x - size, y - size, x + size, y + size), fill=(*colour, 255))
-        picture.alpha_composite(layer)
-    return picture.resize(SIZE, Image.Resampling.LANCZOS)
+        pen.ellipse((x - size, y - size, x + size, y + size), fill=round(255 * ink))
+        drawn = ImageChops.lighter(drawn, layer)
+    return drawn.resize(SIZE, Image.Resampling.LANCZOS)
 
 
 def render(name: str, preset: str) -> Image.Image:
-    """The picture of a preset."""
+    """The picture of a preset, in grey levels."""
     system = SYSTEMS[name](preset)
     found = states(system, STEPS.get((name, preset), USUAL))
     if system.grid is None:
@@ -115,9 +117,15 @@ def render(name: str, preset: str) -> Image.Image:
         if name == "pendulum":
             found[:, 0] = np.remainder(found[:, 0] + np.pi, 2 * np.pi) - np.pi
         return orbit([found])
+    seen = picture(system, system.initial())
+    limits = Limits(seen.limits, seen.signed)
+    shown = [torch.from_numpy(u) for u in found]
+    for u in shown:
+        limits.follow(seen.span(u))
     if system.grid.ndim == 2:
-        return cropped(coloured(found[-1, 0].T[::-1]))
-    return coloured(found[:, 0]).resize(SIZE, Image.Resampling.BICUBIC)
+        return cropped(levels(seen.values(shown[-1]), limits.value))
+    rows = np.stack([seen.values(u)[0] for u in reversed(shown)])
+    return levels(rows, limits.value).resize(SIZE, Image.Resampling.BICUBIC)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,9 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.exit(2, f"system={name!r}: use some of {', '.join(SYSTEMS)}\n")
         for preset in SYSTEMS[name].presets:
             with atomic(path_of(name, preset)) as temporary:
-                render(name, preset).save(
-                    temporary, "WEBP", quality=QUALITY, alpha_quality=QUALITY, method=6
-                )
+                render(name, preset).save(temporary, "WEBP", quality=QUALITY, method=6)
             path_of(name, preset).chmod(0o644)
     total = sum(path.stat().st_size for path in FOLDER.glob(f"*{SUFFIX}"))
     sys.stdout.write(f"pictures take {total / 1024:.1f} KiB\n")
