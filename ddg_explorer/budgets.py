@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ddg_explorer.models.base import EnergyModel, Model
-from ddg_explorer.training.loop import default_optimizer
+from ddg_explorer.training.defaults import default_optimizer
 
 BUDGETS = ("ours", "published", "quick")
 HELD_OUT = 0.1

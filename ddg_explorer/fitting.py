@@ -22,6 +22,7 @@ from ddg_explorer.io import versions
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe, check_dataset
 from ddg_explorer.training import Progress, train
+from ddg_explorer.training.defaults import chosen_compile
 
 
 class Fit:
@@ -88,6 +89,11 @@ class Fit:
         ):
             self.last, self.cpu_s = progress, time.process_time() - start
             yield progress
+
+    @property
+    def compiles(self) -> bool:
+        """Whether training compiles its loss first; tried, where that is not told."""
+        return chosen_compile(self.model, self.checkpoint, **self.options)
 
     def card(self, command: str, **more: Any) -> dict[str, Any]:
         """What the run was, as plain data, which the model keeps; `more` (metrics …) is added."""

@@ -99,6 +99,7 @@ class Explorer(Viewer):
         self.race.show_truth(setup)
         self.touch.show(setup)
         self.tabs.show(self.store.state.view.page)
+        makers.follow_train(self.tabs, self.store.state.view.page, self._setup)
         self._restyle()
         self.store.subscribe(self._on_state)
         self.runner.play(play)
@@ -195,11 +196,9 @@ class Explorer(Viewer):
         if still:
             self.runner.play(False)
         pn.state.onload(self._on_loaded)
-        pn.state.onload(lambda: self._show_drawer(width >= session.NARROW))
-
-    def _show_drawer(self, roomy: bool) -> None:
-        if self._drawer is not None:
-            self._drawer.on_width(roomy)
+        drawer = self._drawer
+        if drawer is not None:
+            pn.state.onload(lambda: drawer.on_width(width >= session.NARROW))
 
     def _on_playing(self, playing: bool) -> None:
         if self._desk is not None:
@@ -217,6 +216,7 @@ class Explorer(Viewer):
             if self._drawer is not None:
                 self._drawer.on_page(new.view.page in STEERED)
             self.tabs.show(new.view.page)
+            makers.follow_train(self.tabs, new.view.page, self._setup)
         self.runner.want(new)
         self._show_bars()
         self.browser.write(new.to_flat())
@@ -271,6 +271,7 @@ class Explorer(Viewer):
         self._show_bars()
 
     def _show_setup(self) -> None:
+        makers.follow_train(self.tabs, self.store.state.view.page, self._setup)
         if self._desk is not None:
             self._desk.controls.show(self._setup)
         self._show_bars()

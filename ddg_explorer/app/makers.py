@@ -8,7 +8,7 @@ from typing import Any
 
 from ddg_explorer.app import session
 from ddg_explorer.app.entrants import Shelf
-from ddg_explorer.app.tabs import Page
+from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.turns import Setup
 from ddg_explorer.data import specification_of
 
@@ -21,20 +21,30 @@ def make_train(dark: bool, on_model: Callable[[str, Path, Mapping[str, Any]], No
 
 
 def prepare_train(page: Any, model: str, setup: Setup) -> None:
-    """Set the training page to a scene that runs, with its G where that was edited."""
+    """Set the training page to a model and a scene that runs."""
+    page.prepare(setup.scene.system, model, **_data_of(setup))
+
+
+def follow_train(tabs: Tabs, shown: str, setup: Setup) -> None:
+    """Tell the training page, where it is the one that is shown, which scene runs."""
+    if shown == "train" and shown in tabs.opened:
+        page: Any = tabs.page(shown)
+        page.follow(setup.scene.system, **_data_of(setup))
+
+
+def _data_of(setup: Setup) -> dict[str, Any]:
+    """What the training page takes of a scene that runs, with its G where that was edited."""
     scene = setup.scene
-    page.prepare(
-        scene.system,
-        model,
-        preset=scene.chosen_preset,
-        n=scene.n,
-        length=scene.length,
-        operator=scene.operator,
-        structure=scene.structure if scene.entries is None else specification_of(setup.system),
-        dt=scene.dt,
-        parameters=dict(scene.parameters),
-        choices=dict(scene.choices),
-    )
+    return {
+        "preset": scene.chosen_preset,
+        "n": scene.n,
+        "length": scene.length,
+        "operator": scene.operator,
+        "structure": scene.structure if scene.entries is None else specification_of(setup.system),
+        "dt": scene.dt,
+        "parameters": dict(scene.parameters),
+        "choices": dict(scene.choices),
+    }
 
 
 def make_results(dark: bool) -> Page:

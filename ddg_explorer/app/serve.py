@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -106,10 +106,13 @@ class Root(RequestHandler):
         self.redirect(f"./{ROUTE}?{query}" if query else f"./{ROUTE}")
 
 
-def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> None:
+def serve(
+    port: int = 5006, address: str = "localhost", show: bool = False, origins: Sequence[str] = ()
+) -> None:
     """Serve the explorer at http://address:port/explorer until interrupted or ended by a signal.
 
-    Pages opened under other host names are refused unless BOKEH_ALLOW_WS_ORIGIN lists them.
+    A page that a proxy shows under another host than the one it passes on is refused, unless
+    `origins` (host or host:port) or BOKEH_ALLOW_WS_ORIGIN name that host.
     """
     configure()
     hosts = dict.fromkeys((address, "localhost", "127.0.0.1"))
@@ -121,7 +124,7 @@ def serve(port: int = 5006, address: str = "localhost", show: bool = False) -> N
             show=show,
             title=TITLE,
             extra_patterns=[("/", Root)],
-            websocket_origin=[f"{host}:{port}" for host in hosts],
+            websocket_origin=[*(f"{host}:{port}" for host in hosts), *origins],
         )
 
 

@@ -159,9 +159,11 @@ def stay_offline(doc: Document | None) -> None:
     """Let a session load its style sheets from this server.
 
     Panel notes where they are while it renders the page. A session that is made anew by a browser
-    that reconnects has had no page, and its style sheets would be sought on the internet.
+    that reconnects has had no page, and its style sheets would be sought on the internet. The
+    location comes first: one that finds this note takes the path of a proxy out of it.
     """
     if doc is not None:
+        _ = pn.state.location
         doc.template_variables.setdefault("dist_url", LOCAL_DIST)
 
 

@@ -15,9 +15,16 @@ ELSEWHERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Address, port and whether to open a browser."""
+    """Address, port, hosts of proxies, and whether to open a browser."""
     parser.add_argument("--address", default="localhost", help="where to listen (localhost)")
     parser.add_argument("--port", type=int, default=5006, help="port (5006)")
+    parser.add_argument(
+        "--allow-websocket-origin",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="where a proxy shows the page, if it does not pass on the host; may be repeated",
+    )
     parser.add_argument("--open", action="store_true", help="open a browser on the page")
 
 
@@ -32,7 +39,8 @@ def run(args: argparse.Namespace) -> Report:
         raise ValueError(
             f"the app needs {error.name}, which is not installed: pip install 'ddg-explorer[app]'"
         ) from None
-    app.serve(port=args.port, address=args.address, show=args.open)
+    origins = args.allow_websocket_origin
+    app.serve(port=args.port, address=args.address, show=args.open, origins=origins)
     return Report({"address": args.address, "port": args.port}, "stopped")
 
 

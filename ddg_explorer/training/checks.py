@@ -3,60 +3,113 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ddg_explorer.data import Dataset
-from ddg_explorer.models.base import Model
+from ddg_explorer.grids import Grid
+from ddg_explorer.io import described
+from ddg_explorer.models.base import Model, spacing_misfit
 from ddg_explorer.models.recipe import check_dataset
 from ddg_explorer.training.compiled import compile_problem
 from ddg_explorer.training.defaults import LARGEST, NOISE, OPTIMISERS, compiles
+from ddg_explorer.training.first_order import SCHEDULES
 from ddg_explorer.training.prepare import mean_change
 
-
-def check_known(optimizer: str, noise: str) -> None:
-    """ValueError for an optimiser or a treatment of noise that does not exist."""
-    for name, value, allowed in (
-        ("optimizer", optimizer, OPTIMISERS),
-        ("noise", noise, NOISE),
-    ):
-        if value not in allowed:
-            raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
+NAMED = {"optimizer": OPTIMISERS, "noise": NOISE, "schedule": SCHEDULES}
+WHOLE = ("steps", "batch", "unroll", "seed", "report_every")
+REAL = ("lr", "weight_decay", "ridge")
 
 
-def check_numbers(settings: Mapping[str, Any]) -> None:
-    """ValueError for numbers that are none of their kind, or out of range."""
-    for name in ("steps", "batch", "unroll", "seed"):
-        value = settings[name]
-        if not (name == "batch" and value is None) and type(value) is not int:
-            raise ValueError(f"{name}={value!r}: must be an int")
-    for name in ("steps", "batch"):
-        if settings[name] is not None and settings[name] < 1:
-            raise ValueError(f"{name}={settings[name]}: must be at least 1")
-    if not 0 <= settings["seed"] < 2**63:
-        raise ValueError(f"seed={settings['seed']}: must be from 0 to 2⁶³ − 1")
-    if not 0 < settings["lr"] < math.inf:
-        raise ValueError(f"lr={settings['lr']}: must be positive and finite")
+def checked_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `train` by name, numbers of other libraries as plain ones.
+
+    Raises
+    ------
+    ValueError
+        For what is not of its kind, out of range, or not known.
+    """
+    found = dict(given)
+    for name, allowed in NAMED.items():
+        value = given[name]
+        if not (value is None and name != "schedule") and value not in allowed:
+            raise ValueError(f"{name}={described(value)}: use one of {', '.join(allowed)}")
+    for name in ("compile", "scale"):
+        if not isinstance(given[name], bool | None):
+            raise ValueError(f"{name}={described(given[name])}: must be True, False or None")
+    for name in WHOLE:
+        if given[name] is not None or name in ("unroll", "seed"):
+            found[name] = _plain(name, given[name], Integral, int)
+    for name in REAL:
+        found[name] = _plain(name, given[name], Real, float)
+    found["rows"] = _rows(given["rows"])
+    _check_ranges(found)
+    path = given["checkpoint"]
+    if not isinstance(path, str | Path | None):
+        raise ValueError(f"checkpoint={described(path)}: must be a path")
+    return found
+
+
+def _plain(name: str, value: Any, kind: type, plain: Callable[[Any], Any]) -> Any:
+    """An int or a float of Python; True and False are neither."""
+    if isinstance(value, bool) or not isinstance(value, kind):
+        what = "an int" if kind is Integral else "a number"
+        raise ValueError(f"{name}={described(value)}: must be {what}")
+    return plain(value)
+
+
+def _rows(rows: Any) -> list[int] | None:
+    if rows is None:
+        return None
+    pair = isinstance(rows, list | tuple) and len(rows) == 2
+    whole = pair and all(isinstance(n, Integral) and not isinstance(n, bool) for n in rows)
+    if not whole or not 1 <= rows[0] <= rows[1]:
+        raise ValueError(f"rows={described(rows)}: needs two ints, 1 ≤ first ≤ last")
+    return [int(n) for n in rows]
+
+
+def _check_ranges(numbers: Mapping[str, Any]) -> None:
+    for name in ("steps", "batch", "report_every"):
+        if numbers[name] is not None and numbers[name] < 1:
+            raise ValueError(f"{name}={numbers[name]}: must be at least 1")
+    if not 0 <= numbers["seed"] < 2**63:
+        raise ValueError(f"seed={numbers['seed']}: must be from 0 to 2⁶³ − 1")
+    if not 0 < numbers["lr"] < math.inf:
+        raise ValueError(f"lr={numbers['lr']}: must be positive and finite")
     for name in ("weight_decay", "ridge"):
-        if not 0 <= settings[name] < math.inf:
-            raise ValueError(f"{name}={settings[name]}: must be 0 or more, and finite")
-    rows = settings["rows"]
-    if rows is not None and (len(rows) != 2 or not 1 <= rows[0] <= rows[1]):
-        raise ValueError(f"rows={tuple(rows)}: needs 1 ≤ first ≤ last")
+        if not 0 <= numbers[name] < math.inf:
+            raise ValueError(f"{name}={numbers[name]}: must be 0 or more, and finite")
 
 
 def check_data(model: Model, data: Dataset, validation: Dataset | None) -> None:
-    """ValueError for what is no data set, for data of other states, or data that never change."""
+    """ValueError for what is no data set, for data of other states or on another domain, for values
+    that are not finite, or data that never change."""
     given = {"data": data} if validation is None else {"data": data, "validation": validation}
     for name, found in given.items():
         check_dataset(name, found)
         if found.state_shape != model.state_shape:
             own = model.state_shape
             raise ValueError(f"{name} have states {found.state_shape}: the model's are {own}")
+        if (found.grid is None) != (model.grid is None):
+            what = ("a grid", "no grid") if model.grid is None else ("no grid", "a grid")
+            raise ValueError(f"{name}: have {what[0]}, the model has {what[1]}")
+        if found.grid is not None and model.grid is not None:
+            _check_domain(name, found.grid, model.grid)
+        if not bool(found.u.isfinite().all()):
+            raise ValueError(f"{name}: not finite (NaN or infinity) somewhere")
     if not mean_change(data):
         raise ValueError("data: no state ever changes, so there is nothing to learn")
+
+
+def _check_domain(name: str, found: Grid, own: Grid) -> None:
+    """Shapes agree where states do; a learned H is wrong by powers of the spacing elsewhere."""
+    if spacing_misfit(own, found):
+        here, wanted = (", ".join(f"{x:.6g}" for x in grid.length) for grid in (found, own))
+        raise ValueError(f"{name}: the grid has length {here}, the model's has length {wanted}")
 
 
 def check_settings(model: Model, settings: Mapping[str, Any]) -> None:
@@ -68,7 +121,7 @@ def check_settings(model: Model, settings: Mapping[str, Any]) -> None:
         raise ValueError(f"noise={settings['noise']!r}: needs optimizer='lm'")
     if settings["unroll"] != 1 and second_order:
         raise ValueError(f"unroll={settings['unroll']}: needs optimizer='adam' or 'soap'")
-    if settings.get("compile"):
+    if settings["compile"]:
         if not compiles(model, settings["optimizer"], settings["unroll"]):
             raise ValueError(
                 "compile=True: needs a dgnet of depth 2 with tanh, unroll=1, and adam or soap"

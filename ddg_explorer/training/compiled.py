@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddg_explorer.training.compiler import COMPILERS, compiler
+from ddg_explorer.training.compiler import compiler, wanted
 from ddg_explorer.training.near_ends import far_ends, far_slope, tanh
 from ddg_explorer.training.products import Product, fast_product
 
@@ -79,7 +79,7 @@ def backward(mm: Product, c: Tensor, both: Tensor, weights: Weights, kept: Kept)
 def compile_problem() -> str:
     """Why nothing can be compiled on this machine, one line; "" where it can. Tried once."""
     if compiler() is None:
-        return f"needs a C++ compiler ({', '.join(COMPILERS)}) and Python's headers"
+        return f"needs the C++ compiler {wanted()}, or what CXX names, and Python's headers"
     return _trial()
 
 

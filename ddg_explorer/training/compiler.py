@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import sysconfig
 from pathlib import Path
 
-COMPILERS = ("c++", "g++", "clang++")
+USUAL = "clang++" if sys.platform == "darwin" else "g++"
+
+
+def wanted() -> str:
+    """Name or path of the compiler that torch calls: what CXX says, else the platform's."""
+    return os.environ.get("CXX", USUAL)
 
 
 def compiler() -> str | None:
-    """Path of the C++ compiler that torch would use with Python's headers; None without either."""
+    """Path of the C++ compiler that torch calls; None without it, or without Python's headers."""
     header = Path(sysconfig.get_paths()["include"]) / "Python.h"
-    found = [path for path in map(shutil.which, COMPILERS) if path]
-    return found[0] if found and header.is_file() else None
+    return shutil.which(wanted()) if header.is_file() else None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TypeGuard
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 
@@ -13,6 +16,7 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.training.compiled import compile_problem
 from ddg_explorer.training.compiler import compiler
 from ddg_explorer.training.fused import density, fuses
+from ddg_explorer.training.snapshots import kept_settings
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,8 @@ LARGEST = 6000
 """Weights up to which it is there at all: its equations are a dense matrix, 0.3 GB of this many."""
 
 WIDE, LONG = 64, 1000
-"""Hidden units and steps from which compiling pays: it takes about half a minute."""
+"""Hidden units and steps from which compiling pays: it takes half a minute, or one where others
+share the cores."""
 
 
 def compiles(model: Model, optimizer: str, unroll: int) -> TypeGuard[EnergyModel]:
@@ -55,6 +60,59 @@ def default_compile(model: Model, optimizer: str, steps: int, unroll: int = 1) -
     if problem and compiler() is not None:
         log.warning("training is not compiled: %s", problem)
     return not problem
+
+
+def all_settings(model: Model, data: Dataset, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What is trained on what, and how, as plain data: the arguments of `train`, none left None."""
+    settings = {k: v for k, v in arguments.items() if k not in ("report_every", "checkpoint")}
+    chosen = arguments["optimizer"] or default_optimizer(model)
+    treatment = arguments["noise"] or default_noise(chosen, data)
+    usual = DEFAULT_STEPS["states" if treatment == "states" else chosen]
+    scale = arguments["scale"]
+    return {
+        **settings,
+        "recipe": None if model.recipe is None else asdict(model.recipe),
+        "data": data.digest(),
+        "optimizer": chosen,
+        "noise": treatment,
+        "steps": usual if arguments["steps"] is None else arguments["steps"],
+        "scale": chosen == "lm" if scale is None else scale,
+        "compile": chosen_compile(model, **arguments),
+    }
+
+
+def chosen_compile(
+    model: Model,
+    checkpoint: str | Path | None,
+    *,
+    optimizer: str | None = None,
+    steps: int | None = None,
+    unroll: int = 1,
+    compile: bool | None = None,
+    **others: Any,
+) -> bool:
+    """Whether `train` compiles the loss of a run with these options: as told, else as the run in
+    `checkpoint` did, else by `default_compile`.
+
+    Raises
+    ------
+    ValueError
+        Where that run was compiled and this machine cannot.
+    """
+    if compile is not None:
+        return compile
+    kept = kept_settings(checkpoint)
+    if kept is None:
+        chosen = default_optimizer(model) if optimizer is None else optimizer
+        steps = DEFAULT_STEPS[chosen] if steps is None else steps
+        return default_compile(model, chosen, steps, unroll)
+    compiled = bool(kept.get("compile"))
+    if compiled and (problem := compile_problem()):
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r}: was compiled, and this machine cannot compile "
+            f"({problem}); compile=False goes on without, equal to rounding"
+        )
+    return compiled
 
 
 def default_optimizer(model: Model) -> str:

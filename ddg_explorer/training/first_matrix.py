@@ -72,8 +72,11 @@ def start_matrix(model: Model, data: Dataset) -> None:
 
 
 def usable_matrix(model: Model, data: Dataset) -> Tensor | None:
-    """`first_matrix`, of norm √d, for a learned matrix; None where it can take but a small share,
-    and the data say that G is of another kind, or nothing."""
+    """The matrix, of norm √d, from which the model's learned one starts.
+
+    None for a model without one, where the data do not tell (`first_matrix`), and where less than
+    `SHARE` of what they tell is of the learned one's kind: for a skew one, of a gradient flow's.
+    """
     module = learned_matrix(model)
     found = None if module is None else first_matrix(data)
     if module is None or found is None:

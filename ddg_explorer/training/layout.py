@@ -15,6 +15,8 @@ from torch import Tensor
 QUADRATIC = "quadratic"
 STIFFNESS = "stiffness"
 OPERATOR = "operator."
+STRUCTURE = (OPERATOR, "one_form.")
+"""Where weights of G are: those in which it is linear, and the network of a symplectic form."""
 Held = Literal["all", "sum"]
 """What does not change of a learned G: its weights, or their sum."""
 
@@ -51,7 +53,7 @@ class Layout:
                 i, j = torch.triu_indices(*weight.shape)
                 block = block[:, i, j] + block[:, j, i] * (i != j)
             block = block.reshape(len(block), -1)
-            parts.append(_left(block, held) if name.startswith(OPERATOR) else block)
+            parts.append(_left(block, held) if name.startswith(STRUCTURE) else block)
         return torch.cat(parts, 1)
 
     def values(self) -> Tensor:
@@ -94,7 +96,7 @@ class Layout:
         """Set the weights to `start` + `delta`."""
         parts = delta.split(self._sizes)
         for (name, weight), part in zip(self.weights.items(), parts, strict=True):
-            if name.startswith(OPERATOR):
+            if name.startswith(STRUCTURE):
                 part = _left(part, held)
             if name.endswith(QUADRATIC):
                 i, j = torch.triu_indices(*weight.shape)

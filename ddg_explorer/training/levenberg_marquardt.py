@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
+from ddg_explorer.models.symplectic_form import SymplecticForm
 from ddg_explorer.structure import FreeKernel
 from ddg_explorer.training.first_matrix import usable_matrix
 from ddg_explorer.training.jacobians import AutomaticJacobian, jacobian
@@ -196,11 +197,13 @@ def steered(damping: float, gain: float) -> float:
 def held(model: Model, data: Dataset, steps: int) -> tuple[Held | None, int]:
     """What of G is held, and for how many iterations, while H finds its shape.
 
-    The sum of a free kernel where the data keep the mean; all of a matrix that the data gave.
+    The sum of a free kernel where the data keep the mean; all of a matrix that the data gave, or of
+    a symplectic form, which starts near the canonical one: freed at once it runs, from two seeds of
+    three, to where W is nearly singular and the loss stays at tenths.
     """
     if free_kernel(model) and conserves_mean(data):
         return "sum", HELD_STEPS
-    if usable_matrix(model, data) is not None:
+    if isinstance(model, SymplecticForm) or usable_matrix(model, data) is not None:
         return "all", steps // 2
     return None, 0
 

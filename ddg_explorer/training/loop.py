@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,14 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.files import not_finite
 from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.cadence import Cadence
-from ddg_explorer.training.checks import check_data, check_known, check_numbers, check_settings
-from ddg_explorer.training.defaults import (
-    DEFAULT_STEPS,
-    default_compile,
-    default_noise,
-    default_optimizer,
-)
+from ddg_explorer.training.checks import check_data, check_settings, checked_arguments
+from ddg_explorer.training.defaults import all_settings
 from ddg_explorer.training.first_order import FirstOrder
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.shooting import RIDGE, Shooting
 from ddg_explorer.training.smoothing import inner, smooth
-from ddg_explorer.training.snapshots import Snapshot, kept_settings, read_snapshot
+from ddg_explorer.training.snapshots import Snapshot, check_writable, read_snapshot
 
 Optimiser = LevenbergMarquardt | Shooting | FirstOrder
 
@@ -50,8 +45,10 @@ class Progress:
     loss, validation_loss
         Relative mean square of the residual on the last batch, and on the held-out trajectories
         (None without any).
-    elapsed, eta
-        Seconds since this call started, and until it ends at the present rate.
+    elapsed, rate, eta
+        Seconds since this call started, steps per second since its first event was taken, and
+        seconds until it ends at that rate. At the first event, whose step may have been compiled
+        first, there is no rate, and no `eta` unless the run is at its end: None.
     done
         True for the last event; `reason` then tells why a run ended early, "" otherwise.
     """
@@ -61,7 +58,8 @@ class Progress:
     loss: float
     validation_loss: float | None
     elapsed: float
-    eta: float
+    rate: float | None
+    eta: float | None
     done: bool = False
     reason: str = ""
 
@@ -89,16 +87,17 @@ def train(
 ) -> Iterator[Progress]:
     """Train `model` on the one-step pairs of `data`, in place.
 
-    Deterministic by `seed` on a CPU. Closing the generator cancels; with a `checkpoint`, calling
-    `train` again with the same arguments goes on from the last event and ends with the same weights
-    bit by bit. An earlier card is dropped, a learned G normalised at the end, see `models.gauge`.
+    Deterministic by `seed` on a CPU with a number of threads. Closing the generator cancels; with a
+    `checkpoint`, calling `train` again with the same arguments goes on from the last event and ends
+    with the same weights bit by bit. An earlier card is dropped, a learned G normalised at the end,
+    see `models.gauge`.
 
     Parameters
     ----------
     model
         Made by `ModelRecipe.build`.
     data, validation
-        Training trajectories, and held-out ones.
+        Training trajectories, and held-out ones, on the model's grid.
     optimizer
         "lm" (Levenberg–Marquardt, for networks of up to about a thousand weights), "adam", "soap"
         (stronger on wide networks, see `optimizers`), or None: lm where the network is that small
@@ -116,7 +115,7 @@ def train(
     compile
         Adam and SOAP on a tanh DGNet: compile its loss, which takes half of the time of a step or
         more and changes it by rounding. None: as the run in `checkpoint`; a new one where it is
-        long, its network wide, and a C++ compiler works.
+        long, its network wide, and a C++ compiler works. A run may go on otherwise than it began.
     scale
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
     noise
@@ -136,41 +135,37 @@ def train(
     Raises
     ------
     ValueError
-        For bad settings, data that never change, or a checkpoint of another run; the model is then
-        as it was.
+        For bad settings, data of another domain or that never change, a checkpoint of another run
+        or one that cannot be written; the model is then as it was.
     """
     check_data(model, data, validation)
-    chosen = optimizer or default_optimizer(model)
-    treatment = noise or default_noise(chosen, data)
-    check_known(chosen, treatment)
-    settings = {
-        "recipe": None if model.recipe is None else asdict(model.recipe),
-        "data": data.digest(),
-        "optimizer": chosen,
-        "steps": DEFAULT_STEPS["states" if treatment == "states" else chosen]
-        if steps is None
-        else steps,
-        "rows": None if rows is None else list(rows),
-        "batch": batch,
-        "lr": lr,
-        "weight_decay": weight_decay,
-        "schedule": schedule,
-        "unroll": unroll,
-        "scale": chosen == "lm" if scale is None else scale,
-        "noise": treatment,
-        "ridge": ridge,
-        "seed": seed,
-    }
-    check_numbers(settings)
-    if compile is None:
-        kept = kept_settings(checkpoint)
-        usual = kept is None and default_compile(model, chosen, settings["steps"], unroll)
-        compile = usual or bool(kept and kept.get("compile"))
-    if compile:
-        settings["compile"] = True
+    arguments = checked_arguments(
+        {
+            "optimizer": optimizer,
+            "steps": steps,
+            "rows": rows,
+            "batch": batch,
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "schedule": schedule,
+            "unroll": unroll,
+            "compile": compile,
+            "scale": scale,
+            "noise": noise,
+            "ridge": ridge,
+            "seed": seed,
+            "report_every": report_every,
+            "checkpoint": checkpoint,
+        }
+    )
+    check_writable(checkpoint)
+    settings = all_settings(model, data, arguments)
     check_settings(model, settings)
-    snapshot = read_snapshot(checkpoint, settings)
-    generator = torch.Generator().manual_seed(seed)
+    snapshot = read_snapshot(checkpoint)
+    if snapshot is not None and checkpoint is not None:
+        snapshot.check(checkpoint, settings)
+    generator = torch.Generator().manual_seed(settings["seed"])
+    treatment = settings["noise"]
     smoothed = treatment in ("smooth", "weak")
     seen = inner(smooth(data)) if smoothed else data
     if smoothed and validation is not None:
@@ -179,13 +174,13 @@ def train(
     try:
         if settings["scale"]:
             whitened = smooth(data) if treatment == "states" else seen
-            prepare(model, whitened, generator, small=chosen == "lm")
+            prepare(model, whitened, generator, small=settings["optimizer"] == "lm")
         run = _optimiser(model, seen, generator, settings)
     except ValueError:
         model.load_state_dict(before)
         raise
     model.card = {}
-    cadence = Cadence(settings["steps"], report_every)
+    cadence = Cadence(settings["steps"], arguments["report_every"])
     yield from _loop(
         model, seen, validation, run, generator, settings, cadence, checkpoint, snapshot
     )
@@ -206,13 +201,12 @@ def _optimiser(
     options = {
         name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule", "unroll")
     }
-    compiled = settings.get("compile", False)
     return FirstOrder(
         model,
         data,
         generator,
         steps=steps,
-        compiled=compiled,
+        compiled=settings["compile"],
         optimizer=settings["optimizer"],
         **options,
     )
@@ -239,8 +233,9 @@ def _loop(
     if snapshot is not None:
         first = _resume(snapshot, model, run, generator)
         if first == steps:
-            yield Progress(steps, steps, snapshot.loss, held_out(), 0.0, 0.0, done=True)
+            yield Progress(steps, steps, snapshot.loss, held_out(), 0.0, None, 0.0, done=True)
     begin = time.perf_counter()
+    pace: tuple[int, float] | None = None
     for step in range(first, steps):
         loss = run.advance(step) / (1.0 if settings["optimizer"] == "lm" else unit)
         taken = step + 1
@@ -257,19 +252,24 @@ def _loop(
             Snapshot(taken, loss, settings, weights, run.state(), state).write(checkpoint)
         validation_loss = held_out()
         cadence.reported(report)
-        elapsed = time.perf_counter() - begin
+        now = time.perf_counter()
+        rate = None if pace is None else (taken - pace[0]) / max(now - pace[1], 1e-9)
+        left = None if rate is None else (steps - taken) / rate
         yield Progress(
             taken,
             steps,
             loss,
             validation_loss,
-            elapsed,
-            elapsed / (taken - first) * (steps - taken),
+            now - begin,
+            rate,
+            0.0 if taken == steps else left,
             done=bool(trouble) or taken == steps,
             reason=f"diverged at step {taken}: {trouble}; {run.remedy}" if trouble else "",
         )
         if trouble:
             return
+        if pace is None:
+            pace = taken, time.perf_counter()
 
 
 def fix_freedom(model: EnergyModel) -> None:

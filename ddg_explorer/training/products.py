@@ -48,8 +48,17 @@ def slow_library() -> bool:
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """a b by `products.cpp`, `(m, k)` and `(k, n)` of any strides, both float64 or both float32."""
+    """a b by `products.cpp`, `(m, k)` and `(k, n)` of any strides, both float64 or both float32.
+
+    Raises
+    ------
+    ValueError
+        For tensors that do not fit, or are not in this machine's memory.
+    """
     out = _empty(a, b)
+    if {a.device.type, b.device.type} != {"cpu"}:
+        raise ValueError(f"product of tensors on {a.device} and {b.device}: both must be on cpu")
+    a, b = a.resolve_neg(), b.resolve_neg()
     (m, k), n = a.shape, b.shape[1]
     threads = torch.get_num_threads() if m * n * k > ALONE else 1
     left, right = (a.data_ptr(), *a.stride()), (b.data_ptr(), *b.stride())
@@ -65,10 +74,15 @@ def _empty(a: Tensor, b: Tensor) -> Tensor:
     return a.new_empty(a.shape[0], b.shape[1])
 
 
+def _no_gradient(*_: object) -> None:
+    raise RuntimeError("ddg_explorer::product has no gradient: use torch.mm")
+
+
 _operations = torch.library.Library("ddg_explorer", "FRAGMENT")
 _operations.define("product(Tensor a, Tensor b) -> Tensor")
 _operations.impl("product", product, "CPU")
 _operations.impl("product", _empty, "Meta")
+torch.library.register_autograd("ddg_explorer::product", _no_gradient, lib=_operations)
 
 
 @functools.cache

@@ -8,16 +8,18 @@ state, and in the metadata the step, its loss and the settings.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ddg_explorer.io import atomic, checked_path
+from ddg_explorer.io import checked_path, named
+from ddg_explorer.models.files import RUN_ENTRY, write_tensors
 
 SUFFIX = ".safetensors"
 
@@ -43,6 +45,17 @@ class Snapshot:
     optimiser: dict[str, Tensor]
     generator: Tensor
 
+    def check(self, path: str | Path, settings: dict[str, Any]) -> None:
+        """ValueError for a run in `path` with other settings than these, the first one named.
+
+        Whether it is compiled may change: that changes it by rounding.
+        """
+        wanted = json.loads(json.dumps(settings))
+        for name in sorted((set(wanted) | set(self.settings)) - {"compile"}):
+            was, now = self.settings.get(name), wanted.get(name)
+            if was != now:
+                raise ValueError(f"checkpoint={str(path)!r}: {name} was {was!r}, is now {now!r}")
+
     def write(self, path: str | Path) -> None:
         """Write to `path` (`.safetensors`), atomically."""
         tensors = {f"weights/{name}": t for name, t in self.weights.items()}
@@ -50,33 +63,37 @@ class Snapshot:
         tensors["generator"] = self.generator
         tensors = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
         content = json.dumps({"step": self.step, "loss": self.loss, "settings": self.settings})
-        with atomic(checked_path(path, (SUFFIX,))) as file:
-            save_file(tensors, file, metadata={"ddg_explorer_training": content})
+        write_tensors(tensors, checked_path(path, (SUFFIX,)), {RUN_ENTRY: content})
 
 
 def kept_settings(path: str | Path | None) -> dict[str, Any] | None:
-    """Settings of the run in `path`; None where there is no such file."""
-    found = _read(path)
-    return None if found is None else found[0]["settings"]
+    """Settings of the run in `path`, whose tensors are left alone; None where there is no file.
+
+    Raises
+    ------
+    ValueError
+        For a file that is no snapshot.
+    """
+    if path is None or not Path(path).is_file():
+        return None
+    with _opened(path) as file:
+        return _content(file)["settings"]
 
 
-def read_snapshot(path: str | Path | None, settings: dict[str, Any]) -> Snapshot | None:
+def read_snapshot(path: str | Path | None) -> Snapshot | None:
     """The snapshot in `path`; None where there is no such file.
 
     Raises
     ------
     ValueError
-        For a file that is no snapshot, or one of a run with other settings (named).
+        For a file that is no snapshot.
     """
-    found = _read(path)
-    if found is None:
+    if path is None or not Path(path).is_file():
         return None
-    content, tensors = found
-    wanted = json.loads(json.dumps(settings))
-    for name in sorted(set(wanted) | set(content["settings"])):
-        was, now = content["settings"].get(name), wanted.get(name)
-        if was != now:
-            raise ValueError(f"checkpoint={str(path)!r}: {name} was {was!r}, is now {now!r}")
+    with _opened(path) as file:
+        content = _content(file)
+        # copies lie in memory as they did: products round by where their numbers begin
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     return Snapshot(
         content["step"],
         content["loss"],
@@ -87,17 +104,27 @@ def read_snapshot(path: str | Path | None, settings: dict[str, Any]) -> Snapshot
     )
 
 
-def _read(path: str | Path | None) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    if path is None or not (source := checked_path(path, (SUFFIX,))).is_file():
-        return None
+def check_writable(path: str | Path | None) -> None:
+    """ValueError where a snapshot cannot be written to `path`; tried with an empty file beside."""
+    if path is None:
+        return
     try:
-        with safe_open(source, framework="pt") as file:
-            content = json.loads((file.metadata() or {})["ddg_explorer_training"])
-            # copies lie in memory as they did: products round by where their numbers begin
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        checked_path(path, (SUFFIX,))
+    except ValueError as error:
+        raise named(error, path, f"checkpoint={str(path)!r}") from None
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(f"checkpoint={str(path)!r}: is no training run ({error})") from None
-    return content, tensors
+
+
+def _content(file: Any) -> dict[str, Any]:
+    return json.loads((file.metadata() or {})[RUN_ENTRY])
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

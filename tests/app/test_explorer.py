@@ -163,12 +163,12 @@ def test_the_link_carries_the_language_of_the_theory():
 def test_the_drawer_follows_the_room_there_is():
     explorer = Explorer(play=False)
     page = explorer.page()
-    explorer._show_drawer(roomy=False)
+    explorer._drawer.on_width(False)
     assert not page.sidebar_open
     page.sidebar_open = True
-    explorer._show_drawer(roomy=False)
+    explorer._drawer.on_width(False)
     assert page.sidebar_open, "opened by the person"
-    explorer._show_drawer(roomy=True)
+    explorer._drawer.on_width(True)
     assert page.sidebar_open
     explorer.close()
 
@@ -203,10 +203,10 @@ def test_a_window_made_narrow_on_another_page_keeps_the_drawer_closed_on_return(
     explorer = Explorer(play=False)
     page = explorer.page()
     explorer.store.change_view(page="results")
-    explorer._show_drawer(roomy=False)
+    explorer._drawer.on_width(False)
     explorer.store.change_view(page="explore")
     assert not page.sidebar_open
-    explorer._show_drawer(roomy=True)
+    explorer._drawer.on_width(True)
     assert page.sidebar_open
     explorer.close()
 

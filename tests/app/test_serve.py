@@ -22,6 +22,7 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
+from ddg_explorer import cli
 from ddg_explorer.app import serve
 
 SECONDS = 120
@@ -71,6 +72,16 @@ def test_a_server_that_is_ended_leaves_no_files(number, tmp_path):
         server.kill()
         server.wait()
     assert list(tmp_path.glob("ddg-explorer-*")) == []
+
+
+def test_the_host_of_a_proxy_is_let_in(monkeypatch):
+    found = {}
+    monkeypatch.setattr(serve, "configure", lambda: None)
+    monkeypatch.setattr(pn, "serve", lambda pages, **options: found.update(options))
+    cli.main(["serve", "--port", "5999", "--allow-websocket-origin", "physics.school.edu"])
+    assert found["websocket_origin"] == [
+        *("localhost:5999", "127.0.0.1:5999", "physics.school.edu"),
+    ]
 
 
 @pytest.mark.parametrize("number", ENDINGS[1:])

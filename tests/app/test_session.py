@@ -274,3 +274,11 @@ def test_the_printed_address_leads_to_the_page_with_its_query(query, monkeypatch
             server.stop()
 
     assert asyncio.run(location()) == f"./explorer{query}"
+
+
+def test_a_page_under_the_path_of_a_proxy_finds_its_style_sheets():
+    """A location that is made after the note would take the path out of it."""
+    doc = Document()
+    with set_curdoc(doc):
+        session.stay_offline(doc)
+    assert doc in pn.state._locations

@@ -133,7 +133,6 @@ def test_constrained_matrices_start_there_too(kind: str) -> None:
     assert error(matrix, structure.matrix((size,))) < 0.1
 
 
-@pytest.mark.filterwarnings("error")
 def test_a_skew_matrix_does_not_start_from_what_is_left_of_a_symmetric_one() -> None:
     """The skew part of a gradient flow's matrix is rounding: held for long, H would be 1e15."""
     energy, structure, size = CASES["gradient flow"]
@@ -153,6 +152,7 @@ def test_a_skew_matrix_does_not_start_from_what_is_left_of_a_symmetric_one() -> 
     assert started.norm() > 0.1 * drawn.norm()
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_single_pair_tells_nothing() -> None:
     u = torch.tensor([[[0.1, 0.2], [0.3, 0.1]]], dtype=torch.float64)
     assert first_matrix(Dataset(u, DT, None)) is None

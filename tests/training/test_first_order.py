@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 import torch
-from training_cases import dgnet, kdv, pendulum, shaken, trajectories
+from training_cases import dgnet, gradients, kdv, largest_gap, pendulum, shaken, trajectories
 
 from ddg_explorer.models.recipe import ModelRecipe
-from ddg_explorer.training import compiled, defaults, products, train
-from ddg_explorer.training import compiler as compilers
 from ddg_explorer.training import fused as module
-from ddg_explorer.training.compiler import compiler
-from ddg_explorer.training.defaults import default_compile
+from ddg_explorer.training import train
 from ddg_explorer.training.fused import FusedLoss, fuses
-from ddg_explorer.training.near_ends import NEAR
 from ddg_explorer.training.unrolled import unrolled_loss, windows
 
 DATA = {
@@ -39,23 +33,11 @@ CASES = {
 }
 
 
-def gradients(model):
-    return {
-        n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-        for n, p in model.named_parameters()
-    }
-
-
 def automatic(model, v, u, dt):
     model.zero_grad()
     loss = model.residual(v, u, dt).square().mean()
     loss.backward()
     return loss.detach(), gradients(model)
-
-
-def largest_gap(one, other):
-    size = max(float(g.abs().max()) for g in other.values())
-    return max(float((one[n].double() - g).abs().max()) for n, g in other.items()) / size
 
 
 def test_frozen_weights_of_g_are_left_alone():
@@ -182,48 +164,6 @@ def test_multi_step_training_needs_adam():
         next(train(dgnet(data, hidden=3), data, optimizer="lm", unroll=2))
 
 
-@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("ours", [False, True], ids=["torch.mm", "product"])
-@pytest.mark.parametrize("name", ["kdv", "pendulum"])
-def test_the_compiled_pass_is_the_plain_one(name, ours, monkeypatch):
-    monkeypatch.setattr(products, "slow_library", lambda: ours)
-    data = DATA[name]
-    model = shaken(dgnet(data, hidden=6, skip=True))
-    u, v = data.pairs()
-    # ends near each other, and far apart in the last pair
-    v = torch.cat([u[:-1] + 0.1 * (v - u)[:-1], v[-1:] + 3])
-    expected = FusedLoss(model, data.dt).backward(v, u)
-    wanted = gradients(model)
-    fused = FusedLoss(model, data.dt, compiled=True)
-    fused.largest = len(u) // 2
-    distances = []
-    layers = fused.compiled
-    fused.compiled = lambda *a: (found := layers(*a), distances.append(found.kept[1]))[0]
-    loss = fused.backward(v, u)
-    assert abs(loss / expected - 1) < 1e-12
-    assert largest_gap(gradients(model), wanted) < 1e-12
-    far = torch.cat(distances).abs() > NEAR
-    assert 0 < far.sum() < far.numel() / 2
-
-
-@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-def test_the_passes_of_many_shapes_are_all_compiled(monkeypatch):
-    """Beyond eight shapes of one function torch would run it as it stands, without a word."""
-    compile, graphs = torch.compile, []
-
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph
-
-    monkeypatch.setattr(torch, "compile", partial(compile, backend=backend))
-    monkeypatch.setattr(compiled, "compiled_pair", compiled.compiled_pair.__wrapped__)
-    data = DATA["pendulum"]
-    u, v = data.pairs()
-    for hidden in range(3, 13):
-        FusedLoss(dgnet(data, hidden=hidden), data.dt, compiled=True).backward(v, u)
-    assert len(graphs) == 20
-
-
 def test_all_chunks_are_of_one_shape_where_the_batch_allows():
     """Each shape is compiled."""
     data = DATA["kdv"]
@@ -233,56 +173,3 @@ def test_all_chunks_are_of_one_shape_where_the_batch_allows():
         assert 200 % fused._pairs(200) == 0
         assert fused._pairs(200) > fused.largest // 2
         assert fused._pairs(199) == fused.largest
-
-
-def test_a_compiler_that_is_there_and_fails_is_named(monkeypatch, caplog):
-    def fails(device):
-        raise OSError("products.so: failed to map segment\nfrom shared object")
-
-    monkeypatch.setattr(compiled, "compiler", lambda: "c++")
-    monkeypatch.setattr(defaults, "compiler", lambda: "c++")
-    monkeypatch.setattr(compiled, "fast_product", fails)
-    monkeypatch.setattr(compiled, "_trial", compiled._trial.__wrapped__)
-    data = DATA["kdv"]
-    with pytest.raises(ValueError, match=r"compile=True: .*products.so: failed to map segment$"):
-        next(train(dgnet(data, hidden=3), data, optimizer="adam", compile=True))
-    assert not default_compile(dgnet(data, hidden=64), "adam", 1000)
-    assert "training is not compiled" in caplog.text
-
-
-@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
-def test_a_compiled_run_goes_on_compiled_from_any_thread(tmp_path):
-    """Bit by bit, and without being told: a new run of another thread is not compiled."""
-    data = DATA["pendulum"]
-    options = {"optimizer": "adam", "steps": 6, "batch": 4, "report_every": 2}
-    whole, resumed = dgnet(data, hidden=6), dgnet(data, hidden=6)
-    list(train(whole, data, compile=True, **options))
-    options["checkpoint"] = tmp_path / "run.safetensors"
-    next(train(dgnet(data, hidden=6), data, compile=True, **options))
-    with ThreadPoolExecutor(1) as pool:
-        events = pool.submit(lambda: list(train(resumed, data, **options))).result()
-    assert [event.step for event in events] == [4, 6]
-    for name, weight in whole.state_dict().items():
-        assert torch.equal(weight, resumed.state_dict()[name])
-
-
-def test_short_runs_and_narrow_networks_are_not_compiled():
-    data = DATA["kdv"]
-    wide = dgnet(data, hidden=64)
-    assert default_compile(wide, "adam", 1000) == (compiler() is not None)
-    assert not default_compile(wide, "adam", 999)
-    assert not default_compile(wide, "lm", 1000)
-    assert not default_compile(dgnet(data, hidden=63), "adam", 1000)
-    assert not default_compile(dgnet(data, hidden=64, activation="sin"), "adam", 1000)
-    with ThreadPoolExecutor(1) as pool:
-        assert not pool.submit(default_compile, wide, "adam", 1000).result()
-
-
-def test_compiling_needs_a_compiler_and_a_fused_loss(monkeypatch):
-    data = DATA["pendulum"]
-    node = ModelRecipe.fitting("node", data, hidden=3).build()
-    with pytest.raises(ValueError, match="compile=True: needs a dgnet"):
-        next(train(node, data, optimizer="adam", compile=True))
-    monkeypatch.setattr(compilers, "COMPILERS", ("no-such-compiler",))
-    with pytest.raises(ValueError, match="compile=True: needs a C"):
-        next(train(dgnet(data, hidden=3), data, optimizer="adam", compile=True))

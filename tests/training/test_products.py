@@ -86,6 +86,33 @@ def test_not_a_number_stays_where_it_is():
     assert bool((found[:6] == 3).all())
 
 
+def test_products_of_other_devices_are_refused():
+    a = torch.ones(3, 4, device="meta")
+    with pytest.raises(ValueError, match="product of tensors on meta and cpu: both must be on cpu"):
+        product(a, torch.ones(4, 3))
+    with pytest.raises(ValueError, match="both must be on cpu"):
+        product(a, a.mT)
+    assert torch.ops.ddg_explorer.product(a, a.mT).shape == (3, 3)
+
+
+def test_a_sign_that_is_only_noted_counts():
+    """The imaginary part of a conjugate is the one in memory with a bit that says "negative"."""
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(3, 4, generator=generator, dtype=torch.complex128).conj().imag
+    b = torch.randn(4, 5, generator=generator, dtype=torch.float64)
+    assert z.is_neg()
+    for multiply in (product, torch.ops.ddg_explorer.product):
+        torch.testing.assert_close(multiply(z, b), z.clone() @ b)
+        torch.testing.assert_close(multiply(b.mT, z.mT), b.mT @ z.clone().mT)
+
+
+def test_the_operation_has_no_gradient_and_says_so():
+    a, b = torch.ones(3, 4, requires_grad=True), torch.ones(4, 5)
+    out = torch.ops.ddg_explorer.product(a, b).sum()
+    with pytest.raises(RuntimeError, match="ddg_explorer::product has no gradient"):
+        out.backward()
+
+
 def test_torch_multiplies_where_its_library_is_as_fast(monkeypatch):
     monkeypatch.setattr(products, "slow_library", lambda: False)
     assert fast_product(torch.device("cpu")) is torch.mm
@@ -107,7 +134,8 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
 
 @pytest.mark.skipif(not slow_library(), reason="torch multiplies here")
 def test_threads_change_no_bit_of_a_compiled_gradient():
-    """So a compiled run resumes bit by bit with any number of threads."""
+    """So a compiled run of Adam, whose own steps are elementwise, resumes bit by bit with any
+    number of them where our products are used; one of SOAP, whose bases are torch's, does not."""
     found = [
         subprocess.run(
             [sys.executable, "-c", GRADIENT, str(Path(__file__).parent)],

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from training_cases import dgnet, kdv
+from training_cases import dgnet, kdv, pendulum
 
 from ddg_explorer.training import train
 from ddg_explorer.training.cadence import PERIOD, SHARE, Cadence
+from ddg_explorer.training.first_order import FirstOrder
 
 
 def reports(steps, every, step_seconds, report_seconds):
@@ -62,3 +63,34 @@ def test_a_run_that_reports_by_time_ends_with_the_same_weights(tmp_path, monkeyp
     assert [count for count, _ in ends] == [250, 1]
     for name, value in ends[0][1].items():
         assert value.equal(ends[1][1][name])
+
+
+def test_what_the_first_step_costs_is_not_expected_of_the_others(monkeypatch):
+    """The first step of a compiled run compiles: here it takes 100 s, every other one 2 s."""
+    now = [0.0]
+
+    def advance(self, step):
+        now[0] += 2.0 if step else 100.0
+        return 0.5
+
+    monkeypatch.setattr("ddg_explorer.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(FirstOrder, "advance", advance)
+    data = pendulum()
+    options = {"optimizer": "adam", "steps": 4, "report_every": 1}
+    events = []
+    for event in train(dgnet(data, hidden=3), data, **options):
+        events.append(event)
+        # what is done with the first event takes long, too
+        now[0] += 50.0 if event.step == 1 else 0.0
+    assert [event.elapsed for event in events] == [100, 152, 154, 156]
+    assert [event.rate for event in events] == [None, 0.5, 0.5, 0.5]
+    assert [event.eta for event in events] == [None, 4, 2, 0]
+
+
+def test_the_only_report_of_a_run_is_its_end(tmp_path):
+    data = pendulum()
+    file = tmp_path / "run.safetensors"
+    options = {"optimizer": "adam", "steps": 3, "report_every": 3, "checkpoint": file}
+    for _ in range(2):
+        (event,) = train(dgnet(data, hidden=3), data, **options)
+        assert (event.done, event.eta) == (True, 0.0)

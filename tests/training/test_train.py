@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -59,11 +58,17 @@ def test_levenberg_marquardt_trains_the_baselines_too(model):
     assert events[-1].loss < 1e-3 * events[0].loss
 
 
-def test_levenberg_marquardt_trains_the_symplectic_form():
+@pytest.mark.parametrize("seed", range(6))
+def test_levenberg_marquardt_trains_the_symplectic_form(seed):
+    """From any seed: its form is held near the canonical one until H has found its shape."""
     data = pendulum()
-    net = ModelRecipe.fitting("symplectic_form", data, hidden=6, seed=4).build()
-    events, _ = run(net, data, steps=30, rows=(100, 100), report_every=1)
-    assert events[-1].loss < 1e-3 * events[0].loss
+    net = ModelRecipe.fitting("symplectic_form", data, hidden=6, seed=seed).build()
+    start = {n: w.clone() for n, w in net.named_parameters() if n.startswith("one_form")}
+    options = {"steps": 30, "rows": (100, 100), "report_every": 15, "seed": seed}
+    for event in train(net, data, validation=data, **options):
+        held = all(torch.equal(net.get_parameter(n), w) for n, w in start.items())
+        assert held == (event.step == 15)
+    assert (event.validation_loss or 1) < 2e-3
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -89,59 +94,6 @@ def test_the_cosine_schedule_ends_at_nothing_and_the_constant_one_stays():
             fit.advance(step)
             taken.append(fit.optimizer.param_groups[0]["lr"])
         assert taken == pytest.approx(wanted, abs=1e-15)
-
-
-def test_levenberg_marquardt_refuses_single_precision():
-    data = pendulum()
-    with pytest.raises(ValueError, match="optimizer='lm': needs a model in float64"):
-        next(train(dgnet(data, hidden=3, dtype="float32"), data, optimizer="lm"))
-
-
-REFUSED = (
-    ({"dtype": "float32"}, "needs a model in float64"),
-    ({"unroll": 2}, "unroll=2"),
-    ({"compile": True}, "compile=True: needs a dgnet"),
-    ({"optimizer": "adam", "compile": True, "unroll": 2}, "compile=True: needs a dgnet"),
-    ({"optimizer": "adam", "compile": True, "activation": "relu"}, "compile=True: needs a dgnet"),
-    ({"optimizer": "adam", "scale": True, "lr": math.inf}, "lr=inf: must be positive and finite"),
-    ({"optimizer": "adam", "scale": True, "lr": -1.0}, "lr=-1.0: must be positive"),
-    ({"optimizer": "adam", "batch": 2.5}, "batch=2.5: must be an int"),
-    ({"optimizer": "adam", "weight_decay": math.nan}, "weight_decay=nan: must be 0 or more"),
-    ({"optimizer": "adam", "unroll": 99, "scale": True}, r"unroll=99: must lie in \[1, 6\]"),
-    ({"steps": True}, "steps=True: must be an int"),
-    ({"steps": 0}, "steps=0: must be at least 1"),
-    ({"rows": (1, 2, 3)}, r"rows=\(1, 2, 3\): needs 1 ≤ first ≤ last"),
-    ({"rows": (0, 5)}, r"rows=\(0, 5\): needs 1 ≤ first ≤ last"),
-    ({"seed": 2**64}, "seed=18446744073709551616: must be from 0"),
-    ({"ridge": math.nan}, "ridge=nan: must be 0 or more"),
-    ({"noise": "states"}, "noise='states': needs an ODE"),
-)
-
-
-@pytest.mark.parametrize(("options", "line"), REFUSED, ids=[line[:16] for _, line in REFUSED])
-def test_settings_that_do_not_suit_are_refused_and_the_weights_kept(options, line):
-    data = kdv(count=2, steps=6)
-    names = ("dtype", "activation")
-    network = {name: options[name] for name in names if name in options}
-    settings = {name: value for name, value in options.items() if name not in names}
-    model = dgnet(data, hidden=3, **network)
-    before = {name: w.clone() for name, w in model.state_dict().items()}
-    with pytest.raises(ValueError, match=line):
-        next(train(model, data, **{"optimizer": "lm", **settings}))
-    assert same(before, model.state_dict())
-
-
-def test_what_is_no_data_set_of_these_states_is_refused():
-    data, other = pendulum(), kdv(count=2, steps=6)
-    model = dgnet(data, hidden=3)
-    for given, line in (
-        ({"data": data.u}, r"data=a Tensor: must be a Dataset, Dataset\.of"),
-        ({"data": model}, r"data=a DGNet: must be a Dataset"),
-        ({"data": other}, r"data have states \(1, 50\)"),
-        ({"data": data, "validation": other}, r"validation have states \(1, 50\)"),
-    ):
-        with pytest.raises(ValueError, match=line):
-            next(train(model, **given))
 
 
 def test_a_network_of_ones_own_trains_with_adam():
@@ -201,14 +153,6 @@ def test_weights_that_are_not_finite_end_a_run_with_a_reason(monkeypatch, tmp_pa
     assert not file.exists()
 
 
-def test_levenberg_marquardt_refuses_more_weights_than_its_equations_hold():
-    data = pendulum()
-    model = dgnet(data, hidden=80)
-    count = sum(p.numel() for p in model.parameters())
-    with pytest.raises(ValueError, match=f"all {count} weights, at most 6000; use adam or soap"):
-        next(train(model, data, optimizer="lm"))
-
-
 @pytest.mark.parametrize("optimizer", ["lm", "adam"])
 def test_a_seed_determines_the_weights_whatever_is_reported(optimizer):
     data = kdv(count=2, steps=20)
@@ -261,14 +205,6 @@ def test_divergence_of_levenberg_marquardt_names_no_step_size(monkeypatch):
     assert [event.reason for event in events] == [found]
 
 
-@pytest.mark.parametrize("optimizer", ["lm", "adam"])
-def test_data_that_never_change_are_refused(optimizer):
-    data = pendulum()
-    still = replace(data, u=data.u[:, :1].expand_as(data.u).contiguous())
-    with pytest.raises(ValueError, match=r"^data: no state ever changes, so there is nothing"):
-        next(train(dgnet(data, hidden=4), still, optimizer=optimizer))
-
-
 def test_scaling_whitens_the_stencils():
     data = kdv()
     model = dgnet(data, hidden=6)
@@ -309,30 +245,6 @@ def test_the_quadratic_part_is_fitted_before_the_first_step():
                 part.quadratic[i, i] *= factor
                 assert relative_loss(model, data, mean_change(data)) > best
                 part.quadratic.copy_(kept)
-
-
-BAD = {
-    "optimizer": {"optimizer": "sgd"},
-    "steps": {"steps": 0},
-    "rows": {"rows": (10, 5)},
-    "batch": {"optimizer": "adam", "batch": 0},
-    "lr": {"optimizer": "adam", "lr": -1.0},
-    "schedule": {"optimizer": "adam", "schedule": "linear"},
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_settings_are_named(name):
-    data = pendulum()
-    with pytest.raises(ValueError, match=f"{name}="):
-        list(train(dgnet(data, hidden=3), data, **BAD[name]))
-
-
-def test_data_of_another_shape_are_refused():
-    data = pendulum()
-    other = replace(data, u=data.u.repeat(1, 1, 2))
-    with pytest.raises(ValueError, match="state"):
-        list(train(dgnet(data, hidden=3), other))
 
 
 def test_training_does_not_depend_on_what_the_weights_were():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ddg_explorer import SYSTEMS, simulate
 from ddg_explorer.data import Dataset
@@ -57,3 +58,17 @@ def shaken(model: Model, seed: int = 0) -> Model:
             if "network" in name:
                 value.add_(0.3 * noise)
     return model
+
+
+def gradients(model: Model) -> dict[str, Tensor]:
+    """Of all weights; zero where there is none."""
+    return {
+        n: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for n, p in model.named_parameters()
+    }
+
+
+def largest_gap(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
+    """Between two sets of gradients, relative to the largest of `other`."""
+    size = max(float(g.abs().max()) for g in other.values())
+    return max(float((one[n].double() - g).abs().max()) for n, g in other.items()) / size

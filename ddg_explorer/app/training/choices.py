@@ -45,6 +45,20 @@ OPTIMISERS = {
     "SOAP": "soap",
 }
 SCHEDULES = {"Constant rate": "constant", "Cosine decay": "cosine"}
+LABELS = {
+    "trajectories": "Trajectories",
+    "frames": "Steps of each",
+    "noise": "Noise",
+    "data_seed": "Seed of the data",
+    "hidden": "Width",
+    "steps": "Steps",
+    "seed": "Seed",
+    "lr": "Learning rate",
+    "activation": "Activation",
+    "structure": "Structure operator G",
+    "device": "Device",
+}
+"""Parameters of a job that a person sees under another name."""
 NO_STRUCTURE, OWN = "none", "own"
 """Choices of G that follow from the model or the data and need no specification."""
 FIXED: Mapping[str, Mapping[str, str]] = {
@@ -168,6 +182,14 @@ def describe(recipe: DataRecipe, trajectories: int | None = None) -> str:
 
 def _option(name: str, value: Any) -> str:
     return "G as edited" if isinstance(value, Mapping) else f"{name} {value}"
+
+
+def in_words(line: str) -> str:
+    """A refusal with the form's labels in place of the names of parameters."""
+    what, colon, why = line.partition(": ")
+    return re.sub(rf"\b({'|'.join(LABELS)})=", lambda found: f"{LABELS[found[1]]} = ", what) + (
+        colon + why
+    )
 
 
 def run_name(model: str, system: str, number: int) -> str:

@@ -1,4 +1,7 @@
-"""Learning curves of one job: loss of the batch, and on held-out trajectories, on a log axis."""
+"""Learning curves of one job: loss of the batch, and on held-out trajectories, on a log axis.
+
+The axis spans whole decades, all of them labelled while they are few.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 import panel as pn
-from bokeh.models import ColumnDataSource, DataRange1d, Range1d
+from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from bokeh.plotting import figure
 
 from ddg_explorer.app.plotting import heading, key, place, plain_figure, restyle_figure
@@ -15,6 +18,8 @@ from ddg_explorer.app.training.job import Job, Point
 
 HEIGHT = 240
 COLUMNS = ("step", "loss", "validation")
+LABELS = 7
+"""Decades with a label, at most."""
 
 
 class LearningCurves:
@@ -25,13 +30,16 @@ class LearningCurves:
         self._job: Job | None = None
         self._sent = 0
         self._steps = Range1d(start=0, end=1)
+        self._losses, self._decades = Range1d(start=0.1, end=1.0), FixedTicker(ticks=[0.1, 1.0])
         self._figure: figure = plain_figure(
             HEIGHT,
             x_range=self._steps,
-            y_range=DataRange1d(range_padding=0.08),
+            y_range=self._losses,
             y_axis_type="log",
         )
         self._figure.xaxis.axis_label = "step"
+        self._figure.yaxis.ticker = self._decades
+        self._figure.ygrid.ticker = self._decades
         self._loss = self._figure.line("step", "loss", source=self.source, line_width=1.5)
         self._validation = self._figure.line(
             "step", "validation", source=self.source, line_width=2.25
@@ -70,6 +78,7 @@ class LearningCurves:
             if end != self._steps.end:
                 self._steps.end = end
         if new:
+            self._span(points)
             self._place.object = self._figure
             self.source.stream(
                 {
@@ -78,6 +87,27 @@ class LearningCurves:
                     "validation": [_positive(p.validation) for p in new],
                 }
             )
+
+    def _span(self, points: Sequence[Point]) -> None:
+        """Let the axis hold these points."""
+        values = [_positive(value) for p in points for value in (p.loss, p.validation)]
+        first, last = decades([value for value in values if not math.isnan(value)])
+        every = -(-(last - first) // (LABELS - 1))
+        ticks = [10.0**k for k in range(last, first - 1, -every)]
+        if ticks != self._decades.ticks:
+            self._decades.ticks = ticks
+        if (10.0**first, 10.0**last) != (self._losses.start, self._losses.end):
+            self._losses.update(start=10.0**first, end=10.0**last)
+
+
+def decades(values: Sequence[float]) -> tuple[int, int]:
+    """Exponents of the whole decades that hold these positive values, one decade at least."""
+    if not values:
+        return -1, 0
+    # a value on a power of ten is its end, whatever the logarithm rounds to
+    first = math.floor(math.log10(min(values)) + 1e-9)
+    last = math.ceil(math.log10(max(values)) - 1e-9)
+    return (first, last) if first < last else (last - 1, last)
 
 
 def _positive(value: float | None) -> float:

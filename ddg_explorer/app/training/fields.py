@@ -1,4 +1,8 @@
-"""Number fields in the form's style."""
+"""Number fields in the form's style.
+
+Their text is the same with and without the focus, for the browser selects it when a field is tabbed
+to, and forgets that when it changes.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +18,30 @@ _STYLE: dict[str, Any] = {
     "variant": "outlined",
     "margin": (6, 0),
     "sizing_mode": "stretch_width",
-    "sx": {"& .MuiInputBase-input": {"fontSize": 14}},
+    "sx": {
+        "& .MuiInputBase-input": {"fontSize": 14},
+        "& .MuiIconButton-root": {"color": "var(--ddg-muted, inherit)"},
+    },
 }
 
 
 def whole(label: str, value: int, bounds: tuple[int, int]) -> pmui.IntInput:
     """A whole number within bounds."""
-    return pmui.IntInput(label=label, value=value, start=bounds[0], end=bounds[1], **_STYLE)
+    return pmui.IntInput(
+        label=label, value=value, start=bounds[0], end=bounds[1], format="0", **_STYLE
+    )
 
 
 def number(label: str, value: float, bounds: tuple[float, float]) -> pmui.FloatInput:
     """A real number within bounds."""
     return pmui.FloatInput(
-        label=label, value=value, start=bounds[0], end=bounds[1], step=0.1, **_STYLE
+        label=label,
+        value=value,
+        start=bounds[0],
+        end=bounds[1],
+        step=0.1,
+        format="0.[0000000000]",
+        **_STYLE,
     )
 
 
@@ -37,21 +52,60 @@ def pair(*widgets: Any) -> pn.FlexBox:
     return pn.FlexBox(*widgets, sizing_mode="stretch_width", gap="0 12px")
 
 
-class EnterLeaves(Component):
-    """Enter leaves a number field of the page, which then takes what is typed next.
+def required(widget: Any) -> Any:
+    """The number in a field; ValueError where there is none."""
+    if widget.value is None:
+        raise ValueError(f"{widget.label}: needs a number")
+    return widget.value
 
-    Material UI's own takes a number at Enter, and nothing more while it keeps the focus.
+
+class FieldManners(Component):
+    """What Material UI leaves out in the number fields beside and below it.
+
+    Enter leaves a field, which then takes what is typed next: its own takes a number at Enter, and
+    nothing more while it keeps the focus. The − and + buttons are named after their field.
     """
 
     _esm = """
+    const FIELD = "input.MuiInputBase-input";
+
+    function named(control) {
+      const buttons = control.querySelectorAll("button.MuiIconButton-root");
+      const label = control.querySelector("label");
+      if (buttons.length !== 2 || !label) return;
+      const what = label.textContent.trim();
+      buttons[0].setAttribute("aria-label", `Decrease ${what}`);
+      buttons[1].setAttribute("aria-label", `Increase ${what}`);
+    }
+
     export function render({model}) {
+      const mark = document.createElement("span");
+      const seen = new WeakSet();
+      // Fields come one by one, each into a shadow tree of its own, and may be drawn again.
+      const sweep = (root) => {
+        if (!seen.has(root)) {
+          seen.add(root);
+          observer.observe(root, {childList: true, subtree: true});
+        }
+        root.querySelectorAll(".MuiFormControl-root").forEach(named);
+        for (const element of root.querySelectorAll("*")) {
+          if (element.shadowRoot) sweep(element.shadowRoot);
+        }
+      };
+      const form = () => mark.getRootNode().host?.getRootNode();
+      const all = () => form() && sweep(form());
+      const observer = new MutationObserver(all);
+      requestAnimationFrame(all);
       const enter = (event) => {
         const field = event.composedPath()[0];
-        if (event.key === "Enter" && field.matches("input.MuiInputBase-input")) field.blur();
+        if (event.key === "Enter" && field.matches(FIELD)) field.blur();
       };
       document.addEventListener("keydown", enter);
-      model.on("remove", () => document.removeEventListener("keydown", enter));
-      return document.createElement("span");
+      model.on("remove", () => {
+        observer.disconnect();
+        document.removeEventListener("keydown", enter);
+      });
+      return mark;
     }
     """
 

@@ -12,7 +12,7 @@ import panel as pn
 from ddg_explorer.app.grid_controls import devices
 from ddg_explorer.app.layout import section
 from ddg_explorer.app.training import choices
-from ddg_explorer.app.training.fields import EnterLeaves, Implied, number, pair, whole
+from ddg_explorer.app.training.fields import FieldManners, Implied, number, pair, required, whole
 from ddg_explorer.app.training.source import DataSource
 from ddg_explorer.app.training.specification import STEPS, DataSpec, JobSpec
 from ddg_explorer.app.widgets import Choice
@@ -62,7 +62,7 @@ class TrainForm:
                 self._adam,
                 pair(self.steps.widget, self.seed),
             ),
-            EnterLeaves(),
+            FieldManners(),
             sizing_mode="stretch_width",
         )
         self._renew()
@@ -75,6 +75,10 @@ class TrainForm:
             self.source.take_scene(scene)
         self._renew()
 
+    def follow(self, scene: DataSpec) -> None:
+        """Make a scene the current system, which is chosen unless a person chose other data."""
+        self.source.follow(scene)
+
     def spec(self, number: int = 1) -> JobSpec:
         """The job that the form describes, named as run `number`.
 
@@ -83,29 +87,26 @@ class TrainForm:
         ValueError
             One line for what is missing or cannot be.
         """
-        for name, widget in (("width", self.hidden), ("steps", self.steps), ("seed", self.seed)):
-            if widget.value is None:
-                raise ValueError(f"{name}: needs a number")
+        hidden, steps = required(self.hidden.widget), required(self.steps.widget)
         model, optimizer = self.model.value, self._optimizer
-        first_order: dict[str, Any] = {"schedule": self.schedule.value, "lr": self.lr.value}
+        first_order: dict[str, Any] = {}
+        if optimizer in FIRST_ORDER:
+            first_order = {"schedule": self.schedule.value, "lr": required(self.lr)}
         system = self.source.system
         budget = choices.chosen_budget(
             self.budget.value,
             system,
             model,
             optimizer,
-            self.steps.value,
+            steps,
             first_order,
             noisy=self.source.noisy and optimizer not in FIRST_ORDER,
         )
-        network: dict[str, Any] = {
-            "activation": self.activation.value,
-            "hidden": self.hidden.value,
-        }
+        network: dict[str, Any] = {"activation": self.activation.value, "hidden": hidden}
         if self.structure.value not in (choices.NO_STRUCTURE, choices.OWN):
             network["structure"] = {"kind": self.structure.value}
         name = choices.run_name(model, system, number)
-        data, seed, device = self.source.spec(), self.seed.value, self.device.value
+        data, seed, device = self.source.spec(), required(self.seed), self.device.value
         return JobSpec(data, model, budget, network, seed, name, device)
 
     def _offered_model(self) -> str:

@@ -37,21 +37,21 @@ class Job:
     number, spec, folder, owner
         Its number on this server, what it is, its own folder, and whose it is.
     state, line
-        See the module; `line` says why it failed or was cancelled.
+        See the module; `line` says why it failed or was cancelled, or what is to know of it.
     refused
         Whether it cannot be trained, however often it is tried.
     data_done
         Fraction of the trajectories that is made.
     points, progress, preview
         Learning curves, the latest progress event, and the latest picture.
-    elapsed, rate
-        Seconds of training in all processes so far, and steps per second of the present one.
+    elapsed
+        Seconds of training in all processes so far.
     checkpoint, card
         Of the finished model.
     process, wanted
         Its process while there is one, and False once it is to end.
-    before, first
-        Seconds before the present process, and the step that it began with.
+    before
+        Seconds before the present process.
     """
 
     number: int
@@ -67,13 +67,11 @@ class Job:
     progress: Mapping[str, Any] = field(default_factory=dict)
     preview: Mapping[str, Any] | None = None
     elapsed: float = 0.0
-    rate: float = 0.0
     checkpoint: Path | None = None
     card: Mapping[str, Any] = field(default_factory=dict)
     process: WorkerProcess | None = None
     wanted: bool = True
     before: float = 0.0
-    first: int = 0
 
     @property
     def active(self) -> bool:
@@ -102,11 +100,7 @@ class Job:
 
     def _advance(self, event: Mapping[str, Any]) -> None:
         self.progress = event
-        if self.state != "training":
-            self.state = "training"
-            self.first = self.points[-1].step if self.points else 0
-        elapsed = max(event["elapsed"], 1e-9)
+        self.state = "training"
         self.elapsed = self.before + event["elapsed"]
-        self.rate = (event["step"] - self.first) / elapsed
         if not self.points or event["step"] > self.points[-1].step:
             self.points.append(Point(event["step"], event["loss"], event["validation_loss"]))

@@ -109,7 +109,7 @@ class Jobs:
             if not job.resumable or job.process is not None:
                 return
             self._check_room()
-            job.line, job.wanted, job.before, job.rate = "", True, job.elapsed, 0.0
+            job.line, job.wanted, job.before = "", True, job.elapsed
             self._enqueue(job)
         self._tell_all()
 

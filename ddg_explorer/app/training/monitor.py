@@ -15,12 +15,13 @@ from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.training.curves import LearningCurves
 from ddg_explorer.app.training.job import Job
 from ddg_explorer.app.training.preview_view import PreviewView
+from ddg_explorer.app.training.reveal import Reveal
 
 STATES = {
     "queued": "Waiting",
     "starting": "Starting",
     "data": "Making the data",
-    "compiling": "Compiling the training step, about half a minute",
+    "compiling": "Compiling the training step, up to a minute",
     "training": "Training",
     "finished": "Finished",
     "cancelled": "Cancelled",
@@ -42,7 +43,8 @@ class Monitor:
         self._numbers = pn.pane.HTML("", margin=0, sizing_mode="stretch_width")
         self.curves = LearningCurves(dark)
         self.preview = PreviewView(dark)
-        self.head = card(self._state, self.bar, self._numbers)
+        self.reveal = Reveal()
+        self.head = card(self.reveal, self._state, self.bar, self._numbers)
         self.cards = [self.head, card(self.curves.panel), card(self.preview.panel)]
         self.show(None, 0)
 
@@ -54,8 +56,9 @@ class Monitor:
 
     def show(self, job: Job | None, position: int) -> None:
         """Show a job, which waits at `position` (0: it does not), or that there is none."""
-        for about_a_run in self.cards[1:]:
-            about_a_run.visible = job is not None
+        begun = job is not None and bool(job.points), job is not None and job.preview is not None
+        for about_a_run, there in zip(self.cards[1:], begun, strict=True):
+            about_a_run.visible = there
         _set(self._state, self._headline(job, position))
         _set(self._numbers, _numbers(job))
         value = _percent(job)
@@ -76,7 +79,7 @@ class Monitor:
             what = f"Waiting: {ordinal(position)} in the queue"
         if job.state == "data":
             done = job.data_done
-            what = f"{what} ({100 * done:.0f} %)" if done < 1 else "Fitting scales to the data"
+            what = f"{what} ({100 * done:.0f} %)" if done < 1 else "Preparing the training"
         tail = job.line or ("It can go on with Resume." if job.state == "cancelled" else "")
         tone = TONES.get(job.state, "accent")
         return _line(what, job.spec.name + (f" — {tail}" if tail else ""), tone, self._dark)
@@ -88,9 +91,9 @@ def ordinal(n: int) -> str:
     return f"{n}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
-    if not math.isfinite(seconds):
+def duration(seconds: float | None) -> str:
+    """Seconds as a person reads them; None: not known yet."""
+    if seconds is None or not math.isfinite(seconds):
         return "–"
     whole = round(seconds)
     if whole < 60:
@@ -119,7 +122,7 @@ def _numbers(job: Job | None) -> str:
         rows["Elapsed"] = duration(job.elapsed)
         rows["Loss"], rows["Held out"] = scientific(now["loss"]), scientific(now["validation_loss"])
         if job.state == "training":
-            rows["Steps/s"] = f"{job.rate:.3g}"
+            rows["Steps/s"] = "–" if now["rate"] is None else f"{now['rate']:.3g}"
             rows["Left"] = duration(now["eta"])
     cells = "".join(
         f'<div style="flex:1 0 66px"><div style="font-size:11px;opacity:.72">{name}</div>'

@@ -120,8 +120,7 @@ class PreviewView:
         self._error.data = {"t": [], "error": []}
         for source in self._images.values():
             source.data = _no_image()
-        line = "The first picture comes soon after training has begun."
-        self._caption.object = texts.paragraph(line, small=True)
+        self._caption.object = ""
 
     def _draw_lines(self, preview: Mapping[str, Any]) -> None:
         profile = preview["kind"] == "profile"

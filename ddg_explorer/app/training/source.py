@@ -14,13 +14,14 @@ import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
 from ddg_explorer.app.training import choices
-from ddg_explorer.app.training.fields import Implied, number, pair, whole
-from ddg_explorer.app.training.specification import SIZES, DataSpec
+from ddg_explorer.app.training.fields import Implied, number, pair, required, whole
+from ddg_explorer.app.training.specification import SIZES, WAYS, DataSpec
 from ddg_explorer.app.widgets import Choice
 from ddg_explorer.data import specification_of
 from ddg_explorer.io import named
 from ddg_explorer.own_data import TABLES, read_dataset
 from ddg_explorer.recipes import DataRecipe
+from ddg_explorer.refusal import offering
 
 SUFFIXES = (".npz", ".nc", *TABLES)
 LARGEST = 100 * 2**20
@@ -40,6 +41,7 @@ class DataSource:
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._scene = choices.scene_data("kdv")
+        self._chosen = False
         self._folder = TemporaryDirectory(prefix="ddg-explorer-data-", ignore_cleanup_errors=True)
         self._path: Path | None = None
         self._found = ""
@@ -47,7 +49,7 @@ class DataSource:
         self._shape: tuple[int, ...] = ()
         self._axes = 0
         self._reading: tuple[Any, ...] = ()
-        self.kind = Choice("Data", choices.SOURCES, lambda _: self._changed())
+        self.kind = Choice("Data", choices.SOURCES, lambda _: self._choose())
         self.recipe = Choice("Published set", choices.RECIPES, lambda _: self._changed())
         self.trajectories = Implied(whole("Trajectories", 30, SIZES["trajectories"]))
         self.frames = Implied(whole("Steps of each", 200, SIZES["frames"]))
@@ -126,10 +128,10 @@ class DataSource:
         ValueError
             Where no file has been chosen, or a number is missing.
         """
-        noise, seed = (self.noise.value or 0.0) / 100, self.data_seed.value or 0
+        noise, seed = required(self.noise) / 100, required(self.data_seed)
         if self.kind.value == "file":
             if self._path is None:
-                raise ValueError("file: choose one first")
+                raise ValueError("Own file: choose one first")
             return DataSpec(
                 file=str(self._path),
                 file_dt=self.file_dt.value or None,
@@ -140,8 +142,8 @@ class DataSource:
         base = DataSpec(recipe=self.recipe.value) if self.kind.value == "recipe" else self._scene
         return replace(
             base,
-            trajectories=self.trajectories.value,
-            frames=self.frames.value,
+            trajectories=required(self.trajectories.widget),
+            frames=required(self.frames.widget),
             noise=noise,
             data_seed=seed,
         )
@@ -151,6 +153,17 @@ class DataSource:
         self._scene = scene
         self.kind.show("system")
         self._changed()
+
+    def follow(self, scene: DataSpec) -> None:
+        """Make a scene the current system; choose it unless a person has chosen other data."""
+        unchanged = scene == self._scene
+        if not self._chosen and self.kind.value != "system":
+            self.kind.show("system")
+        elif unchanged:
+            return
+        self._scene = scene
+        if self.kind.value == "system":
+            self._changed()
 
     def fill(self, budget: str) -> None:
         """The numbers that go with a budget, where none have been typed."""
@@ -168,6 +181,10 @@ class DataSource:
             return None
         base = DataSpec(recipe=self.recipe.value) if self.kind.value == "recipe" else self._scene
         return base.resolved()
+
+    def _choose(self) -> None:
+        self._chosen = True
+        self._changed()
 
     def _changed(self) -> None:
         self._show()
@@ -224,7 +241,7 @@ class DataSource:
         try:
             data = await asyncio.to_thread(read_dataset, path, dt=dt, length=length)
         except ValueError as problem:
-            data, line = None, str(named(problem, path, path.name))
+            data, line = None, str(named(offering(problem, WAYS), path, path.name))
         else:
             shape = " × ".join(map(str, data.state_shape))
             line = (

@@ -22,6 +22,8 @@ from ddg_explorer.sources import recipe_for
 
 SIZES = {"trajectories": (1, 2000), "frames": (1, 5000), "data_seed": (0, 2**32 - 1)}
 STEPS = (1, 200_000)
+WAYS = {"dt": "Δt", "length": "Length"}
+"""What the form calls the arguments of `read_dataset` that it has."""
 MEMORY = 2**30
 """Bytes that the trajectories of one job may take."""
 

@@ -16,7 +16,7 @@ import panel_material_ui as pmui
 
 from ddg_explorer.app import texts
 from ddg_explorer.app.layout import card
-from ddg_explorer.app.training.choices import scene_data
+from ddg_explorer.app.training.choices import in_words, scene_data
 from ddg_explorer.app.training.form import TrainForm
 from ddg_explorer.app.training.job import Job
 from ddg_explorer.app.training.jobs import Jobs, shared_jobs
@@ -108,6 +108,15 @@ class TrainPage:
             data.resolved()
         self.form.prepare(data, model)
 
+    def follow(self, system: str, **scene: Any) -> None:
+        """Make a scene, as in `prepare`, the "Current system" of the form.
+
+        It is chosen unless a person has chosen other data. ValueError as in `prepare`.
+        """
+        data = scene_data(system, **scene)
+        data.resolved()
+        self.form.follow(data)
+
     def close(self) -> None:
         """Cancel this session's runs and remove their files."""
         self._pump.close()
@@ -153,10 +162,11 @@ class TrainPage:
             spec = self.form.spec(len(self._mine) + 1)
             job = self._jobs.submit(spec, self, self._pump.wake)
         except ValueError as problem:
-            self._notify(str(problem))
+            self._notify(in_words(str(problem)))
             return
         self._mine.append(job)
         self._choose(job)
+        self.monitor.reveal.bring()
 
     def _cancel(self) -> None:
         if self._shown is not None:
@@ -172,6 +182,7 @@ class TrainPage:
         except ValueError as problem:
             self._notify(str(problem))
         self.update()
+        self.monitor.reveal.bring()
 
     def _choose(self, job: Job) -> None:
         self._shown = job

@@ -2,7 +2,8 @@
 
     {"event": "data", "done": fraction}
     {"event": "compiling"}                     before a run that is compiled first
-    {"event": "progress", "step", "steps", "loss", "validation_loss", "elapsed", "eta"}
+    {"event": "note", "line": …}               what else there is to know of this run
+    {"event": "progress", "step", "steps", "loss", "validation_loss", "elapsed", "rate", "eta"}
     {"event": "preview", …}                    see `preview`
     {"event": "done", "checkpoint": path, "card": …}
     {"event": "refused", "line": …}            a run that cannot be, or diverged
@@ -19,15 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from ddg_explorer.app.training.preview import LAST_SECONDS, SECONDS, Preview
-from ddg_explorer.app.training.specification import DataSpec, JobSpec
+from ddg_explorer.app.training.specification import WAYS, DataSpec, JobSpec
+from ddg_explorer.budgets import Budget
 from ddg_explorer.data import Dataset
 from ddg_explorer.data_cache import make_writable, user_folder
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import named
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recipes import advance_dataset
-from ddg_explorer.training.compiler import compiler
-from ddg_explorer.training.defaults import DEFAULT_STEPS, worth_compiling
+from ddg_explorer.refusal import offering
+from ddg_explorer.training.compiled import compile_problem
+from ddg_explorer.training.snapshots import kept_settings
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +49,20 @@ DATA_PERIOD = 0.2
 def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
     """Run one job; ValueError with one line for what cannot be trained."""
     data = yield from _data(spec, folder)
+    budget, lost = _budget(spec, folder / RUN)
+    if lost:
+        yield {"event": "note", "line": lost}
     fit = Fit(
         spec.model,
         data,
-        spec.budget,
+        budget,
         seed=spec.seed,
         device=spec.device,
         checkpoint=folder / RUN,
         **spec.network,
     )
     preview = Preview.of(spec.data.resolved(), fit)
-    if _compiles(fit):
+    if fit.compiles:
         yield {"event": "compiling"}
     next_at, seconds = time.process_time() + FIRST_SECONDS, FIRST_SECONDS
     for progress in fit:
@@ -67,6 +73,7 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
             "loss": progress.loss,
             "validation_loss": progress.validation_loss,
             "elapsed": progress.elapsed,
+            "rate": progress.rate,
             "eta": progress.eta,
         }
         if progress.reason:
@@ -84,10 +91,14 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
     yield {"event": "done", "checkpoint": str(path), "card": card}
 
 
-def _compiles(fit: Fit) -> bool:
-    optimizer, steps = fit.options["optimizer"], fit.options.get("steps")
-    steps = DEFAULT_STEPS[optimizer] if steps is None else steps
-    return compiler() is not None and worth_compiling(fit.model, optimizer, steps)
+def _budget(spec: JobSpec, run: Path) -> tuple[Budget, str]:
+    """The job's budget; without compiling, and with a line that says so, where its run was compiled
+    and this machine no longer can."""
+    kept = kept_settings(run)
+    if kept is None or not kept.get("compile") or not (problem := compile_problem()):
+        return spec.budget, ""
+    line = f"it goes on without compiling, equal to rounding: {problem}"
+    return spec.budget.with_options(compile=False), line
 
 
 def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
@@ -99,7 +110,8 @@ def _data(spec: JobSpec, folder: Path) -> Generator[Event, None, Dataset]:
         try:
             data = read_dataset(source.file, dt=source.file_dt, length=source.file_length)
         except ValueError as problem:
-            raise named(problem, source.file, Path(source.file).name) from problem
+            line = offering(problem, WAYS)
+            raise named(line, source.file, Path(source.file).name) from problem
     else:
         cache = _cache(source, folder)
         made, told = None, time.process_time()
