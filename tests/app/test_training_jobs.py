@@ -263,7 +263,8 @@ def test_a_crash_is_one_line_and_the_log_has_it(jobs, caplog):
     assert "training job 1 failed" in caplog.text
 
 
-def test_an_error_in_the_worker_is_one_line_and_the_log_has_its_trace(jobs, caplog):
+def test_an_error_in_the_worker_is_one_line_and_the_log_has_its_trace(jobs, caplog, monkeypatch):
+    monkeypatch.setattr(JobSpec, "checked", lambda spec: spec)
     changes = Changes()
     with caplog.at_level(logging.ERROR):
         job = jobs.submit(replace(endless(), device="meta"), jobs.owners[0], changes)
