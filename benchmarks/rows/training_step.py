@@ -47,7 +47,7 @@ def measure(options: Options) -> Row:
     }
     calls = {name: 3 if name.startswith("ours") else 1 for name in steps}
     clock = learning.Alternating(steps, options)
-    clock.measure(options.repeats(2), calls)
+    clock.measure(options.repeats(4), calls)
     row.saw(clock.disturbance)
     ms = {name: 1e3 * seconds for name, seconds in clock.seconds.items()}
     for name, value in ms.items():
