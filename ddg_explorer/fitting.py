@@ -101,7 +101,7 @@ class Fit:
         self.model.card = {
             "budget": self.budget.name,
             "training": dict(self.options),
-            "device": described(self.model.device),
+            "device": device_name(self.model.device),
             "data": {
                 "recipe": dict(self.data.recipe),
                 "digest": self.data.digest(),
@@ -123,7 +123,7 @@ class Fit:
         return dict(self.model.card)
 
 
-def described(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """The device, with the name of a GPU."""
     if device.type != "cuda":
         return str(device)

@@ -295,5 +295,6 @@ def spacing_misfit(own: Grid, other: Grid) -> str:
     pairs = zip(own.spacing, other.spacing, strict=True)
     if all(abs(a - b) <= 1e-9 * a for a, b in pairs):
         return ""
-    trained, here = (", ".join(f"{h:.6g}" for h in grid.spacing) for grid in (own, other))
+    told = [dict.fromkeys(f"{h:.6g}" for h in grid.spacing) for grid in (own, other)]
+    trained, here = (" × ".join(spacing) for spacing in told)
     return f"trained with Δx = {trained}, this grid has Δx = {here}"

@@ -24,7 +24,7 @@ from ddg_explorer.evaluation import (
     own_drift,
     true_drift,
 )
-from ddg_explorer.fitting import Fit, described, surroundings
+from ddg_explorer.fitting import Fit, device_name, surroundings
 from ddg_explorer.io import atomic, plain
 from ddg_explorer.models import Model, load_model, read_card
 from ddg_explorer.paper.experiments import INTEGRATOR, TESTS, Cell
@@ -151,7 +151,7 @@ class Study:
             "du_dt": derivative_error(model, cell.recipe.make_system(), clean, observed),
             **measures(model, found, data, cell.recipe),
             "wall_s": found.wall_s,
-            "device": described(model.device),
+            "device": device_name(model.device),
             "reasons": found.reasons,
             "data": data.digest(),
             **surroundings(self.command),
