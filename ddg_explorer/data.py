@@ -25,8 +25,7 @@ from ddg_explorer.array_files import TRAJECTORY_SUFFIXES, floating, write_netcdf
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import atomic, checked_path, described
 from ddg_explorer.models.files import check_context, plain_copy
-from ddg_explorer.models.operators import specification
-from ddg_explorer.origin import other_run, other_system, run_notes
+from ddg_explorer.origin import other_run, other_system, run_notes, specification_of
 from ddg_explorer.sampling import even_step
 from ddg_explorer.systems import System
 from ddg_explorer.trajectory import Trajectory, state_axes
@@ -272,8 +271,3 @@ def context_of(system: System) -> dict[str, Any]:
     if structure is not None:
         context["structure"] = structure
     return context
-
-
-def specification_of(system: System) -> dict[str, Any] | None:
-    """G of a true system as `models.operators` names it, None where it has no name there."""
-    return specification(system.structure, system.grid)

@@ -59,9 +59,9 @@ def foreign_notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes of a file of any origin, without texts that only have the name of a note."""
     kept = {}
     for name, value in attributes.items():
-        like_json = isinstance(value, str) and value[:1] in ("{", "[")
         with suppress(ValueError, TypeError):
-            plain = decoded(name, attributes) if like_json or name in NOTES else value
+            like_note = name in NOTES or _like_json(value)
+            plain = decoded(name, attributes) if like_note else value
             if name == "length":
                 np.asarray(plain, dtype=np.float64)
             elif name in NOTES and not isinstance(plain, dict):
@@ -70,13 +70,17 @@ def foreign_notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _like_json(value: Any) -> bool:
+    return isinstance(value, str) and value[:1] in ("{", "[")
+
+
 def run_notes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe of a run, of its file's attributes or as it is, in plain types without nulls."""
     notes = {}
     for name, value in attributes.items():
         if name in BESIDE or value is None:
             continue
-        if isinstance(value, str) and value[:1] in ("{", "["):
+        if _like_json(value):
             value = decoded(name, attributes)
         notes[name] = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
     return notes
@@ -120,7 +124,12 @@ def _noted_structure(
         system = make(**options, **acting)
     except (TypeError, ValueError):
         return None
-    return None if other_system(system, notes) else specification(system.structure, system.grid)
+    return None if other_system(system, notes) else specification_of(system)
+
+
+def specification_of(system: System) -> dict[str, Any] | None:
+    """G of a true system as `models.operators` names it, None where it has no name there."""
+    return specification(system.structure, system.grid)
 
 
 def other_system(system: System, notes: Mapping[str, Any]) -> str:
@@ -133,7 +142,7 @@ def other_system(system: System, notes: Mapping[str, Any]) -> str:
     structure = notes.get("structure")
     if isinstance(structure, Mapping):
         noted["structure"] = structure
-        own["structure"] = specification(system.structure, system.grid)
+        own["structure"] = specification_of(system)
     elif None not in (structure, system.structure_key):
         noted["structure"], own["structure"] = structure, system.structure_key
     for name, value in noted.items():

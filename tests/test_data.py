@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from ddg_explorer.data import Dataset, context_of, specification_of
+from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.models import ModelRecipe
+from ddg_explorer.origin import specification_of
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.structure import MatrixStructure, MinusIdentity, Symplectic
 from ddg_explorer.systems import SYSTEMS, System

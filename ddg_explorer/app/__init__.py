@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ddg_explorer.io import described
 from ddg_explorer.systems import SYSTEMS
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ def explore(system: str = "kdv", *, preset: str | None = None, play: bool = True
         For a system that is not registered, or an unknown preset.
     """
     if not isinstance(system, str) or system not in SYSTEMS:
-        name = repr(system) if isinstance(system, str) else f"a {type(system).__name__}"
         raise ValueError(
-            f"system={name}: the explorer shows registered systems, use one of "
+            f"system={described(system)}: the explorer shows registered systems, use one of "
             f"{', '.join(SYSTEMS)}; your own is registered by its line there (CONTRIBUTING.md)"
         )
     from ddg_explorer.app.explorer import Explorer

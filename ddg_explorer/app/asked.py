@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from ddg_explorer.app.numerals import number
@@ -15,7 +13,7 @@ from ddg_explorer.integrators import INTEGRATORS
 from ddg_explorer.integrators.base import Integrator
 from ddg_explorer.integrators.collocation import Collocation
 from ddg_explorer.models.base import Model
-from ddg_explorer.models.own_step import SAME, learned_dt
+from ddg_explorer.models.own_step import departed
 from ddg_explorer.recording import note_of
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems.builtin import PresetSystem
@@ -55,12 +53,12 @@ def belonging(run: Rollout) -> tuple[str, str]:
 
     Both are "" elsewhere; see `models.own_step`.
     """
-    why, model = note_of(run), run.dynamics
-    if not why or not isinstance(model, Model):
+    why = note_of(run)
+    if not why:
         return "", ""
-    own, learned, dt = model.integrators[0], learned_dt(model), run.dt
-    parts = [] if run.integrator.name == own else [short_scheme(own)]
-    if learned is not None and not math.isclose(dt, learned, rel_tol=SAME):
-        digits = 3 if number(dt) != number(learned) else 6
+    own, learned = departed(run.dynamics, run.dt, run.integrator.name)
+    parts = [] if own is None else [short_scheme(own)]
+    if learned is not None:
+        digits = 3 if number(run.dt) != number(learned) else 6
         parts.append(f"Δt = {number(learned, digits)}")
     return f"belongs to {', '.join(parts)}", f"{why[0].upper()}{why[1:]}."

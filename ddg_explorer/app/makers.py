@@ -10,7 +10,7 @@ from ddg_explorer.app import session
 from ddg_explorer.app.entrants import Shelf
 from ddg_explorer.app.tabs import Page, Tabs
 from ddg_explorer.app.turns import Setup
-from ddg_explorer.data import specification_of
+from ddg_explorer.origin import specification_of
 
 
 def make_train(dark: bool, on_model: Callable[[str, Path, Mapping[str, Any]], None]) -> Page:

@@ -33,17 +33,24 @@ def step_note(dynamics: Dynamics, dt: float, integrator: str) -> str:
     dt, integrator
         Δt (nondimensional), and key of `INTEGRATORS`.
     """
-    if not isinstance(dynamics, Model) or dynamics.scheme == "dopri5":
-        return ""
-    own, learned = dynamics.integrators[0], learned_dt(dynamics)
-    if learned is None or _same_equation(_recipe(dynamics), own, learned):
-        return ""
+    scheme, learned = departed(dynamics, dt, integrator)
     before = here = ""
-    if integrator != own:
-        before, here = (f" with {key.replace('_', ' ')}" for key in (own, integrator))
-    if not _close(dt, learned):
+    if scheme is not None:
+        before, here = (f" with {key.replace('_', ' ')}" for key in (scheme, integrator))
+    if learned is not None:
         before, here = f"{before} at Δt = {learned:.6g}", f"{here} at {dt:.6g}"
     return f"learned{before}, stepped{here}: {REASON}" if before else ""
+
+
+def departed(dynamics: Dynamics, dt: float, integrator: str) -> tuple[str | None, float | None]:
+    """The scheme and the Δt that a model belongs to, of `step_note`; None for each that is the same
+    here, and for both where there is nothing to say."""
+    if not isinstance(dynamics, Model) or dynamics.scheme == "dopri5":
+        return None, None
+    own, learned = dynamics.integrators[0], learned_dt(dynamics)
+    if learned is None or _same_equation(_recipe(dynamics), own, learned):
+        return None, None
+    return None if integrator == own else own, None if _close(dt, learned) else learned
 
 
 def learned_dt(model: Model) -> float | None:

@@ -106,13 +106,19 @@ def chosen_compile(
         chosen = default_optimizer(model) if optimizer is None else optimizer
         steps = DEFAULT_STEPS[chosen] if steps is None else steps
         return default_compile(model, chosen, steps, unroll)
-    compiled = bool(kept.get("compile"))
-    if compiled and (problem := compile_problem()):
+    if problem := resume_problem(checkpoint):
         raise ValueError(
             f"checkpoint={str(checkpoint)!r}: was compiled, and this machine cannot compile "
             f"({problem}); compile=False goes on without, equal to rounding"
         )
-    return compiled
+    return bool(kept.get("compile"))
+
+
+def resume_problem(checkpoint: str | Path | None) -> str:
+    """Why the run in `checkpoint`, which was compiled, cannot be so here; "" where it can or was
+    not."""
+    kept = kept_settings(checkpoint)
+    return compile_problem() if kept is not None and kept.get("compile") else ""
 
 
 def default_optimizer(model: Model) -> str:

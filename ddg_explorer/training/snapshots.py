@@ -74,10 +74,8 @@ def kept_settings(path: str | Path | None) -> dict[str, Any] | None:
     ValueError
         For a file that is no snapshot.
     """
-    if path is None or not Path(path).is_file():
-        return None
     with _opened(path) as file:
-        return _content(file)["settings"]
+        return None if file is None else _content(file)["settings"]
 
 
 def read_snapshot(path: str | Path | None) -> Snapshot | None:
@@ -88,9 +86,9 @@ def read_snapshot(path: str | Path | None) -> Snapshot | None:
     ValueError
         For a file that is no snapshot.
     """
-    if path is None or not Path(path).is_file():
-        return None
     with _opened(path) as file:
+        if file is None:
+            return None
         content = _content(file)
         # copies lie in memory as they did: products round by where their numbers begin
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -115,7 +113,11 @@ def check_writable(path: str | Path | None) -> None:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
+def _opened(path: str | Path | None) -> Iterator[Any]:
+    """The file of a snapshot, None where there is none."""
+    if path is None or not Path(path).is_file():
+        yield None
+        return
     try:
         with safe_open(path, framework="pt") as file:
             yield file

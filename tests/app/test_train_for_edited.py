@@ -13,8 +13,8 @@ from ddg_explorer.app.training.specification import JobSpec
 from ddg_explorer.app.training.view import TrainPage
 from ddg_explorer.app.training.work import work
 from ddg_explorer.app.turns import build
-from ddg_explorer.data import specification_of
 from ddg_explorer.models.files import load_model
+from ddg_explorer.origin import specification_of
 
 SCENES = {
     "kernel": Scene("kdv", n=30, length=6.0, entries=(-0.6, 0.0, 0.6)),

@@ -152,8 +152,7 @@ def test_a_compiled_job_goes_on_where_nothing_compiles_any_more_and_says_so(tmp_
         pass
     begun.close()
     problem = "the C++ compiler is there, but fails: out of order"
-    for module in (work_module, defaults):
-        monkeypatch.setattr(module, "compile_problem", lambda: problem)
+    monkeypatch.setattr(defaults, "compile_problem", lambda: problem)
     events = list(work(spec, tmp_path))
     kinds = [event["event"] for event in events]
     assert kinds[-1] == "done"

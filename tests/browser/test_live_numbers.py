@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from playwright.sync_api import expect
 from test_live import choose, field, number, pause, press, typed, wait
@@ -92,15 +94,29 @@ def test_a_lane_at_rest_reads_out_its_newest_frame(browser, order):
     assert seen[-1] == ["0.750", "0"]
 
 
-def test_drifts_and_distances_are_written_as_people_do(browser):
-    numbers = [1.62, 42.3, 99.7, 130, 0.2749, 0.05, 1, -2.81, 4e-5, 2.5e6, 0]
+@pytest.mark.parametrize(
+    ("written", "numbers", "wanted"),
+    [
+        (
+            "formatNumber",
+            [0, 100, 150, 1250, 12345.6, 99999, 0.05, -7.5, 1 / 3, 2e5, 5e-4, -1.26e-7],
+            "0 100 150 1250 12346 99999 0.05 −7.5 0.333 2e5 5e−4 −1.3e−7",
+        ),
+        (
+            "formatFigure",
+            [1.62, 42.3, 99.7, 130, 0.2749, 0.05, 1, -2.81, 4e-5, 2.5e6, 0, math.nan],
+            "1.6 42 100 130 0.27 0.050 1.0 −2.8 4.0e−5 2.5e6 0 –",
+        ),
+    ],
+    ids=["axes", "drifts"],
+)
+def test_numbers_are_written_as_people_do(browser, written, numbers, wanted):
     page = browser.new_page()
     texts = page.evaluate(
-        f"(numbers) => {{ {script('draw')}\n return [...numbers, NaN].map(formatFigure); }}",
+        f"(numbers) => {{ {script('draw')}\n return numbers.map((x) => {written}(x)); }}",
         numbers,
     )
     page.close()
-    wanted = "1.6 42 100 130 0.27 0.050 1.0 −2.8 4.0e−5 2.5e6 0 –"
     assert texts == wanted.split()
 
 

@@ -138,7 +138,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for preset in SYSTEMS[name].presets:
             with atomic(path_of(name, preset)) as temporary:
                 render(name, preset).save(temporary, "WEBP", quality=QUALITY, method=6)
-            path_of(name, preset).chmod(0o644)
     total = sum(path.stat().st_size for path in FOLDER.glob(f"*{SUFFIX}"))
     sys.stdout.write(f"pictures take {total / 1024:.1f} KiB\n")
     return int(total > LIMIT_BYTES)

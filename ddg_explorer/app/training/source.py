@@ -17,8 +17,8 @@ from ddg_explorer.app.training import choices
 from ddg_explorer.app.training.fields import Implied, number, pair, required, whole
 from ddg_explorer.app.training.specification import SIZES, WAYS, DataSpec
 from ddg_explorer.app.widgets import Choice
-from ddg_explorer.data import specification_of
 from ddg_explorer.io import named
+from ddg_explorer.origin import specification_of
 from ddg_explorer.own_data import TABLES, read_dataset
 from ddg_explorer.recipes import DataRecipe
 from ddg_explorer.refusal import offering

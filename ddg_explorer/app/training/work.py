@@ -29,8 +29,7 @@ from ddg_explorer.io import named
 from ddg_explorer.own_data import read_dataset
 from ddg_explorer.recipes import advance_dataset
 from ddg_explorer.refusal import offering
-from ddg_explorer.training.compiled import compile_problem
-from ddg_explorer.training.snapshots import kept_settings
+from ddg_explorer.training.defaults import resume_problem
 
 log = logging.getLogger(__name__)
 
@@ -94,8 +93,8 @@ def work(spec: JobSpec, folder: Path) -> Iterator[Event]:
 def _budget(spec: JobSpec, run: Path) -> tuple[Budget, str]:
     """The job's budget; without compiling, and with a line that says so, where its run was compiled
     and this machine no longer can."""
-    kept = kept_settings(run)
-    if kept is None or not kept.get("compile") or not (problem := compile_problem()):
+    problem = resume_problem(run)
+    if not problem:
         return spec.budget, ""
     line = f"it goes on without compiling, equal to rounding: {problem}"
     return spec.budget.with_options(compile=False), line
