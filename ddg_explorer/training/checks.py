@@ -15,9 +15,9 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.io import described
 from ddg_explorer.models.base import Model, spacing_misfit
 from ddg_explorer.models.recipe import check_dataset
-from ddg_explorer.training.compiled import compile_problem
 from ddg_explorer.training.defaults import LARGEST, NOISE, OPTIMISERS, compiles
 from ddg_explorer.training.first_order import SCHEDULES
+from ddg_explorer.training.native import compile_problem
 from ddg_explorer.training.prepare import mean_change
 
 NAMED = {"optimizer": OPTIMISERS, "noise": NOISE, "schedule": SCHEDULES}
@@ -124,7 +124,8 @@ def check_settings(model: Model, settings: Mapping[str, Any]) -> None:
     if settings["compile"]:
         if not compiles(model, settings["optimizer"], settings["unroll"]):
             raise ValueError(
-                "compile=True: needs a dgnet of depth 2 with tanh, unroll=1, and adam or soap"
+                "compile=True: needs a dgnet of depth 2 with tanh on the CPU, unroll=1, "
+                "and adam or soap"
             )
         if problem := compile_problem():
             raise ValueError(f"compile=True: {problem}")

@@ -1,140 +1,90 @@
-"""The two halves of the fused pass for tanh layers, as functions to be compiled.
-
-Between its matrix products a training step is elementwise arithmetic on hidden layers. Compiled,
-every stretch of it is one loop over memory; kept between the two halves are the values at both ends
-and the distances d of both layers, from which the rest follows in few operations (`far_ends`).
+"""The two halves of the fused pass for tanh layers, in C++ (`layers.cpp`, `products.cpp`).
 
     forward: x, ξ ↦ s        backward: c = ∂L/∂s ↦ ∂L/∂weights
 
-The products are torch's or ours, whichever is faster here (`products`).
-Without a compiler the caller runs the same formulas uncompiled (`fused`). `(sites, h)` throughout.
+The gradient of a layer's weights sums three products over sites: one of the secant slopes, and one
+of the values at either end. Their factors lie in arrays of `(3 n, h)`, so that it is one product.
+Without a compiler the caller runs the same formulas in torch (`fused`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
-from types import FunctionType
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ddg_explorer.training.compiler import compiler, wanted
-from ddg_explorer.training.near_ends import far_ends, far_slope, tanh
-from ddg_explorer.training.products import Product, fast_product
+from ddg_explorer.training.native import library, threads_for
+from ddg_explorer.training.products import fast_product
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """W₁, b₁, W₂, b₂ and c·w, the last layer's row times the output scale."""
-Kept = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""t and τ of layer 1 stacked, d₁, the same of layer 2, and q."""
 
-
-def forward(mm: Product, both: Tensor, weights: Weights) -> tuple[Tensor, Kept]:
-    """s, and what `backward` needs, from x and ξ stacked."""
-    w1, b1, w2, b2, w = weights
-    a = mm(both, w1.mT) + b1
-    ends1, d1 = tanh(a), _difference(a)
-    a = mm(ends1, w2.mT) + b2
-    ends2, d2 = tanh(a), _difference(a)
-    (t1, tau1), (t2, tau2) = ends1.chunk(2), ends2.chunk(2)
-    q = mm(far_slope(t2, tau2, d2) * w, w2)
-    s = mm(far_slope(t1, tau1, d1) * q, w1)
-    return s, (ends1, d1, ends2, d2, q)
-
-
-def _difference(ends: Tensor) -> Tensor:
-    a, c = ends.chunk(2)
-    return a - c
-
-
-def backward(mm: Product, c: Tensor, both: Tensor, weights: Weights, kept: Kept) -> list[Tensor]:
-    """Gradients of W₁, b₁, W₂, b₂, and of the last layer's row up to the output scale."""
-    w1, _, w2, _, w = weights
-    ends1, d1, ends2, d2, q = kept
-    (t1, tau1), (t2, tau2) = ends1.chunk(2), ends2.chunk(2)
-    first, second = far_ends(t1, tau1, d1), far_ends(t2, tau2, d2)
-    p = mm(c, w1.mT)
-    pull = first.slope * p
-    m = mm(pull, w2.mT)
-    e2 = m * w
-    curved = torch.cat([e2 * second.slope_a, e2 * second.slope_c])
-    alpha, gamma = mm(curved, w2).chunk(2)
-    e1 = q * p
-    bent = torch.cat(
-        [e1 * first.slope_a + alpha * first.dt, e1 * first.slope_c + gamma * first.dtau]
-    )
-    # sums by products, which threads do not reorder
-    twice, once = bent.new_ones(1, len(bent)), bent.new_ones(1, len(m))
-    return [
-        mm((first.slope * q).mT, c) + mm(bent.mT, both),
-        mm(twice, bent)[0],
-        mm((second.slope * w).mT, pull) + mm(curved.mT, ends1),
-        mm(twice, curved)[0],
-        mm(once, second.slope * m)[0],
-    ]
-
-
-def compile_problem() -> str:
-    """Why nothing can be compiled on this machine, one line; "" where it can. Tried once."""
-    if compiler() is None:
-        return f"needs the C++ compiler {wanted()}, or what CXX names, and Python's headers"
-    return _trial()
-
-
-@cache
-def _trial() -> str:
-    try:
-        fast_product(torch.device("cpu"))
-        torch.compile(_difference, dynamic=False)(torch.ones(8))
-    except (RuntimeError, OSError) as error:
-        line = str(error).strip().partition("\n")[0]
-        return f"the C++ compiler is there, but fails: {line}"
-    return ""
+LAYER, PULL = 50, 10
+"""Operations an element in a layer's two ends, and in the backward pass between two products."""
 
 
 class CompiledLayers:
-    """`forward` and `backward`, compiled at the first call of each shape in a process.
+    """Two hidden layers of tanh at both ends of a step, float64 or float32, on the CPU.
 
-    Parameters
-    ----------
-    device
-        Of the weights.
+    Their memory is used again at the next call, as new memory costs more than what is done in it.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.mm = fast_product(device)
+    def __init__(self) -> None:
+        self.mm = fast_product()
+        self.memories: dict[tuple[object, ...], _Memory] = {}
 
-    def __call__(self, both: Tensor, weights: Weights) -> Evaluated:
-        """The layers at both ends."""
-        w1, b1, w2, b2, w = (weight.detach() for weight in weights)
-        weights = (w1, b1, w2, b2, w)
-        ahead, back = compiled_pair(both.dtype, len(both), w1.shape, w2.shape)
-        s, kept = ahead(self.mm, both, weights)
-        return Evaluated(partial(back, self.mm), both, weights, kept, s)
-
-
-@cache
-def compiled_pair(dtype: torch.dtype, *shape: object) -> tuple[Callable[..., Any], ...]:
-    """`forward` and `backward` for one shape alone: torch compiles one function for a few shapes
-    only, and runs it as it stands for all later ones."""
-    return tuple(
-        torch.compile(FunctionType(half.__code__.replace(), half.__globals__), dynamic=False)
-        for half in (forward, backward)
-    )
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """s of one chunk, and what its gradients need."""
-
-    back: Callable[..., list[Tensor]]
-    both: Tensor
-    weights: Weights
-    kept: Kept
-    s: Tensor
+    def forward(self, both: Tensor, weights: Weights) -> Tensor:
+        """s `(n, k)` of x and ξ stacked, `(2 n, k)`."""
+        w1, b1, w2, b2, w = self.weights = tuple(x.detach().contiguous() for x in weights)
+        self.both = both
+        shape = (len(both) // 2, len(w1), len(w2), both.dtype)
+        if shape not in self.memories:
+            self.memories[shape] = _Memory(*shape)
+        kept = self.kept = self.memories[shape]
+        self.mm(both, w1.mT, out=kept.ends1)
+        run("layer", LAYER, kept.slope1, b1, kept.ends1, kept.slope1, kept.bend1)
+        self.mm(kept.ends1, w2.mT, out=kept.ends2)
+        run("layer", LAYER, kept.slope2, b2, kept.ends2, kept.slope2, kept.bend2)
+        self.mm(torch.mul(kept.slope2, w, out=kept.outer2[: kept.n]), w2, out=kept.q)
+        return self.mm(torch.mul(kept.slope1, kept.q, out=kept.outer1[: kept.n]), w1)
 
     def gradients(self, c: Tensor) -> list[Tensor]:
-        """Of W₁, b₁, W₂, b₂, and of the last layer's row up to the output scale."""
-        return self.back(c, self.both, self.weights, self.kept)
+        """Of Σ c · s by W₁, b₁, W₂, b₂, and by the last layer's row up to the output scale. Once
+        after each `forward`: it works in the memory of what that kept."""
+        w1, b1, w2, b2, w = self.weights
+        kept = self.kept
+        self.mm(c, w1.mT, out=kept.p)
+        self.mm(torch.mul(kept.slope1, kept.p, out=kept.inner2[: kept.n]), w2.mT, out=kept.m)
+        bias2, row = torch.empty_like(b2), torch.empty_like(w)
+        run("second_pull", PULL, kept.m, w, kept.m, kept.slope2, kept.bend2, bias2, row)
+        bent, bias1 = self.mm(kept.bend2, w2, out=kept.outer1[kept.n :]), torch.empty_like(b1)
+        run("first_pull", PULL, kept.p, kept.q, kept.p, kept.ends1, kept.bend1, bent, bias1)
+        return [
+            self.mm(kept.outer1.mT, torch.cat([c, self.both])),
+            bias1,
+            self.mm(kept.outer2.mT, kept.inner2),
+            bias2,
+            row,
+        ]
+
+
+class _Memory:
+    """What the two halves keep of n sites, with layers of h1 and h2 units.
+
+    ∂L/∂W₁ = outer1ᵀ (c, x, ξ),   ∂L/∂W₂ = outer2ᵀ inner2
+    """
+
+    def __init__(self, n: int, h1: int, h2: int, dtype: torch.dtype) -> None:
+        def empty(rows: int, width: int) -> Tensor:
+            return torch.empty(rows, width, dtype=dtype)
+
+        self.n = n
+        self.outer1, self.outer2, self.inner2 = empty(3 * n, h1), empty(3 * n, h2), empty(3 * n, h1)
+        self.ends1, self.slope1, self.bend1 = self.inner2[n:], empty(n, h1), empty(2 * n, h1)
+        self.ends2, self.slope2, self.bend2 = empty(2 * n, h2), empty(n, h2), self.outer2[n:]
+        self.q, self.p, self.m = empty(n, h1), empty(n, h1), empty(n, h2)
+
+
+def run(name: str, operations: int, like: Tensor, *arrays: Tensor) -> None:
+    """The entry point of `layers.cpp` on arrays of n sites, `(n, width)` as `like`."""
+    threads = threads_for(operations * like.numel())
+    library()[name, like.dtype](*like.shape, *(x.data_ptr() for x in arrays), threads)

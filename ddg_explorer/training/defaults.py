@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +12,9 @@ import torch
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
-from ddg_explorer.training.compiled import compile_problem
-from ddg_explorer.training.compiler import compiler
+from ddg_explorer.training.first_order import BATCH
 from ddg_explorer.training.fused import density, fuses
+from ddg_explorer.training.native import compile_problem, compiler
 from ddg_explorer.training.snapshots import kept_settings
 
 log = logging.getLogger(__name__)
@@ -28,33 +27,32 @@ SMALL = 1500
 LARGEST = 6000
 """Weights up to which it is there at all: its equations are a dense matrix, 0.3 GB of this many."""
 
-WIDE, LONG = 64, 1000
-"""Hidden units and steps from which compiling pays: it takes half a minute, or one where others
-share the cores."""
+WORTH = 10**8
+"""Sites × hidden units × steps from which compiling pays. It takes two or three seconds, and saves
+some 50 ns of each of these."""
 
 
 def compiles(model: Model, optimizer: str, unroll: int) -> TypeGuard[EnergyModel]:
-    """Whether the loss of such a run can be compiled: the one-step loss of a tanh DGNet."""
-    return (
-        optimizer != "lm" and unroll == 1 and fuses(model) and density(model).activation == "tanh"
-    )
-
-
-def worth_compiling(model: Model, optimizer: str, steps: int, unroll: int = 1) -> bool:
-    """Whether compiling saves more time than it takes: in long runs of wide networks on a CPU."""
-    if steps < LONG or not compiles(model, optimizer, unroll):
+    """Whether the loss of such a run can be compiled: the one-step loss of a tanh DGNet on the
+    CPU."""
+    if optimizer == "lm" or unroll != 1 or not fuses(model):
         return False
-    weight = density(model).dense[0].weight
-    return len(weight) >= WIDE and not weight.is_cuda
+    return density(model).activation == "tanh" and model.device.type == "cpu"
 
 
-def default_compile(model: Model, optimizer: str, steps: int, unroll: int = 1) -> bool:
-    """Whether a run compiles its loss where it is not told: where that pays, and a compiler works.
+def worth_compiling(model: Model, optimizer: str, steps: int, batch: int, unroll: int) -> bool:
+    """Whether compiling saves more time than it takes."""
+    if not compiles(model, optimizer, unroll):
+        return False
+    sites = batch * (1 if model.grid is None else model.grid.size)
+    return sites * len(density(model).dense[0].weight) * steps >= WORTH
 
-    In the main thread alone: compiling is not made for several.
-    """
-    alone = threading.current_thread() is threading.main_thread()
-    if not alone or not worth_compiling(model, optimizer, steps, unroll):
+
+def default_compile(
+    model: Model, optimizer: str, steps: int, batch: int = BATCH, unroll: int = 1
+) -> bool:
+    """Whether a run that is not told compiles its loss: where it pays, and a compiler works."""
+    if not worth_compiling(model, optimizer, steps, batch, unroll):
         return False
     problem = compile_problem()
     if problem and compiler() is not None:
@@ -87,6 +85,7 @@ def chosen_compile(
     *,
     optimizer: str | None = None,
     steps: int | None = None,
+    batch: int | None = BATCH,
     unroll: int = 1,
     compile: bool | None = None,
     **others: Any,
@@ -97,7 +96,7 @@ def chosen_compile(
     Raises
     ------
     ValueError
-        Where that run was compiled and this machine cannot.
+        Where that run was compiled, and this one cannot be.
     """
     if compile is not None:
         return compile
@@ -105,11 +104,14 @@ def chosen_compile(
     if kept is None:
         chosen = default_optimizer(model) if optimizer is None else optimizer
         steps = DEFAULT_STEPS[chosen] if steps is None else steps
-        return default_compile(model, chosen, steps, unroll)
-    if problem := resume_problem(checkpoint):
+        return default_compile(model, chosen, steps, batch or BATCH, unroll)
+    problem = resume_problem(checkpoint)
+    if kept.get("compile") and model.device.type != "cpu":
+        problem = "only steps on the CPU are compiled"
+    if problem:
         raise ValueError(
-            f"checkpoint={str(checkpoint)!r}: was compiled, and this machine cannot compile "
-            f"({problem}); compile=False goes on without, equal to rounding"
+            f"checkpoint={str(checkpoint)!r}: was compiled, and cannot be here ({problem}); "
+            "compile=False goes on without, equal to rounding"
         )
     return bool(kept.get("compile"))
 

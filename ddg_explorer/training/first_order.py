@@ -25,6 +25,8 @@ from ddg_explorer.training.fused import FusedLoss, fuses
 from ddg_explorer.training.optimizers import FIRST_ORDER, pack, unpack
 from ddg_explorer.training.unrolled import unrolled_loss, windows
 
+BATCH = 200
+"""Pairs a step where it is not told."""
 SCHEDULES = ("constant", "cosine")
 
 
@@ -60,7 +62,7 @@ class FirstOrder:
         generator: torch.Generator,
         *,
         steps: int,
-        batch: int | None = 200,
+        batch: int | None = BATCH,
         lr: float = 1e-3,
         weight_decay: float = 0.0,
         schedule: str = "constant",

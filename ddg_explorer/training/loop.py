@@ -24,7 +24,7 @@ from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.cadence import Cadence
 from ddg_explorer.training.checks import check_data, check_settings, checked_arguments
 from ddg_explorer.training.defaults import all_settings
-from ddg_explorer.training.first_order import FirstOrder
+from ddg_explorer.training.first_order import BATCH, FirstOrder
 from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
 from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
 from ddg_explorer.training.shooting import RIDGE, Shooting
@@ -71,7 +71,7 @@ def train(
     optimizer: str | None = None,
     steps: int | None = None,
     rows: tuple[int, int] | None = None,
-    batch: int | None = 200,
+    batch: int | None = BATCH,
     lr: float = 1e-3,
     weight_decay: float = 0.0,
     schedule: str = "constant",
@@ -113,9 +113,10 @@ def train(
         Adam and SOAP: steps in a row whose errors are trained on, through the implicit equation
         (`unrolled`); 1 is the one-step residual.
     compile
-        Adam and SOAP on a tanh DGNet: compile its loss, which takes half of the time of a step or
-        more and changes it by rounding. None: as the run in `checkpoint`; a new one where it is
-        long, its network wide, and a C++ compiler works. A run may go on otherwise than it began.
+        Adam and SOAP on a tanh DGNet, on the CPU: its loss in C++, compiled here, which takes half
+        to two thirds of the time off a step and changes it by rounding. None: as the run in
+        `checkpoint`; a new one where it saves more time than compiling takes, and a C++ compiler
+        works. A run may go on otherwise than it began.
     scale
         Whiten inputs and scale the output by the data before the first step; None: with lm only.
     noise

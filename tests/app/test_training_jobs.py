@@ -28,7 +28,7 @@ from ddg_explorer.budgets import Budget, quick
 from ddg_explorer.models import load_model
 from ddg_explorer.models.files import read_card
 from ddg_explorer.training import defaults
-from ddg_explorer.training.compiler import compiler
+from ddg_explorer.training.native import compiler
 
 SECONDS = 120
 

@@ -154,16 +154,10 @@ def test_training_takes_the_same_steps(name: str) -> None:
     assert difference(there.rhs(u.to(DEVICE)).detach(), here.rhs(u).detach()) < 1e-9
 
 
-@pytest.mark.parametrize("name", ["dgnet", "dgnet-2d"])
-def test_a_compiled_loss_takes_the_same_steps(name: str) -> None:
-    data = wandering(RECIPES[name])
-    u, slopes = data.u[:, -1].to(DEVICE), []
-    for compiled in (False, True):
-        model = RECIPES[name].build().to(DEVICE)
-        for _ in train(model, data, optimizer="adam", steps=6, batch=5, compile=compiled):
-            pass
-        slopes.append(model.rhs(u).detach())
-    assert difference(slopes[1], slopes[0].cpu()) < 1e-9
+def test_a_loss_is_compiled_on_the_cpu_alone() -> None:
+    model = RECIPES["dgnet"].build().to(DEVICE)
+    with pytest.raises(ValueError, match="compile=True: needs a dgnet .* on the CPU"):
+        next(train(model, wandering(RECIPES["dgnet"]), optimizer="adam", compile=True))
 
 
 @pytest.mark.parametrize("name", RECIPES)

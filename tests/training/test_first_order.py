@@ -10,7 +10,7 @@ from training_cases import dgnet, gradients, kdv, largest_gap, pendulum, shaken,
 
 from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.training import fused as module
-from ddg_explorer.training import train
+from ddg_explorer.training import site_maps, train
 from ddg_explorer.training.fused import FusedLoss, fuses
 from ddg_explorer.training.unrolled import unrolled_loss, windows
 
@@ -55,10 +55,12 @@ def test_frozen_weights_of_g_are_left_alone():
         assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
 
 
+@pytest.mark.parametrize("largest", [0, site_maps.LARGEST], ids=["shifts", "matrix"])
 @pytest.mark.parametrize("sites", [1, 10])
 @pytest.mark.parametrize("case", CASES)
-def test_fused_gradient_is_the_automatic_one(case, sites, monkeypatch):
+def test_fused_gradient_is_the_automatic_one(case, sites, largest, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_SITES", {False: sites, True: sites})
+    monkeypatch.setattr(site_maps, "LARGEST", largest)
     name, options = CASES[case]
     data = DATA[name]
     model = shaken(dgnet(data, hidden=6, **options))
@@ -75,12 +77,14 @@ def test_no_more_sites_than_a_chunk_pass_the_layers_at_once(monkeypatch):
     model = dgnet(data, hidden=6)
     monkeypatch.setattr(module, "CHUNK_SITES", {False: 1, True: 1})
     fused, passed = FusedLoss(model, data.dt), []
-    layers = fused._layers
-    fused._layers = lambda both, weights: (passed.append(len(both)), layers(both, weights))[1]
+    layers = fused.layers.forward
+    fused.layers.forward = lambda both, weights: (passed.append(len(both)), layers(both, weights))[
+        1
+    ]
     u, v = data.pairs()
     fused.backward(v, u)
-    # both ends of 33 sites, of the other 31 of a state, and these once more for their gradient
-    assert passed == [66, 62, 62] * len(u)
+    # both ends of 33 sites, of the other 31 of a state, and the first once more for their gradient
+    assert passed == [66, 62, 66] * len(u)
 
 
 def test_fused_gradient_in_single_precision():
@@ -162,14 +166,3 @@ def test_multi_step_training_needs_adam():
     data = DATA["pendulum"]
     with pytest.raises(ValueError, match="unroll=2: needs optimizer='adam'"):
         next(train(dgnet(data, hidden=3), data, optimizer="lm", unroll=2))
-
-
-def test_all_chunks_are_of_one_shape_where_the_batch_allows():
-    """Each shape is compiled."""
-    data = DATA["kdv"]
-    for hidden in (64, 128, 150, 200, 256):
-        fused = FusedLoss(dgnet(data, hidden=hidden), data.dt)
-        fused.largest *= 2
-        assert 200 % fused._pairs(200) == 0
-        assert fused._pairs(200) > fused.largest // 2
-        assert fused._pairs(199) == fused.largest

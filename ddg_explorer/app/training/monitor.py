@@ -21,7 +21,7 @@ STATES = {
     "queued": "Waiting",
     "starting": "Starting",
     "data": "Making the data",
-    "compiling": "Compiling the training step, up to a minute",
+    "compiling": "Compiling the training step, a few seconds",
     "training": "Training",
     "finished": "Finished",
     "cancelled": "Cancelled",
