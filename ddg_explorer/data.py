@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from ddg_explorer.models.files import check_context, plain_copy
 from ddg_explorer.origin import other_run, other_system, run_notes, specification_of
 from ddg_explorer.sampling import even_step
 from ddg_explorer.systems import System
+from ddg_explorer.systems.base import checked_dt
 from ddg_explorer.trajectory import Trajectory, state_axes
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Dataset:
             object.__setattr__(self, "u", torch.from_numpy(floating(self.u, "u")))
         if not isinstance(self.u, Tensor):
             raise ValueError(f"u={described(self.u)}: must be a tensor or an array of NumPy")
-        object.__setattr__(self, "dt", checked_step(self.dt))
+        object.__setattr__(self, "dt", checked_dt(self.dt))
         check_context(self.context)
         plain_copy("recipe", self.recipe)
         shape = tuple(self.u.shape)
@@ -235,15 +235,6 @@ class Dataset:
         if self.grid is not None:
             values["length"] = list(self.grid.length)
         return {name: json.dumps(value) for name, value in values.items()}
-
-
-def checked_step(dt: Any) -> float:
-    """Δt as a float, of a number or a tensor or array of one; ValueError unless > 0 and finite."""
-    value = dt.item() if isinstance(dt, Tensor | np.ndarray) and dt.ndim == 0 else dt
-    good = isinstance(value, Real) and not isinstance(value, bool)
-    if not (good and 0 < float(value) < math.inf):
-        raise ValueError(f"dt={value if good else described(dt)}: must be finite and positive")
-    return float(value)
 
 
 def _check_kinds(run: Any, system: Any) -> None:

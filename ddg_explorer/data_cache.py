@@ -66,11 +66,16 @@ class DataCache:
         self._folder = None
 
 
-def user_folder() -> Path:
-    """Where the user's data sets are kept."""
+def user_cache() -> Path:
+    """The folder of what the package keeps for the user and can make again."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("ddg_explorer") / "data"
+    return user_cache_path("ddg_explorer")
+
+
+def user_folder() -> Path:
+    """Where the user's data sets are kept."""
+    return user_cache() / "data"
 
 
 def make_writable(folder: Path) -> None:

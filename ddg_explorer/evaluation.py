@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,6 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.diagnostics import drift
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.frames import Frame
 from ddg_explorer.integrators import Integrator
 from ddg_explorer.models.base import Model
 from ddg_explorer.rollout import Rollout
@@ -80,10 +79,9 @@ def forecast(
     tol: float | None = None,
 ) -> Forecast:
     """Roll `model` out from every state of `u0`; see `advance_forecast`."""
-    for found in advance_forecast(model, u0, dt, steps, integrator, tol=tol):
-        if found is not None:
-            return found
-    raise AssertionError("a forecast ends with its result")
+    *_, found = advance_forecast(model, u0, dt, steps, integrator, tol=tol)
+    assert found is not None
+    return found
 
 
 def advance_forecast(
@@ -122,9 +120,10 @@ def advance_forecast(
     u[0], own[0] = start, rollout.frame.own_energy
     while done < steps and len(alive):
         frame = rollout.step()
-        if rollout.stopped:
+        if frame.stop is not None:
             good = frame.converged.cpu()
-            reasons.append(_at_time(frame, done * dt))
+            since = replace(frame.stop, t=done * dt)
+            reasons.append(str(since).removeprefix("stopped at "))
             frames[alive[~good]] = done + 1
             alive = alive[good]
             if len(alive):
@@ -136,12 +135,6 @@ def advance_forecast(
         yield None
     wall = time.perf_counter() - begin
     yield Forecast(u, own, frames, reasons, residual, wall)
-
-
-def _at_time(frame: Frame, t: float) -> str:
-    """The rollout's reason, with the time since the start of the forecast."""
-    _, _, what = frame.reason.partition(": ")
-    return f"t = {t:.6g}: {what}"
 
 
 @torch.no_grad()
@@ -200,13 +193,15 @@ def errors(
     energy
         States to one number each; None where no true energy is known, and none is compared.
     """
-    valid, true = _counted(found), truth.transpose(0, 1).double()
-    predicted = torch.where(_like(valid, found.u), found.u, 0.0).double()
-    state = (predicted - true).flatten(2).square().mean(-1)
-    squares = {} if energy is None else {"energy_mse": (energy(predicted) - energy(true)).square()}
+    valid, squares = _counted(found), {}
+    if energy is not None:
+        true = truth.transpose(0, 1).double()
+        predicted = torch.where(_like(valid, found.u), found.u, 0.0).double()
+        squares["energy_mse"] = (energy(predicted) - energy(true)).square()
+    squares["state_mse"] = _state_squares(found, truth)
     out: dict[str, float | int] = {}
     some = valid.any(0)
-    for name, square in {**squares, "state_mse": state}.items():
+    for name, square in squares.items():
         rows = (torch.where(valid, square, 0.0).sum(0) / valid.sum(0))[some]
         out[name] = float(square[valid].mean())
         out[f"{name}_median"] = float(rows.median()) if len(rows) else math.nan
@@ -220,25 +215,22 @@ def _counted(found: Forecast) -> Tensor:
     return found.valid & ~(found.diverged & (found.frames == 1))
 
 
-def relative_state_error(found: Forecast, truth: Tensor) -> float:
-    """The state MSE of `errors` over the variance of `truth`: that of guessing the mean is 1.
-
-    The variance is the mean of those of all components or channels.
-    """
-    return float(errors(found, truth, None)["state_mse"]) / _variance(truth)
+def _state_squares(found: Forecast, truth: Tensor) -> Tensor:
+    """Mean of (û − u)² over each state, `(frames, trajectories)`; NaN where û is not known."""
+    return (found.u.double() - truth.transpose(0, 1).double()).flatten(2).square().mean(-1)
 
 
 def departure(found: Forecast, truth: Tensor, share: float) -> int:
     """The first frame where the mean square error exceeds `share` of the variance of `truth`; the
     last one where none does."""
-    counted, true = _counted(found), truth.transpose(0, 1).double()
-    square = (found.u.double() - true).flatten(2).square().mean(-1)
-    mean = torch.where(counted, square, 0.0).sum(1) / counted.sum(1)
-    beyond = torch.nonzero(mean > share * _variance(truth))
+    counted = _counted(found)
+    mean = torch.where(counted, _state_squares(found, truth), 0.0).sum(1) / counted.sum(1)
+    beyond = torch.nonzero(mean > share * variance(truth))
     return int(beyond[0]) if len(beyond) else len(found.u) - 1
 
 
-def _variance(truth: Tensor) -> float:
+def variance(truth: Tensor) -> float:
+    """The state MSE of guessing the mean: the mean variance of all components, or channels."""
     axes = [0, 1, *range(3, truth.ndim)]
     u = truth.double()
     return float((u - u.mean(axes, keepdim=True)).square().mean())
@@ -250,12 +242,13 @@ def timed_forecast(
     """The forecast, and the mean milliseconds of its steps after the first, which warms up; None
     where there are none."""
     ends: list[float] = []
+    found = None
     for found in advance_forecast(model, u0, dt, steps):
-        if found is not None:
-            later = len(ends) - 1
-            return found, 1e3 * (ends[-1] - ends[0]) / later if later > 0 else None
-        ends.append(time.perf_counter())
-    raise AssertionError("a forecast ends with its result")
+        if found is None:
+            ends.append(time.perf_counter())
+    assert found is not None
+    later = len(ends) - 1
+    return found, 1e3 * (ends[-1] - ends[0]) / later if later > 0 else None
 
 
 def true_drift(found: Forecast, energy: Callable[[Tensor], Tensor], scale: float) -> float:

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from ddg_explorer.array_files import AXES, floating
-from ddg_explorer.data import Dataset, checked_step, context_of
+from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.grids import Grid
 from ddg_explorer.io import existing, one_line
 from ddg_explorer.origin import (
@@ -48,6 +48,7 @@ from ddg_explorer.raw_data import Column, Raw, Variable, read_netcdf, read_npz, 
 from ddg_explorer.refusal import Refusal
 from ddg_explorer.sampling import EVEN, check_gaps, check_given_step, even_step
 from ddg_explorer.systems import System
+from ddg_explorer.systems.base import checked_dt
 from ddg_explorer.tables import read_table
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -128,7 +129,7 @@ def _read(
         axes = 1 if isinstance(length, int | float) else len(length)
     if suffix == ".npz":
         return read_npz(path, variable, time, trajectory, axes, state)
-    dt = None if dt is None else checked_step(dt)
+    dt = None if dt is None else checked_dt(dt)
     table = read_table(path, variable, time, trajectory, dt)
     return Raw(table.states[:, :, None] if axes else table.states, table.t)
 
@@ -173,7 +174,7 @@ def _unfit(data: Dataset, raw: Raw, system: System) -> str:
 
 def _step(raw: Raw, dt: float | None, frames: int) -> float:
     """Δt as given, noted or of the times; a given one or times must agree with a noted one."""
-    dt = None if dt is None else checked_step(dt)
+    dt = None if dt is None else checked_dt(dt)
     if raw.t is not None and dt is None:
         check_gaps(raw.t, "time")
         dt = even_step(raw.t, "time", frames)

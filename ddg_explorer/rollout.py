@@ -5,7 +5,8 @@
 States are `(*batch, d)` or `(*batch, C, *grid)`; every number in a `Frame` has the batch's shape.
 Time is counted, not summed, so it carries no drift while Δt is constant. A step that does not
 converge, or whose state is not finite or has grown beyond `GROWTH_LIMIT`, is not taken: the rollout
-stops, keeps the last good state and says why: H or ∇H of that state, where it is not finite.
+stops, keeps the last good state and says why: H or ∇H of that state, where it is not finite. A
+smaller Δt is advised where that may help: not for such a state, nor to a scheme that has tried it.
 
 A `Rollout` holds the caches of one stepper and is used by one thread at a time. States are never
 written in place, so frames and snapshots share them instead of copying.
@@ -13,7 +14,6 @@ written in place, so frames and snapshots share them instead of copying.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -22,8 +22,16 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
-from ddg_explorer.frames import Frame, checked_dt, checked_state, describe_failure, measure
+from ddg_explorer.frames import (
+    Frame,
+    checked_state,
+    failed_step,
+    largest,
+    measure,
+    singular_state,
+)
 from ddg_explorer.integrators import Integrator, resolve_integrator
+from ddg_explorer.systems.base import checked_dt
 
 GROWTH_LIMIT = 1e6
 """A state is taken as diverged where max|u| exceeds this many times max(1, max|u₀|)."""
@@ -226,17 +234,15 @@ class Rollout:
         self._frame = snapshot.frame
 
     def _advance(self, n: int) -> Frame:
-        start, u, taken, failure = self._frame, self.u, 0, ""
+        start, u, taken = self._frame, self.u, 0
         residual = torch.zeros_like(start.residual)
-        iterations, good = torch.zeros_like(start.iterations), start.converged
+        iterations, failed = torch.zeros_like(start.iterations), None
         while taken < n:
             step = self._stepper.step(u, self._dt)
-            size = _size(step.value, residual.ndim)
             # A comparison with NaN is False, so this one test also catches non-finite states.
-            good = step.converged & (size <= self._bound)
+            good = step.converged & (largest(step.value, residual.ndim) <= self._bound)
             if not bool(good.all()):
-                bound = float(self._bound[~good][0])
-                failure = describe_failure(size, bound, good, step.reason)
+                failed = step, good
                 break
             u, taken = step.value, taken + 1
             residual = torch.maximum(residual, step.residual)
@@ -244,28 +250,14 @@ class Rollout:
         self._k += taken
         if taken:
             self._frame = self._measure(u, start.step + taken, residual, iterations)
-        if failure:
+        if failed is not None:
+            step, good = failed
             self._stepper.reset()
-            cause = self._singular(good) or f"{failure}; reduce dt (now {self._dt:g})"
-            reason = f"stopped at t = {self.t:.6g}: {cause}"
-            self._frame = replace(self._frame, converged=good, reason=reason)
+            dt = None if self._integrator.adaptive else self._dt
+            stop = singular_state(self._dynamics, self._frame, good)
+            stop = stop or failed_step(self.t, step, good, self._bound, dt)
+            self._frame = replace(self._frame, converged=good, stop=stop)
         return self._frame
-
-    def _singular(self, good: Tensor) -> str:
-        """Which trajectories that are not `good` had no finite H or ∇H to step from, "" if none."""
-        if not self._dynamics.has_energy:
-            return ""
-        energy = self._frame.own_energy
-        singular = ~good & ~torch.isfinite(energy)
-        if bool(singular.any()):
-            reason = f"the energy of the state is not finite ({float(energy[singular][0])})"
-        else:
-            slope = self._dynamics.gradient(self.u).flatten(energy.ndim)
-            singular = ~good & ~torch.isfinite(slope).all(-1)
-            reason = "the gradient of the energy is not finite at this state: no dt helps"
-        if not bool(singular.any()):
-            return ""
-        return describe_failure(_size(self.u, energy.ndim), math.inf, ~singular, reason)
 
     def _measure(
         self, u: Tensor, step: int, residual: Tensor | None = None, iterations: Tensor | None = None
@@ -277,18 +269,13 @@ class Rollout:
 
     def _set_bound(self) -> None:
         """Measure growth from the present state on, of every trajectory by itself."""
-        size = _size(self.u, self._frame.residual.ndim)
+        size = largest(self.u, self._frame.residual.ndim)
         self._bound = self._growth * size.clamp(min=1.0)
 
     def _clear_stop(self) -> None:
-        if self._frame.reason:
+        if self.stopped:
             good = torch.ones_like(self._frame.converged)
-            self._frame = replace(self._frame, converged=good, reason="")
-
-
-def _size(u: Tensor, batch_ndim: int) -> Tensor:
-    """max|u| of every trajectory."""
-    return u.abs().flatten(batch_ndim).amax(-1)
+            self._frame = replace(self._frame, converged=good, stop=None)
 
 
 def checked_count(name: str, value: int, least: int) -> int:

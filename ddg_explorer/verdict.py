@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ddg_explorer.data import Dataset
 from ddg_explorer.data_advice import kind_of
-from ddg_explorer.evaluation import Forecast, departure, relative_state_error
+from ddg_explorer.evaluation import Forecast, departure, errors, variance
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.operators import PAIRED
 
@@ -87,7 +87,7 @@ def _failures(found: Forecast) -> str:
 
 
 def _astray(model: Model, found: Forecast, truth: Dataset) -> str:
-    error = relative_state_error(found, truth.u)
+    error = errors(found, truth.u, None)["state_mse"] / variance(truth.u)
     if not error > ASTRAY:
         return ""
     since = truth.dt * departure(found, truth.u, ASTRAY)

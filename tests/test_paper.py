@@ -218,6 +218,7 @@ def test_a_diverging_trajectory_leaves_the_others_alone() -> None:
     assert torch.isnan(found.u[2:, 0]).all()
     assert len(found.reasons) == 1
     assert found.reasons[0].startswith("t = 1: ")
+    assert found.reasons[0].endswith("; reduce dt (now 1)")
     assert own_drift(found, 1.0) is None
 
 

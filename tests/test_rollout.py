@@ -6,12 +6,15 @@ import pytest
 import torch
 from oscillator import Exact, ExactStepper, Failing, Oscillator
 
+from ddg_explorer.frames import Stop
 from ddg_explorer.grids import Grid
-from ddg_explorer.integrators.base import Stepper
+from ddg_explorer.integrators.base import Integrator, Stepper
+from ddg_explorer.integrators.collocation import Collocation4
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
+from ddg_explorer.integrators.dopri5 import Dopri5
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.rollout import GROWTH_LIMIT, Rollout
-from ddg_explorer.structure import Symplectic
+from ddg_explorer.structure import MinusIdentity, Symplectic
 from ddg_explorer.systems import SYSTEMS, System
 
 U0 = torch.tensor([1.0, 0.5], dtype=torch.float64)
@@ -101,7 +104,7 @@ def test_failed_step_stops_with_the_last_good_state(how: str | float, what: str)
     assert frame.converged.tolist() == [True, False, True]
     torch.testing.assert_close(frame.u, exact(BATCH, 0.5), rtol=0, atol=1e-15)
     assert torch.equal(frame.energy, Oscillator().energy(frame.u))
-    assert rollout.stopped == frame.reason
+    assert rollout.stopped == frame.reason == str(frame.stop)
     for part in ("t = 0.5", "trajectory 1", what, "reduce dt (now 0.1)"):
         assert part in frame.reason
     assert rollout.step(3) is frame
@@ -143,7 +146,7 @@ def rooted_field(size: int) -> System:
 def test_a_state_without_finite_gradient_is_the_reason(system: System, integrator: str) -> None:
     u = torch.ones(system.state_shape, dtype=torch.float64)
     (u[0] if system.grid is None else u[0, 5]).zero_()
-    singular = "the gradient of the energy is not finite at this state: no dt helps"
+    singular = "the gradient of the energy is not finite at this state: no time step helps"
     frame = Rollout(system, u, 0.01, integrator).step()
     assert frame.reason == f"stopped at t = 0: {singular}"
     batch = torch.stack([torch.ones_like(u), u])
@@ -157,6 +160,63 @@ def test_a_solve_that_fails_gives_its_advice_once(name: str) -> None:
     frame = Rollout(system, system.initial(), 0.5, DiscreteGradient(max_iterations=1)).step()
     assert frame.reason.startswith("stopped at t = 0: the implicit solve did not converge in")
     assert frame.reason.endswith("tolerance 1e-12); reduce dt (now 0.5)")
+
+
+@pytest.mark.parametrize(
+    ("how", "cause", "size"),
+    [
+        ("flag", "no luck", None),
+        (math.inf, "the state is not finite", math.inf),
+        (3 * GROWTH_LIMIT, "the state diverges (max |u| = 3e+06)", 3 * GROWTH_LIMIT),
+    ],
+)
+def test_a_stop_has_parts(how: str | float, cause: str, size: float | None) -> None:
+    frame = Rollout(Oscillator(), U0, 0.1, Failing(after=5, how=how)).step(50)
+    assert frame.stop == Stop(0.5, cause, dt=0.1, size=size)
+    assert frame.reason == f"stopped at t = 0.5: {cause}; reduce dt (now 0.1)"
+    assert Rollout(Oscillator(), U0, 0.1, Exact()).step().stop is None
+
+
+TO_INFINITY = System(lambda u: -(u**3).sum(-1) / 3, MinusIdentity(), initial=[1.0])
+"""u̇ = u² from 1 is 1/(1 − t)."""
+
+
+@pytest.mark.parametrize("integrator", [Dopri5(), Collocation4()])
+@pytest.mark.parametrize("dt", [0.5, 0.03, 0.01])
+def test_before_a_blow_up_no_smaller_step_is_advised_to_a_scheme_that_has_tried_it(
+    integrator: Integrator, dt: float
+) -> None:
+    """What was advised before does not help: any Δt stops within one step of t = 1."""
+    frame = Rollout(TO_INFINITY, TO_INFINITY.initial(), dt, integrator).step(300)
+    assert 1 - dt - 1e-9 < frame.t <= 1
+    assert frame.stop is not None
+    assert (frame.stop.dt, frame.stop.advice) == (None, "")
+    assert frame.reason == f"stopped at t = {frame.t:.6g}: {frame.stop.cause}"
+    assert "dt" not in frame.reason
+
+
+@pytest.mark.parametrize("integrator", [Dopri5(), Collocation4()])
+def test_before_a_collision_no_smaller_step_is_advised_to_a_scheme_that_has_tried_it(
+    integrator: Integrator,
+) -> None:
+    """Unit masses that fall from rest at distance 2a meet at t = π √(a³/2)."""
+    system, a = SYSTEMS["two_body"](), 0.5
+    rest = torch.tensor([a, 0, -a, 0, 0, 0, 0, 0], dtype=torch.float64)
+    frame = Rollout(system, rest, 0.1, integrator).step(30)
+    assert frame.t == pytest.approx(0.1 * math.floor(10 * math.pi * math.sqrt(a**3 / 2)))
+    assert frame.stop is not None
+    assert frame.stop.dt is None
+    assert "dt" not in frame.reason
+
+
+def test_a_fixed_step_that_is_too_large_is_to_be_reduced() -> None:
+    """Collocation that may not divide its step is told so, and a smaller one does help."""
+    system = SYSTEMS["pendulum"]()
+    rigid = Collocation4(adaptive=False, max_iterations=8)
+    frame = Rollout(system, system.initial(), 50.0, rigid).step()
+    assert frame.stop is not None
+    assert frame.stop.advice == "reduce dt (now 50)"
+    assert Rollout(system, system.initial(), 0.05, rigid).step().stop is None
 
 
 def test_an_energy_that_is_not_finite_stops_no_step_that_works() -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from ddg_explorer.app.measures import References
-from ddg_explorer.frames import Frame
+from ddg_explorer.frames import Frame, Stop
 
 LIMIT_BYTES = 16 << 20
 """States that one lane keeps."""
@@ -41,7 +41,7 @@ class _Note(NamedTuple):
     """What of a moment is not in the arrays."""
 
     step: int
-    reason: str
+    stop: Stop | None
     references: References
     remade: int
     bound: Tensor
@@ -108,10 +108,10 @@ class History:
         return self._moment(min(choices, key=lambda i: abs(self._times[i] - t)))
 
     def _moment(self, index: int) -> Moment:
-        step, reason, references, remade, bound = self._notes[index]
+        step, stop, references, remade, bound = self._notes[index]
         tensors: dict[str, Any] = {"mass": None}
         tensors |= {name: rows[index].clone() for name, rows in self._rows.items()}
-        frame = Frame(t=self._times[index], step=step, reason=reason, **tensors)
+        frame = Frame(t=self._times[index], step=step, stop=stop, **tensors)
         return Moment(frame, references, remade, bound)
 
     def _turn_back(self, t: float) -> None:
@@ -131,7 +131,7 @@ class History:
         for name, rows in self._rows.items():
             rows[len(self)] = tensors[name]
         self._times.append(frame.t)
-        self._notes.append(_Note(frame.step, frame.reason, *moment[1:]))
+        self._notes.append(_Note(frame.step, frame.stop, *moment[1:]))
         if len(self) == len(self._rows["u"]):
             self._halve()
 

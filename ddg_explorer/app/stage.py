@@ -100,7 +100,7 @@ class Stage:
     @property
     def stopped(self) -> str:
         """The failed step's line, as the page says it."""
-        return "" if self.rollout is None else told(self.rollout.stopped)
+        return "" if self.rollout is None else told(self.rollout.frame.stop)
 
     def reconcile(self, wanted: Scene, lane: Lane) -> tuple[Setup | None, str]:
         """Make `wanted` hold; what is refused is reported once and, for this lane, not tried again.

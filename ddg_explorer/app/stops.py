@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from ddg_explorer.app.numerals import number
+from ddg_explorer.frames import Stop
 
-_STOPPED = re.compile(r"stopped at t = (?P<t>\S+): (?P<cause>.+)")
-_REDUCE = re.compile(r"; reduce dt \(now \S+\)$")
-_GROWN = re.compile(r"the state diverges \(max \|u\| = (?P<size>\S+)\)")
 _POWER = re.compile(r"(?<=\d)e([+-]?)0*(?=\d)")
-_ADVICE = "try a smaller Δt"
 
 
-def told(reason: str) -> str:
-    """The line of a `Rollout` that has stopped; a state that grew without bound has diverged.
+def told(stop: Stop | None) -> str:
+    """The line of a lane that has stopped, "" of one that goes on.
 
-    A line of another kind is returned as it is, "" of one that goes on.
+    A state that grew without bound has diverged.
     """
-    if (match := _STOPPED.fullmatch(reason)) is None:
-        return reason
-    cause, advised = _REDUCE.subn("", match["cause"])
-    at = f"at t = {_plain(match['t'])}"
-    if grown := _GROWN.fullmatch(cause):
-        return f"diverged {at} (max |u| = {number(float(grown['size']), 2)}): {_ADVICE}"
-    if cause == "the state is not finite":
-        return f"diverged {at}: {_ADVICE}"
-    cause = _plain(cause).replace("no dt helps", "no Δt helps")
-    return f"stopped {at}: {cause}; {_ADVICE}" if advised else f"stopped {at}: {cause}"
+    if stop is None:
+        return ""
+    at = f"at t = {_plain(f'{stop.t:.6g}')}"
+    if stop.size is None:
+        line, joint = f"stopped {at}: {_plain(stop.cause)}", "; "
+    else:
+        grown = f" (max |u| = {number(stop.size, 2)})" if math.isfinite(stop.size) else ""
+        line, joint = f"diverged {at}{grown}", ": "
+    return line if stop.dt is None else f"{line}{joint}try a smaller Δt"
 
 
 def _plain(text: str) -> str:

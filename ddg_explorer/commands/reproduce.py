@@ -19,6 +19,7 @@ from ddg_explorer.budgets import BUDGETS
 from ddg_explorer.commands.interruption import interruptible
 from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report
+from ddg_explorer.data_cache import user_cache
 from ddg_explorer.dynamics import check_device
 from ddg_explorer.io import atomic, checked_path
 from ddg_explorer.paper import (
@@ -94,13 +95,7 @@ def _folder(args: argparse.Namespace) -> Path:
         if not nearest.is_dir():
             raise ValueError(f"results={args.results!r}: must be a folder, {nearest} is none")
         return folder
-    return COMMITTED if args.show else _cache() / "results"
-
-
-def _cache() -> Path:
-    from platformdirs import user_cache_path
-
-    return user_cache_path("ddg_explorer")
+    return COMMITTED if args.show else user_cache() / "results"
 
 
 def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
@@ -114,7 +109,7 @@ def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     models = None if args.models is None else args.models.split(",")
     wanted = list(cells(names, models=models, budgets=budgets, seeds=args.seeds, steps=args.steps))
     command = shlex.join(["ddg-explorer", *sys.argv[1:]])
-    study = Study(folder, _cache() / "training", command, device=args.device)
+    study = Study(folder, user_cache() / "training", command, device=args.device)
     with interruptible() as interrupt:
         return any(_follow(study, cell, tests, interrupt.is_set) for cell in wanted)
 

@@ -28,7 +28,7 @@ from ddg_explorer.evaluation import (
     errors,
     forecast,
     one_step_error,
-    relative_state_error,
+    variance,
 )
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path, plain
@@ -235,7 +235,7 @@ def _tested(
     out: dict[str, float | int] = {"one_step": one_step_error(fit.model, test)}
     out |= errors(found, test.u, energy)
     out["rollouts"] = test.trajectories
-    out["relative_state_mse"] = relative_state_error(found, test.u)
+    out["relative_state_mse"] = out["state_mse"] / variance(test.u)
     if recipe is not None and recipe.system == "pendulum":
         published = errors(found, test.u, lambda u: published_energy(recipe, u))
         out["published_energy_mse"] = published["energy_mse"]

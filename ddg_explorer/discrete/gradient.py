@@ -43,6 +43,8 @@ RULE_MODULES = (
     rules_reduce,
     rules_shape,
 )
+"""Imported for the rules that `rule` enters in `record.RULES`: an operation is known once its file
+is listed here."""
 
 
 def discrete_grad(energy: Energy) -> DiscreteGradient:

@@ -60,13 +60,17 @@ class Stepper(ABC):
 
 
 class Integrator(ABC):
-    """A scheme. `preserves` says which law holds exactly, and on what condition."""
+    """A scheme. `preserves` says which law holds exactly, and on what condition.
+
+    An `adaptive` one chooses its own substeps of Δt, so that it gets no further with a smaller Δt.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     order: ClassVar[int]
     implicit: ClassVar[bool]
     preserves: ClassVar[str]
+    adaptive: bool = False
 
     def __init__(self, *, tol: float | None = None) -> None:
         if tol is not None and not 0 < tol < 1:

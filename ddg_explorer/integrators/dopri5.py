@@ -90,7 +90,7 @@ class Dopri5Stepper(Stepper):
         try:
             states = odeint(field, u, time, rtol=tol, atol=tol, method="dopri5", options=options)
         except _Refused:
-            reason = f"needs more than {self.limit} evaluations: raise the tolerance"
+            reason = f"needs more than {self.limit} evaluations a step: raise the tolerance"
             return u, self.limit, f"Dormand–Prince {reason}"
         except AssertionError as error:
             return u, field.evaluations, f"Dormand–Prince {_readable(error)}"
@@ -131,6 +131,7 @@ class Dopri5(Integrator):
     title = "Dormand–Prince 5(4)"
     order = 5
     implicit = False
+    adaptive = True
     preserves = MASS_ONLY
 
     def __init__(self, *, tol: float | None = None, max_evaluations: int = 20_000) -> None:

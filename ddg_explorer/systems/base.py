@@ -12,8 +12,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,7 +115,7 @@ class System(Dynamics):
         self.grid = structure.grid if grid is None else grid
         self.device = check_device(device, dtype)
         self.dtype = dtype
-        self.dt = check_dt(dt)
+        self.dt = checked_dt(dt)
         self.values: dict[str, float] = {}
         self._initial = _checked_initial(initial)
         self.has_initial = initial is not None
@@ -255,11 +257,20 @@ class System(Dynamics):
         return type(self)(**{**config, **changes})
 
 
-def check_dt(dt: float) -> float:
-    """`dt` as a float; ValueError unless finite and positive."""
-    if not (isinstance(dt, int | float) and math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt={dt!r}: must be finite and positive")
-    return float(dt)
+def checked_dt(dt: Any) -> float:
+    """Δt as a float, of a real number or a tensor or array that is one (no axes), as NumPy's too.
+
+    ValueError unless it is finite and positive; a bool is no number.
+    """
+    value = dt.item() if isinstance(dt, Tensor | np.ndarray) and dt.ndim == 0 else dt
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    try:
+        step = float(value) if real else math.nan
+    except OverflowError:
+        step = math.inf
+    if not 0 < step < math.inf:
+        raise ValueError(f"dt={value if real else described(dt)}: must be finite and positive")
+    return step
 
 
 def _check_initial(state: Tensor, shape: tuple[int, ...]) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ddg_explorer.dynamics import check_device
 from ddg_explorer.grids import Grid, check_operator
 from ddg_explorer.structure import Structure
-from ddg_explorer.systems.base import Parameter, Preset, System, check_dt
+from ddg_explorer.systems.base import Parameter, Preset, System, checked_dt
 from ddg_explorer.systems.draw import draws
 from ddg_explorer.systems.probing import check_structure, probe_states
 
@@ -81,7 +81,7 @@ class PresetSystem(System):
         self.device = check_device(device, dtype)
         self.dtype = dtype
         self.about = good.about
-        self.dt = check_dt(good.dt if dt is None else dt)
+        self.dt = checked_dt(good.dt if dt is None else dt)
         self._set_grid(good, n, length, operator)
         self._read_changes({**good.parameters, **good.choices, **changes}, structure)
         self.state_shape = self._shape()

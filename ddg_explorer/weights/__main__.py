@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ddg_explorer.data_cache import user_cache
 from ddg_explorer.evaluation import errors, forecast, one_step_error
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import atomic, checked_path
@@ -55,8 +56,6 @@ def make(row: Shipped, work: Path, command: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make what is missing; exit code 2 for an unknown name."""
-    from platformdirs import user_cache_path
-
     parser = argparse.ArgumentParser(prog="python -m ddg_explorer.weights", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="which (all)")
     parser.add_argument("--again", action="store_true", help="also those that are there")
@@ -69,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.exit(2, f"{parser.prog}: error: {error}\n")
     if args.cards is not None:
         return _write_cards(rows, args.cards, parser)
-    work = user_cache_path("ddg_explorer") / "training" / "weights"
+    work = user_cache() / "training" / "weights"
     work.mkdir(parents=True, exist_ok=True)
     for row in rows:
         there = row.path.is_file()

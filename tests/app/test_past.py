@@ -13,7 +13,7 @@ from ddg_explorer.app.history import History, Moment
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Lane, Scene
 from ddg_explorer.app.turns import GoTo, Mark, Recall, Turn, Undo, build
-from ddg_explorer.frames import Frame
+from ddg_explorer.frames import Frame, Stop
 from ddg_explorer.rollout import Rollout
 
 KDV = Scene("kdv", "two_solitons", n=128)
@@ -301,7 +301,7 @@ def moment_of(u, t):
         residual=zero,
         iterations=torch.tensor(3),
         converged=torch.tensor(True),
-        reason=f"stopped at t = {t}",
+        stop=Stop(t, "a reason"),
     )
     references: Any = ("references", t)
     return Moment(frame, references, int(t), BOUND)

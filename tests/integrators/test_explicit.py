@@ -177,7 +177,7 @@ def test_dopri5_says_why_it_gave_up() -> None:
     u = system.initial()
     step = Dopri5(max_evaluations=50).stepper(system).step(u, 1.0)
     assert not step.converged
-    assert "more than 50 evaluations" in step.reason
+    assert "more than 50 evaluations a step" in step.reason
     assert step.reason.endswith("raise the tolerance")
     assert torch.equal(step.value, u)
 
@@ -192,7 +192,7 @@ def test_dopri5_before_a_singularity_gives_no_advice_that_is_of_no_use(tol: floa
     assert not step.converged
     assert step.reason == "Dormand–Prince finds no substep that is small enough (a singularity?)"
     run = simulate(system, dt=0.5, steps=4, integrator=Dopri5(tol=tol))
-    assert run.reason.endswith("small enough (a singularity?); reduce dt (now 0.5)")
+    assert run.reason == f"stopped at t = 0.5: {step.reason}"
 
 
 def test_dopri5_flags_only_the_member_that_fails() -> None:
