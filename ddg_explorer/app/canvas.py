@@ -18,7 +18,8 @@ from bokeh.model import Model
 from panel.models.esm import DataEvent
 
 from ddg_explorer.app.component import Component, packed, script, style
-from ddg_explorer.app.theme import LANE_COLOURS, PALETTES, colour_table, mode, swatch
+from ddg_explorer.app.looks import Look
+from ddg_explorer.app.theme import PALETTES, colour_table, mode
 
 WINDOW = 2
 GRACE = 1.0
@@ -41,7 +42,8 @@ class LaneCanvas(Component):
     """Title, canvas, colour bar, status and read-outs of one lane."""
 
     lane = param.String("truth", doc="The lane's model; `data-lane` of the canvas.")
-    title = param.String("")
+    title = param.String("", doc="What the lane is called; no other one is called so.")
+    heading = param.String("", doc="The same beside the choice of the scheme.")
     subtitle = param.String("")
     device = param.String("cpu")
     status = param.String("", doc="One readable line below the read-outs; empty for none.")
@@ -64,7 +66,9 @@ class LaneCanvas(Component):
     _stylesheets: ClassVar[list[str]] = [style("lane")]
 
     def __init__(self, **params: Any) -> None:
-        super().__init__(**{"sizing_mode": "stretch_width", **params})
+        super().__init__(
+            **{"sizing_mode": "stretch_width", "heading": params.get("title", ""), **params}
+        )
         self.credits = Credits()
         self.on_limits: Callable[[Any], None] | None = None
         self.on_choice: Callable[[str, Any], None] | None = None
@@ -91,12 +95,12 @@ class LaneCanvas(Component):
         """Tell the browser that no more frames come for now."""
         self._send_msg({"rest": True})
 
-    def restyle(self, dark: bool, scale: str, place: int = 0) -> None:
-        """Colours of the theme for a lane with this place among `LANE_COLOURS`."""
+    def restyle(self, dark: bool, scale: str, look: Look) -> None:
+        """Colours of the theme, and of the lane."""
         self.param.update(
-            palette={**PALETTES[mode(dark)], "swatch": swatch(place, dark)},
+            palette={**PALETTES[mode(dark)], "swatch": look.swatch(dark)},
             table=colour_table(scale, dark),
-            colour=LANE_COLOURS[mode(dark)][place],
+            colour=look.colour(dark),
         )
 
     def _get_model(

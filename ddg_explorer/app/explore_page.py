@@ -76,7 +76,6 @@ class ExplorePage:
     def fill(self, desk: Desk) -> None:
         """Add the bars; the places that were held for them are kept until `settle`."""
         controls = desk.controls
-        play, step, reset = desk.transport.play, desk.transport.step, desk.transport.reset
         for choice, width in ((controls.system, SYSTEM), (controls.preset, PRESET)):
             choice.widget.styles = {"flex": f"1 1 {width}px", "min-width": "0"}
         preset = controls.preset.widget
@@ -91,12 +90,11 @@ class ExplorePage:
             align_items="center",
             gap="0 12px",
         )
-        buttons = pn.Row(play, step, reset, styles={"gap": f"{transport.GAP}px"})
         self._fold(desk.share.view)
         self._top.append(
             pn.FlexBox(
                 chosen,
-                buttons,
+                desk.transport.buttons,
                 desk.share.view,
                 sizing_mode="stretch_width",
                 align_items="center",
@@ -156,7 +154,7 @@ def _top() -> str:
         f"{PHONE} {{ b {{ display: block; }} .share {{ display: none; }} }}</style>"
         f'<div style="{WRAP};gap:12px 16px">'
         f'<div style="{WRAP};gap:0 12px;flex:3 1 320px;min-width:0">{chosen}</div>'
-        + _box(height, f"width:{3 * width + 2 * transport.GAP}px")
+        + _box(height, f"width:{3 * width + 2 * transport.GAP}px;max-width:100%")
         + f'<div class="share">{_box(34, f"width:{share.WIDTH}px")}</div>'
         + "</div>"
     )

@@ -70,7 +70,7 @@ class Explorer(Viewer):
     ) -> None:
         super().__init__(**params)
         self.store = Store(state)
-        self._dark, self._opened = bool(self.store.state.view.dark), False
+        self._dark, self.opened = bool(self.store.state.view.dark), False
         self._notice = notice
         self._drawer: Drawer | None = None
         self._held = self.store.state
@@ -180,7 +180,7 @@ class Explorer(Viewer):
 
     def _on_ready(self) -> None:
         # Before the session counts as loaded, Panel cannot send outside the document's lock.
-        if self._opened:
+        if self.opened:
             pn.state.onload(self._on_loaded)
 
     def _on_loaded(self) -> None:
@@ -192,7 +192,7 @@ class Explorer(Viewer):
 
     def _on_window(self, width: int, still: bool) -> None:
         """Nothing moves before this; where the drawer covers the picture, it is closed."""
-        self._opened = True
+        self.opened = True
         if still:
             self.runner.play(False)
         pn.state.onload(self._on_loaded)
@@ -201,6 +201,7 @@ class Explorer(Viewer):
             pn.state.onload(lambda: drawer.on_width(width >= session.NARROW))
 
     def _on_playing(self, playing: bool) -> None:
+        self.browser.playing = playing
         if self._desk is not None:
             self._desk.transport.show(playing)
 

@@ -51,7 +51,7 @@ class OperatorTable(Component):
     limit = param.Number(entries.ENTRY_LIMIT)
     actions = param.List([], doc="[key, label, tooltip, enabled] of each button.")
 
-    _esm = script("operator")
+    _esm = script("refusal", "operator")
     _stylesheets: ClassVar[list[str]] = [style("operator")]
 
     def __init__(

@@ -24,8 +24,9 @@ from ddg_explorer.app.cadence import Cadence
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.component import Component, packed, script, style
 from ddg_explorer.app.limits import grown
+from ddg_explorer.app.looks import Look, lane_looks
 from ddg_explorer.app.plotting import heading, key
-from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, lane_places, mode
+from ddg_explorer.app.theme import PALETTES, mode
 from ddg_explorer.app.traces import COLUMNS, FLOOR, LOGARITHMIC, ROLLOVER, Trace
 from ddg_explorer.app.turns import Sample
 
@@ -41,6 +42,9 @@ RELATIVE_SPAN = 0.04
 """Least height of the energy and mass axes, relative to their scale: rounding looks flat."""
 REACH = 1.0
 """Energies and masses farther than this many scales from the start do not widen the axes."""
+
+EMPTY = 1.0
+"""Time that the axes span where nothing has moved yet."""
 
 TITLES = {
     "energy": "Energy H",
@@ -117,15 +121,15 @@ class RunningPlots(Component):
         if name == "mass" and not has_mass:
             return []
         return [
-            _line(lane, name, LANE_COLOURS[mode(dark)][place], 2, LANE_DASHES[place])
-            for lane, place in enumerate(lane_places(self.models))
+            _line(lane, name, look.colour(dark), 2, look.dash)
+            for lane, look in enumerate(lane_looks(self.models))
             if self.models[lane] not in absent
         ]
 
     def _beside_the_drift(self, dark: bool, has_mass: bool) -> tuple[list[dict[str, Any]], str]:
         """Of the true system alone: lines of mass and residual, and the legend of all."""
         muted, faint = (PALETTES[mode(dark)][name] for name in ("muted", "faint"))
-        lines, legend = [], key(LANE_COLOURS[mode(dark)][0], "solid", "energy")
+        lines, legend = [], key(Look(0).colour(dark), "solid", "energy")
         if has_mass:
             lines.append(_line(0, "mass_drift", muted, 1.75, [2, 3]))
             legend += key(muted, "dotted", "mass")
@@ -176,7 +180,7 @@ class RunningPlots(Component):
         start = min((span[0] for span in spans), default=0.0)
         end = max((span[1] for span in spans), default=0.0)
         limits = {name: list(bounds) for name, bounds in self._bounds.items()}
-        return {"t": [start, max(end, start + 1e-9)], **limits}
+        return {"t": [start, end if end > start else start + EMPTY], **limits}
 
     def _widen(self, name: str, samples: Sequence[Sample]) -> None:
         """Hold the values near the start: in a stride where they leave the axis."""

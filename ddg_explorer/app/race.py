@@ -19,13 +19,13 @@ from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.changes import put
 from ddg_explorer.app.entrants import Shelf, suits
 from ddg_explorer.app.layout import card
+from ddg_explorer.app.looks import Look, lane_looks
 from ddg_explorer.app.pages.palette import model_title
 from ddg_explorer.app.plots import RunningPlots
 from ddg_explorer.app.scales import Scales
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import TRUTH, Lane
 from ddg_explorer.app.store import Store
-from ddg_explorer.app.theme import LANE_COLOURS, lane_places, mode, swatch
 from ddg_explorer.app.turns import Outcome, Setup
 from ddg_explorer.integrators import INTEGRATORS
 
@@ -73,8 +73,9 @@ class Race:
         """Build the lanes anew; returns what a runner drives."""
         scales = Scales()
         self.simulations = [Simulation(lane, self._shelf, scales) for lane in lanes]
-        self.canvases = [self._canvas(index, lane) for index, lane in enumerate(lanes)]
+        self.canvases = [self._canvas(lane) for lane in lanes]
         self.setups, self._last = [None] * len(lanes), [None] * len(lanes)
+        self._call()
         self.plots = RunningPlots([lane.model for lane in lanes], self._dark)
         self.table.object = ""
         self._arrange()
@@ -112,12 +113,11 @@ class Race:
     def restyle(self, dark: bool) -> None:
         """Colours of the theme."""
         self._dark = dark
-        places = lane_places([s.lane.model for s in self.simulations])
-        for canvas, place, setup in zip(self.canvases, places, self.setups, strict=True):
+        for canvas, look, setup in zip(self.canvases, self._looks(), self.setups, strict=True):
             scale = "sequential" if setup is None else setup.picture.scale
             if self._differs(setup) and canvas.lane != TRUTH:
                 scale = "diverging"
-            canvas.restyle(dark, scale, place)
+            canvas.restyle(dark, scale, look)
         first = self.setups[0] if self.setups else None
         if first is None:
             self.plots.restyle(dark, mass="u", dtype=torch.float64)
@@ -127,20 +127,23 @@ class Race:
 
     def limits(self) -> list[tuple[str, str, float]]:
         """Name, colour and explicit limit of the models' lanes that have one."""
-        colours = LANE_COLOURS[mode(self._dark)]
-        places = lane_places([s.lane.model for s in self.simulations])
-        lanes = zip(self.canvases, self._names(), places, self.setups, strict=True)
+        lanes = zip(self.canvases, self._looks(), self.setups, strict=True)
         return [
-            (name, colours[place], setup.explicit_limit)
-            for canvas, name, place, setup in lanes
+            (canvas.title, look.colour(self._dark), setup.explicit_limit)
+            for canvas, look, setup in lanes
             if setup and canvas.lane != TRUTH and math.isfinite(setup.explicit_limit)
         ]
 
-    def _names(self) -> list[str]:
-        """What the lanes are called where they are told of together."""
+    def _looks(self) -> list[Look]:
+        return lane_looks([simulation.lane.model for simulation in self.simulations])
+
+    def _call(self) -> None:
+        """Let every lane be called what tells it from the others."""
         keys = ["" if setup is None else setup.integrator for setup in self.setups]
         schemes = [key and texts.short_scheme(key) for key in keys]
-        return standings.names([canvas.title for canvas in self.canvases], schemes)
+        titles = [_title(simulation.lane) for simulation in self.simulations]
+        for canvas, name in zip(self.canvases, standings.names(titles, schemes), strict=True):
+            put(canvas, title=name.whole, heading=name.heading)
 
     def show_mode(self) -> None:
         """Bring the canvases to the view's choice of state or difference."""
@@ -153,10 +156,10 @@ class Race:
         phase = setup is not None and setup.picture.kind == "phase"
         return self._store.state.view.show == "difference" and not phase
 
-    def _canvas(self, index: int, lane: Lane) -> LaneCanvas:
+    def _canvas(self, lane: Lane) -> LaneCanvas:
         canvas = LaneCanvas(
             lane=lane.model,
-            title=lane.source or model_title(lane.model),
+            title=_title(lane),
             compact=len(self.simulations) > 1,
             removable=lane.model != TRUTH,
         )
@@ -223,17 +226,17 @@ class Race:
             if len(self.canvases) > 1
             else [],
         )
-        if old is None or _looks(old) != _looks(setup):
+        self._call()
+        if old is None or _tint(old) != _tint(setup):
             self.restyle(self._dark)
 
     def _tabulate(self, now: bool) -> None:
         """Rewrite the table when it is time."""
         if len(self.canvases) < 2 or not self._cadence.due(now=now):
             return
-        places = lane_places([s.lane.model for s in self.simulations])
         rows = [
-            standings.row(name, swatch(place, self._dark), outcome)
-            for name, place, outcome in zip(self._names(), places, self._last, strict=True)
+            standings.row(canvas.title, look.swatch(self._dark), outcome)
+            for canvas, look, outcome in zip(self.canvases, self._looks(), self._last, strict=True)
         ]
         first = self.setups[0]
         conserves = first is None or first.system.structure.is_skew
@@ -263,6 +266,11 @@ def _mass(setup: Setup) -> str:
     return "" if setup.system.grid is None else setup.picture.spec["names"][0]
 
 
-def _looks(setup: Setup) -> tuple[str, str, torch.dtype]:
+def _title(lane: Lane) -> str:
+    """Of a model of the session its name, else its kind."""
+    return lane.source or model_title(lane.model)
+
+
+def _tint(setup: Setup) -> tuple[str, str, torch.dtype]:
     """What colours and plots depend on."""
     return setup.picture.scale, _mass(setup), setup.system.dtype

@@ -20,7 +20,7 @@ from tornado.web import RequestHandler
 from tornado.websocket import WebSocketClosedError
 
 from ddg_explorer.app.explorer import TITLE, Explorer
-from ddg_explorer.app.session import forget, linked, report, stay_offline
+from ddg_explorer.app.session import expire, forget, linked, report, stay_offline
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import Scene, default_lanes
 from ddg_explorer.app.turns import Turn
@@ -31,6 +31,11 @@ SWITCH_INTERVAL = 5e-4
 would be added to every message."""
 ROUTE = "explorer"
 """Path of the page."""
+KEPT = 5 * 60
+"""Seconds for which a session waits for its page whose connection was lost: it has a few megabytes
+and computes no more. That of a page that was closed ends at once."""
+UNOPENED = 60
+"""Seconds after which nobody waits any longer for a page that was asked for and has not opened."""
 ENDINGS = ("SIGTERM", "SIGHUP")
 """Signals that end the server as Ctrl-C does: from a service manager, from a closed terminal."""
 
@@ -94,7 +99,14 @@ def open_session() -> Any:
     # Panel's own clean-up comes first.
     pn.state.on_session_destroyed(lambda _: IOLoop.current().add_callback(forget, doc))
     explorer = linked(lambda state, notice: Explorer(state, notice=notice))
-    pn.state.on_session_destroyed(lambda _: explorer.close())
+    loop = IOLoop.current()
+    wait = loop.call_later(UNOPENED, lambda: None if explorer.opened else expire(doc))
+
+    def close(_: Any) -> None:
+        loop.remove_timeout(wait)
+        explorer.close()
+
+    pn.state.on_session_destroyed(close)
     return explorer.page()
 
 
@@ -124,6 +136,7 @@ def serve(
             show=show,
             title=TITLE,
             extra_patterns=[("/", Root)],
+            unused_session_lifetime_milliseconds=1000 * KEPT,
             websocket_origin=[*(f"{host}:{port}" for host in hosts), *origins],
         )
 

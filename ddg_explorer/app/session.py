@@ -39,10 +39,12 @@ class Browser(Component):
     system that asks for less motion, or this is asked for while it is open.
 
     A lost connection is one line on the page, which can then not be used. When the server answers
-    again, the session goes on; where it has ended, the page is loaded anew from its address.
+    again, the session goes on; where it has ended, the page is loaded anew from its address, and
+    rests if it did not play. A page that is closed says so, and its session need not be kept.
     """
 
     narrow = param.Integer(NARROW)
+    playing = param.Boolean(False, doc="Whether the page runs, for one that is loaded anew.")
     birth = param.String("", doc="Tells this session from any other; empty where nobody serves it.")
     token = param.String("", doc="What reopens the session's socket for `TOKEN_LIFE` seconds.")
 
@@ -73,6 +75,8 @@ class Browser(Component):
             self._send_msg({"beat": True})
         elif "width" in event.data:
             self._on_window(int(event.data["width"]), bool(event.data.get("still")))
+        elif "gone" in event.data:
+            expire(pn.state.curdoc)
         elif "again" in event.data:
             pn.state.onload(lambda: inform(AGAIN))
         elif event.data.get("copied"):
@@ -118,6 +122,20 @@ def disable_nagle(doc: Document | None) -> None:
             connection._socket.set_nodelay(True)
     except AttributeError:
         log.info("could not set TCP_NODELAY: the server's internals have changed")
+
+
+def expire(doc: Document | None) -> None:
+    """Let a session end as soon as nobody is connected to it, however long others are kept.
+
+    The way there is Bokeh's own, as that of `disable_nagle`.
+    """
+    context = getattr(doc, "session_context", None)
+    if context is None:
+        return
+    try:
+        context.session.request_expiration()
+    except AttributeError:
+        log.info("could not end a session: the server's internals have changed")
 
 
 def forget(doc: Document | None) -> None:

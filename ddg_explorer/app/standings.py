@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ddg_explorer.app.numerals import number
 from ddg_explorer.app.turns import Outcome
@@ -15,16 +16,26 @@ def table(rows: list[str], *, conserves: bool) -> str:
     return _TABLE.format(rows="".join(rows), what="Drift of" if conserves else "Change of")
 
 
-def names(titles: Sequence[str], schemes: Sequence[str]) -> list[str]:
-    """What tells lanes apart: of lanes with one title their scheme too, and a count if need be."""
-    found: list[str] = []
+class Name(NamedTuple):
+    """What a lane is called, `whole` where lanes are told of together, and in its own `heading`."""
+
+    whole: str
+    heading: str
+
+
+def names(titles: Sequence[str], schemes: Sequence[str]) -> list[Name]:
+    """What tells lanes apart: of lanes with one title their scheme too, and a count if need be.
+
+    The heading has no scheme, which is chosen beside it.
+    """
+    found: list[Name] = []
     for title, scheme in zip(titles, schemes, strict=True):
-        name = f"{title} · {scheme}" if scheme and titles.count(title) > 1 else title
-        taken, count = name, 1
-        while taken in found:
+        whole = f"{title} · {scheme}" if scheme and titles.count(title) > 1 else title
+        name, count = Name(whole, title), 1
+        while name.whole in [other.whole for other in found]:
             count += 1
-            taken = f"{name} ({count})"
-        found.append(taken)
+            name = Name(f"{whole} ({count})", f"{title} ({count})")
+        found.append(name)
     return found
 
 
@@ -68,7 +79,9 @@ table.lanes th[colspan] {{ text-align: center; padding-bottom: 0; }}
 table.lanes td {{ text-align: right; padding: 4px 0 4px 6px; white-space: nowrap;
   border-top: 1px solid var(--ddg-grid, rgba(128,128,128,.2)); }}
 table.lanes th[rowspan]:first-child, table.lanes td:first-child {{ text-align: left;
-  padding-left: 0; width: 100%; max-width: 0; overflow: hidden; text-overflow: ellipsis; }}
+  padding-left: 0; width: 100%; }}
+table.lanes td:first-child {{ padding-left: 27px; text-indent: -27px; white-space: normal;
+  overflow-wrap: anywhere; }}
 table.lanes td.note {{ text-align: left; color: var(--ddg-muted, inherit); white-space: normal; }}
 table.lanes i {{ display: inline-block; width: 22px; height: 3px; margin-right: 5px;
   vertical-align: middle; }}

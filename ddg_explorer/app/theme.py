@@ -8,8 +8,7 @@ sequential one that starts at the background otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
 
 import colorcet
@@ -53,7 +52,8 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
 }
 
 MODEL_ORDER = ("truth", "dgnet", "hnnpp", "node", "hnn", "srnn", "symplectic_form")
-"""Every kind of lane; a model has the colour and the dash of its place wherever it is drawn."""
+"""Every kind of lane; a model has the colour and the dash of its place wherever it is drawn;
+further lanes of it have shades of them (`looks`)."""
 
 LANE_COLOURS: Mapping[str, tuple[str, ...]] = {
     "light": ("#1c2430", "#0b6aa8", "#d55e00", "#007a5a", "#a8518a", "#8a6d00", "#4a5568"),
@@ -68,32 +68,6 @@ LANE_DASHES: tuple[list[int], ...] = (
     [5, 2],
     [2, 2],
 )
-
-
-def lane_places(models: Sequence[str]) -> list[int]:
-    """Place of every lane in `LANE_COLOURS` and `LANE_DASHES`.
-
-    A model's first lane has its own place, further ones take those that nobody uses.
-    """
-    free = [i for i, model in enumerate(MODEL_ORDER) if model not in models][::-1]
-    places: list[int] = []
-    for model in models:
-        own = MODEL_ORDER.index(model)
-        places.append(own if own not in places else free.pop())
-    return places
-
-
-def swatch(place: int, dark: bool) -> str:
-    """CSS background that draws colour and dash of a lane with this place along x."""
-    colour, dash = LANE_COLOURS[mode(dark)][place], LANE_DASHES[place]
-    if not dash:
-        return colour
-    ends = [sum(dash[:i]) for i in range(len(dash) + 1)]
-    stops = [
-        f"{'transparent' if i % 2 else colour} {start}px {end}px"
-        for i, (start, end) in enumerate(pairwise(ends))
-    ]
-    return f"repeating-linear-gradient(90deg, {', '.join(stops)})"
 
 
 _TABLES = {

@@ -8,6 +8,7 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from ddg_explorer.app.layout import PHONE
 from ddg_explorer.app.runner import Runner
 from ddg_explorer.app.state import SPEEDS
 from ddg_explorer.app.store import Store
@@ -15,6 +16,10 @@ from ddg_explorer.app.widgets import ICONS, NumberSlider, hinted
 
 BUTTON, GAP, SPEED = (98, 40), 8, 51
 """Pixels: a button's width and height, between buttons, height of the slider."""
+NARROWER = f"min({BUTTON[0]}px, (100vw - {2 * GAP + 66}px) / 3)"
+"""Width of a button on a phone: three of them fill a row, between the margins of page and card."""
+FITTING = f"{PHONE} {{ :host, :host > * {{ width: {NARROWER} !important; }} }}"
+IN_ROW = f"{PHONE} {{ :host > * {{ flex-basis: {NARROWER} !important; }} }}"
 HINTS = {
     "play": "Play or pause. Key: space",
     "step": "Pause, and take one time step. Key: →",
@@ -41,10 +46,14 @@ class Transport:
             width=BUTTON[0],
             height=BUTTON[1],
             styles={"display": "grid"},
+            stylesheets=[FITTING],
         )
         self.play = _hinted("play", both)
         self.step = _hinted("step", _button("Step", "step", runner.step, "outlined"))
         self.reset = _hinted("reset", _button("Reset", "reset", runner.reset, "outlined"))
+        self.buttons = pn.Row(
+            self.play, self.step, self.reset, styles={"gap": f"{GAP}px"}, stylesheets=[IN_ROW]
+        )
         self.speed = NumberSlider(
             lambda v: store.change_view(speed=int(v)),
             key="speed",
@@ -84,5 +93,7 @@ def _button(label: str, icon: str, act: Callable[[], None], variant: str) -> pmu
         width=BUTTON[0],
         height=BUTTON[1],
         margin=0,
+        sx={PHONE: {"paddingX": "8px"}},
+        stylesheets=[FITTING],
         on_click=lambda _: act(),
     )

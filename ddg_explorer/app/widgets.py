@@ -55,7 +55,7 @@ class NumberSlider(Component):
     disabled = param.Boolean(False)
     compact = param.Boolean(False, doc="A narrower field for small numbers.")
 
-    _esm = script("slider")
+    _esm = script("refusal", "slider")
     _stylesheets: ClassVar[list[str]] = [style("slider")]
 
     def __init__(self, on_change: Callable[[float], None], **params: Any) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from ddg_explorer.app import Explorer, explore, session
 from ddg_explorer.app.component import style
+from ddg_explorer.app.looks import Look
 from ddg_explorer.app.races import first_preset
 from ddg_explorer.app.state import AppState, Lane, Scene, View
-from ddg_explorer.app.theme import LANE_COLOURS, LANE_DASHES, PALETTES, colour_table, swatch
+from ddg_explorer.app.theme import PALETTES, colour_table
 from ddg_explorer.app.turns import Turn
 from ddg_explorer.models import ModelRecipe
 from ddg_explorer.recipes import make_dataset
@@ -212,17 +213,6 @@ def test_a_window_made_narrow_on_another_page_keeps_the_drawer_closed_on_return(
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_swatches_have_colour_and_dash_of_their_lane(dark):
-    colours = LANE_COLOURS["dark" if dark else "light"]
-    swatches = [swatch(place, dark) for place in range(len(colours))]
-    assert swatches[0] == colours[0]
-    assert len(set(swatches)) == len(colours)
-    for shown, colour, dash in zip(swatches[1:], colours[1:], LANE_DASHES[1:], strict=True):
-        assert f"{colour} 0px {dash[0]}px, transparent {dash[0]}px {dash[0] + dash[1]}px" in shown
-        assert shown.count("transparent") == len(dash) // 2
-
-
-@pytest.mark.parametrize("dark", [False, True])
 def test_signs_have_the_same_colours_in_the_editor_as_in_heat_maps(dark):
     table, palette = colour_table("diverging", dark), PALETTES["dark" if dark else "light"]
     assert palette["negative"] == f"#{table[:3].hex()}"
@@ -234,10 +224,10 @@ def test_signs_have_the_same_colours_in_the_editor_as_in_heat_maps(dark):
 def test_dark_theme_swaps_table_and_colours():
     explorer = Explorer(AppState(view=View(dark=True)))
     canvas = explorer.race.canvases[0]
-    assert canvas.palette == {**PALETTES["dark"], "swatch": swatch(0, True)}
+    assert canvas.palette == {**PALETTES["dark"], "swatch": Look(0).swatch(True)}
     assert canvas.table == colour_table("sequential", True)
     explorer._set_dark(False)
-    assert canvas.palette == {**PALETTES["light"], "swatch": swatch(0, False)}
+    assert canvas.palette == {**PALETTES["light"], "swatch": Look(0).swatch(False)}
     assert explorer.store.state.view.dark is False
     explorer.close()
 

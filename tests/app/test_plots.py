@@ -74,6 +74,26 @@ def test_the_browser_holds_what_the_server_does_through_rollover_return_and_rest
     assert browser.limits["t"] == [0, 1]
 
 
+def test_axes_of_charts_without_motion_span_a_time_that_can_be_read():
+    """At t = 0, and wherever a run has been taken back to."""
+    plots = RunningPlots(["truth"], dark=False)
+    browser = Browser(plots)
+    play(plots, [0])
+    assert browser.limits["t"] == [0, 1]
+    play(plots, [1e-8])
+    assert browser.limits["t"] == [0, 1e-8]
+    play(plots, [7.5], epoch=2)
+    assert browser.limits["t"] == [7.5, 8.5]
+
+
+def test_lanes_of_one_model_have_lines_of_their_own_in_every_chart():
+    models = ["truth", "dgnet", "node", "dgnet"]
+    for chart in RunningPlots(models, dark=False).charts:
+        looks = [(line["colour"], tuple(line["dash"])) for line in chart["lines"]]
+        assert len({colour for colour, _ in looks}) == len(looks)
+        assert len({dash for _, dash in looks}) == len(looks)
+
+
 def test_a_browser_that_comes_late_gets_everything():
     plots = RunningPlots(["truth", "dgnet"], dark=False)
     Browser(plots)

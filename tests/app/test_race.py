@@ -170,10 +170,27 @@ def test_lanes_of_one_model_are_told_apart_in_words():
     wanted = ["True system", "DGNet · DG", "DGNet · RK4", "Neural ODE", "DGNet · RK4 (2)"]
     assert titles == wanted
     assert [name for name, _, _ in race.limits()] == ["DGNet · RK4", "DGNet · RK4 (2)"]
+    assert [canvas.title for canvas in race.canvases] == wanted
+    headings = [canvas.heading for canvas in race.canvases]
+    assert headings == ["True system", "DGNet", "DGNet", "Neural ODE", "DGNet (2)"]
+    colours = [canvas.colour for canvas in race.canvases]
+    assert len(set(colours)) == len(lanes)
+    assert [colour for _, colour, _ in race.limits()] == [colours[2], colours[4]]
+
+
+def test_a_lane_is_called_after_the_scheme_that_runs_in_it():
+    lanes = [Lane(), Lane("dgnet"), Lane("dgnet", "rk4")]
+    race = shown(lanes, PENDULUM, [Turn(PENDULUM, steps=1, budget=None)])
+    race.set_integrators([Lane(), Lane("dgnet", "rk4"), Lane("dgnet", "rk4")])
+    outcomes = take_turn(race.simulations, Turn(PENDULUM, steps=1))
+    for canvas, outcome in zip(race.canvases, outcomes, strict=True):
+        race.push(canvas, outcome, flush=True)
+    assert [canvas.title for canvas in race.canvases[1:]] == ["DGNet · RK4", "DGNet · RK4 (2)"]
 
 
 def test_lanes_that_nobody_runs_in_are_counted():
-    assert standings.names(["DGNet", "DGNet"], ["", ""]) == ["DGNet", "DGNet (2)"]
+    names = standings.names(["DGNet", "DGNet", "DGNet (2)"], ["", "", ""])
+    assert [name.whole for name in names] == ["DGNet", "DGNet (2)", "DGNet (2) (2)"]
 
 
 def test_the_curves_stay_whole_while_one_looks_at_the_past():

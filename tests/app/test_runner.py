@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from ddg_explorer.app import canvas as canvas_module
 from ddg_explorer.app import runner as runner_module
 from ddg_explorer.app.canvas import WINDOW, Credits
 from ddg_explorer.app.runner import Runner
@@ -190,6 +191,33 @@ def test_a_lost_acknowledgement_does_not_deadlock(monkeypatch):
         runner.play(True)
         runner.start()
         await until(lambda: len(canvas.frames) >= WINDOW + 3)
+        runner.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_session_whose_connection_is_lost_computes_no_more_until_it_is_back(monkeypatch):
+    """It then goes on from where it was."""
+    monkeypatch.setattr(runner_module, "GRACE", 0.05)
+    monkeypatch.setattr(canvas_module, "PATIENCE", 0.5)
+
+    async def scenario():
+        canvas, simulation = FakeCanvas(), Simulation(Lane())
+        runner = make(canvas, simulation)
+        runner.play(True)
+        runner.start()
+        await until(lambda: len(canvas.frames) > 3)
+        canvas.answers = False
+        await until(lambda: canvas.credits.silence > 0.7)
+        t, turns = simulation.rollout.t, len(canvas.frames)
+        await asyncio.sleep(0.5)
+        assert (simulation.rollout.t, len(canvas.frames)) == (t, turns)
+        assert runner.playing
+        canvas.answers = True
+        canvas.credits.renew()
+        canvas.on_wake(True)
+        await until(lambda: len(canvas.frames) > turns + 3)
+        assert simulation.rollout.t > t
         runner.close()
 
     asyncio.run(scenario())

@@ -82,6 +82,7 @@ def test_the_host_of_a_proxy_is_let_in(monkeypatch):
     assert found["websocket_origin"] == [
         *("localhost:5999", "127.0.0.1:5999", "physics.school.edu"),
     ]
+    assert 60_000 < found["unused_session_lifetime_milliseconds"] < 600_000, "a closed lid"
 
 
 @pytest.mark.parametrize("number", ENDINGS[1:])
@@ -115,9 +116,20 @@ def test_a_thread_can_serve(served):
 SCRIPT = str(Path(__file__).parents[2] / "apps" / "explorer.py")
 
 
-@pytest.mark.parametrize("page", [serve.open_session, SCRIPT], ids=["command", "script"])
-def test_pages_that_are_asked_for_and_never_opened_are_freed(page, monkeypatch):
-    """With all that Panel makes for them: documents, areas of notifications."""
+@pytest.mark.parametrize(
+    ("page", "lifetime", "unopened"),
+    [
+        pytest.param(serve.open_session, 1, 1000.0, id="command"),
+        pytest.param(SCRIPT, 1, 1000.0, id="script"),
+        pytest.param(serve.open_session, 10**6, 0.05, id="long kept"),
+    ],
+)
+def test_pages_that_are_asked_for_and_never_opened_are_freed(page, lifetime, unopened, monkeypatch):
+    """With all that Panel makes for them: documents, areas of notifications.
+
+    However long a session is kept whose page has been opened.
+    """
+    monkeypatch.setattr(serve, "UNOPENED", unopened)
     made, documents = weakref.WeakSet(), weakref.WeakSet()
     real = serve.Explorer
 
@@ -139,7 +151,7 @@ def test_pages_that_are_asked_for_and_never_opened_are_freed(page, monkeypatch):
             port=0,
             start=False,
             loop=IOLoop.current(),
-            unused_session_lifetime_milliseconds=1,
+            unused_session_lifetime_milliseconds=lifetime,
             check_unused_sessions_milliseconds=50,
         )
         server.start()

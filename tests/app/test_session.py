@@ -207,6 +207,33 @@ def test_a_beat_of_the_connection_is_answered():
     assert sent == [{"beat": True}]
 
 
+def test_the_browser_knows_whether_the_page_runs():
+    """So that one which is loaded anew by itself rests if it did."""
+    explorer = Explorer(play=False)
+    assert not explorer.browser.playing
+    explorer.runner.play(True)
+    assert explorer.browser.playing
+    explorer.runner.step()
+    assert not explorer.browser.playing
+    explorer.close()
+
+
+def test_the_session_of_a_page_that_is_closed_may_end(caplog):
+    asked, doc = [], Document()
+    served = SimpleNamespace(request_expiration=lambda: asked.append(True))
+    doc._session_context = lambda: SimpleNamespace(session=served)
+    browser = session.Browser(lambda *_: pytest.fail("no window"))
+    browser._receive(SimpleNamespace(data={"gone": True}))
+    assert asked == []
+    with set_curdoc(doc):
+        browser._receive(SimpleNamespace(data={"gone": True}))
+    assert asked == [True]
+    doc._session_context = lambda: SimpleNamespace(session=None)
+    with caplog.at_level(logging.INFO):
+        session.expire(doc)
+    assert "internals have changed" in caplog.text
+
+
 def test_a_session_that_has_ended_is_let_go_of_and_no_other(monkeypatch, caplog):
     ended, other = Document(), Document()
     views = {"a": (1, 2, ended, None), "b": (1, 2, other, None), "c": (1, 2, None, None)}

@@ -18,6 +18,7 @@ from ddg_explorer.app import session
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.edits import Edit
 from ddg_explorer.app.entrants import Shelf
+from ddg_explorer.app.looks import mixed
 from ddg_explorer.app.numerals import number
 from ddg_explorer.app.race import Race
 from ddg_explorer.app.share.bar import ShareBar
@@ -32,7 +33,7 @@ from ddg_explorer.app.share.files import (
 from ddg_explorer.app.share.make import MAKERS, Shown, labels
 from ddg_explorer.app.share.recipe import dump_recipe, load_recipe
 from ddg_explorer.app.share.record import records_of
-from ddg_explorer.app.share.reel import drawn, picture_file, window
+from ddg_explorer.app.share.reel import SWATCH, dashes, drawn, picture_file, window
 from ddg_explorer.app.share.take import opened
 from ddg_explorer.app.simulation import Simulation
 from ddg_explorer.app.state import AppState, Lane, Scene, Start, View
@@ -444,9 +445,58 @@ def test_a_circular_orbit_is_drawn_round(size):
     values = np.concatenate([ring] * (record.kept.states.shape[-1] // 2), 1)
     reel = replace(record.reel(), times=angle, values=values)
     pixels = np.asarray(drawn(reel, 9.0, *LOOK, tile=size)).astype(int)
-    ink = [int(reel.colour[i : i + 2], 16) for i in (1, 3, 5)]
-    rows, columns = np.nonzero(np.abs(pixels - ink).max(-1) < 8)
+    second = mixed(reel.colour, LOOK[1]["surface"], 1 / 3)  # drawn over the first
+    rows, columns = np.nonzero(near(pixels, second))
     assert np.ptp(columns) == pytest.approx(np.ptp(rows), abs=12)
+
+
+def near(pixels, colour):
+    ink = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return np.abs(pixels - ink).max(-1) < 8
+
+
+def test_each_of_two_bodies_has_the_tint_of_the_live_picture():
+    """The first the lane's, the second a paler one (`tint` of js/phase.js)."""
+    (record,) = records(Scene("two_body"), [], steps=40)
+    reel = record.reel()
+    pixels = np.asarray(drawn(reel, 1e9, *LOOK)).astype(int)
+    x0, x1, y0, y1 = window(reel.spec, pixels.shape[1::-1])
+    last = reel.values[-1]
+    for body, tint in enumerate([reel.colour, mixed(reel.colour, LOOK[1]["surface"], 1 / 3)]):
+        x, y = last[2 * body : 2 * body + 2]
+        column = round(pixels.shape[1] * (x - x0) / (x1 - x0))
+        row = round(pixels.shape[0] * (1 - (y - y0) / (y1 - y0)))
+        assert near(pixels, tint)[row - 3 : row + 4, column - 3 : column + 4].all()
+
+
+def test_lanes_of_one_model_are_told_apart_in_pictures():
+    """By shade, by the dash in the head, and by their titles."""
+    first, second = (r.reel() for r in records(Scene("pendulum"), ["dgnet", "dgnet"])[1:])
+    assert first.colour != second.colour
+    gaps = []
+    for reel in (first, second):
+        image = Image.open(io.BytesIO(picture_file([reel], *LOOK))).convert("RGB")
+        head = near(np.asarray(image).astype(int), reel.colour)[12 + 30 // 2, 12 : 12 + SWATCH]
+        gaps.append(SWATCH - int(head.sum()))
+    drawn_over = [sum(b - a for a, b in dashes(r.dash, SWATCH)) for r in (first, second)]
+    assert gaps == pytest.approx([SWATCH - over for over in drawn_over], abs=1)
+    assert gaps[0] < gaps[1]
+
+
+def test_a_title_leaves_room_for_the_clock():
+    (record,) = records(Scene("pendulum"), [])
+    reel = replace(record.reel(), title="A model of this session with a name without an end " * 2)
+    image = Image.open(io.BytesIO(picture_file([reel], *LOOK))).convert("RGB")
+    plain = Image.open(io.BytesIO(picture_file([replace(reel, title="")], *LOOK))).convert("RGB")
+    changed = np.any(np.asarray(image) != np.asarray(plain), axis=-1)
+    clock = np.any(np.asarray(plain)[:40] != 255, axis=(0, 2)).nonzero()[0]
+    assert changed.any(0).nonzero()[0].max() < clock[clock > 60].min()
+
+
+def test_dashes_end_with_the_line():
+    assert dashes((), 22) == [(0, 22)]
+    assert dashes((8, 3), 22) == [(0, 8), (11, 19)]
+    assert dashes((12, 3, 3, 3), 22) == [(0, 12), (15, 18), (21, 22)]
 
 
 def test_a_clip_moves_and_is_evenly_spaced_in_time():

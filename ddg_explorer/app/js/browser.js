@@ -38,12 +38,19 @@ export function render({model, view}) {
   const crossed = () => tell(false), asked = () => tell(calm.matches);
   narrow.addEventListener("change", crossed);
   calm.addEventListener("change", asked);
+  // The browser may keep a page that is left, for the way back.
+  const left = ({persisted}) => {
+    if (!persisted && !Connection.of(view.model.document).since) model.send_msg({gone: true});
+  };
+  if (model.birth) window.addEventListener("pagehide", left);
   model.on("remove", () => {
+    window.removeEventListener("pagehide", left);
     narrow.removeEventListener("change", crossed);
     calm.removeEventListener("change", asked);
   });
   if (model.birth) Connection.of(view.model.document).shown(model, view);
-  asked();
-  if (again()) model.send_msg({again: true});
+  const before = again();
+  tell(calm.matches || before?.playing === false);
+  if (before) model.send_msg({again: true});
   return document.createElement("span");
 }

@@ -194,14 +194,15 @@ class Connection {
   // Whatever is said from here on would reach a session that knows nothing of it.
   reload() {
     this.link?.close();
-    window.history.replaceState({...window.history.state, ddgAgain: true}, "");
+    const again = {playing: this.model.playing};
+    window.history.replaceState({...window.history.state, ddgAgain: again}, "");
     window.location.reload();
   }
 }
 
-// Whether the page has been loaded anew by itself; true once.
+// Of a page that has been loaded anew by itself, whether it was playing; null later, and of others.
 function again() {
   const {ddgAgain, ...state} = window.history.state ?? {};
   if (ddgAgain) window.history.replaceState(state, "");
-  return Boolean(ddgAgain);
+  return ddgAgain ?? null;
 }

@@ -51,13 +51,11 @@ class LaneView {
     this.root = element("section", "lane");
     const head = element("header", "", this.root);
     this.swatch = element("span", "swatch", head);
-    this.title = element("h2", "", head, model.title);
+    this.title = element("h2", "", head, model.heading);
     this.subtitle = element("span", "subtitle", head, model.subtitle);
     this.scheme = element("select", "scheme", head);
-    this.scheme.setAttribute("aria-label", `Integrator of ${model.title}`);
     this.scheme.onchange = () => model.send_msg({integrator: this.scheme.value});
     this.remove = element("button", "remove", head, "×");
-    this.remove.setAttribute("aria-label", `Remove ${model.title}`);
     this.remove.title = "Remove this lane";
     this.remove.onclick = () => model.send_msg({remove: true});
     this.stage = element("div", "stage", this.root);
@@ -86,6 +84,15 @@ class LaneView {
   arrange() {
     this.readouts.arrange(this.model.compact, this.model.spec.conserves);
     if (this.last) this.write(this.last, performance.now());
+  }
+
+  // Names of the lane's parts: no other lane has the same.
+  call() {
+    const {title, heading} = this.model;
+    this.title.textContent = heading;
+    this.scheme.setAttribute("aria-label", `Integrator of ${title}`);
+    this.remove.setAttribute("aria-label", `Remove ${title}`);
+    this.canvas.setAttribute("aria-label", `${title}: live picture`);
   }
 
   offer() {
@@ -146,7 +153,6 @@ class LaneView {
     env.spec = model.spec;
     this.root.dataset.kind = model.spec.kind;
     this.touch.equip();
-    this.canvas.setAttribute("aria-label", `${model.title}: live picture`);
     if (same) return;
     this.view = model.spec.kind ? new VIEWS[model.spec.kind](env) : null;
     this.epoch = -1;
@@ -247,11 +253,11 @@ export function render({model, view}) {
   listen("touch", () => lane.touch.equip());
   for (const name of ["palette", "table", "colour"]) listen(name, () => lane.retheme());
   const texts = () => {
-    lane.title.textContent = model.title;
+    lane.call();
     lane.subtitle.textContent = model.subtitle;
     lane.foot.show(model);
   };
-  for (const name of ["title", "subtitle", "device", "status", "note", "reason"]) listen(name, texts);
+  for (const name of ["title", "heading", "subtitle", "device", "status", "note", "reason"]) listen(name, texts);
   texts();
   for (const name of ["misfit", "scheme", "schemes", "removable", "trainable"]) {
     listen(name, () => lane.offer());

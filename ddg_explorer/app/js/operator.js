@@ -31,11 +31,7 @@ export function render({model}) {
     [".factor", ".table", ".note", ".note.wrong", ".actions"].map((s) => root.querySelector(s));
   let cells = [], values = [], touched = -QUIET, timer = 0;
 
-  const refuse = (line) => {
-    refusal.textContent = line;
-    note.textContent = model.note;
-    note.hidden = Boolean(line) || !model.note;
-  };
+  const refuse = teller(model, note, refusal);
   const stride = () => {
     const top = Math.max(...values.map(Math.abs), 0);
     return top > 0 ? 10 ** (Math.floor(Math.log10(top)) - 1) : 0.1;

@@ -35,11 +35,10 @@ export function render({model}) {
     const [a, b] = [forward(model.start), forward(model.end)];
     return Math.min(Math.max((forward(x) - a) / (b - a), 0), 1);
   };
+  const tell = teller(model, note, refusal);
   const refuse = (line) => {
+    tell(line);
     typed.classList.toggle("wrong", Boolean(line));
-    refusal.textContent = line;
-    note.textContent = model.note;
-    note.hidden = Boolean(line) || !model.note;
     clearTimeout(notice);
     if (line) notice = setTimeout(() => refuse(typed.matches(".wrong:focus") ? line : ""), NOTICE);
   };

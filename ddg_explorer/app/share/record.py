@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from ddg_explorer.app.canvas import LaneCanvas
+from ddg_explorer.app.looks import lane_looks
 from ddg_explorer.app.share.reel import Reel
 from ddg_explorer.app.simulation import Kept, Simulation
-from ddg_explorer.app.theme import LANE_COLOURS, lane_places, mode
 from ddg_explorer.trajectory import Trajectory, state_axes
 from ddg_explorer.version import __version__
 
@@ -24,8 +24,8 @@ class Record:
 
     Attributes
     ----------
-    name, title, colour
-        Of the lane; names are unique in a session.
+    name, title, colour, dash
+        Of the lane; names and titles are unique in a session.
     kept
         What the lane has run through.
     about
@@ -35,6 +35,7 @@ class Record:
     name: str
     title: str
     colour: str
+    dash: Sequence[int]
     kept: Kept
     about: Mapping[str, Any]
 
@@ -63,7 +64,15 @@ class Record:
         """The same for drawing."""
         kept = self.kept
         values = np.stack([kept.picture.values(u) for u in kept.states])
-        return Reel(self.title, self.colour, kept.picture.spec, kept.times, values, kept.limits)
+        return Reel(
+            self.title,
+            self.colour,
+            kept.picture.spec,
+            kept.times,
+            values,
+            kept.limits,
+            self.dash,
+        )
 
 
 def records_of(
@@ -73,10 +82,10 @@ def records_of(
     dark: bool,
 ) -> list[Record]:
     """Records of all lanes in which somebody runs."""
-    places = lane_places([simulation.lane.model for simulation in simulations])
+    looks = lane_looks([simulation.lane.model for simulation in simulations])
     records: list[Record] = []
     seen: Counter[str] = Counter()
-    for simulation, canvas, place in zip(simulations, canvases, places, strict=True):
+    for simulation, canvas, look in zip(simulations, canvases, looks, strict=True):
         kept = simulation.kept()
         if kept is None:
             continue
@@ -86,7 +95,8 @@ def records_of(
             Record(
                 name=canvas.lane if number == 1 else f"{canvas.lane}_{number}",
                 title=canvas.title,
-                colour=LANE_COLOURS[mode(dark)][place],
+                colour=look.colour(dark),
+                dash=look.dash,
                 kept=kept,
                 about={"scene": dict(about), "lane": canvas.title},
             )

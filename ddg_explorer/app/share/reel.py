@@ -16,11 +16,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ddg_explorer.app.looks import mixed
+
 SCALE = 2
 TILE = (320, 240)
 """Width and height of a lane's picture in pixels."""
 HEAD = 30
 MARGIN = 12
+SWATCH = 22
+"""Pixels of the line that shows a lane's colour and dash."""
 TRAIL = 400
 
 
@@ -30,8 +34,8 @@ class Reel:
 
     Attributes
     ----------
-    title, colour
-        Of the lane.
+    title, colour, dash
+        Of the lane; `dash` has the pixels of dashes and gaps in turn, nothing for an unbroken line.
     spec
         `Picture.spec`.
     times, values
@@ -46,6 +50,7 @@ class Reel:
     times: np.ndarray
     values: np.ndarray
     limits: tuple[float, float]
+    dash: Sequence[int] = ()
 
     def at(self, t: float) -> int:
         """Index of the newest frame that is not later than t, at least 0."""
@@ -82,12 +87,33 @@ def _head(
     font = ImageFont.load_default(size=15 * SCALE)
     left, top = at
     middle = top + SCALE * HEAD // 2
-    draw.rectangle((left, middle - SCALE, left + 14 * SCALE, middle + SCALE), fill=reel.colour)
-    draw.text((left + 22 * SCALE, middle), reel.title, palette["ink"], font, anchor="lm")
-    shown = reel.times[reel.at(t)]
-    draw.text(
-        (left + SCALE * TILE[0], middle), f"t = {shown:.4g}", palette["muted"], font, anchor="rm"
-    )
+    for start, end in dashes(reel.dash, SWATCH):
+        ends = (left + SCALE * start, middle - SCALE, left + SCALE * end - 1, middle + SCALE)
+        draw.rectangle(ends, fill=reel.colour)
+    right, clock = left + SCALE * TILE[0], f"t = {reel.times[reel.at(t)]:.4g}"
+    draw.text((right, middle), clock, palette["muted"], font, anchor="rm")
+    left += SCALE * (SWATCH + 8)
+    room = right - left - draw.textlength(clock, font) - SCALE * MARGIN
+    draw.text((left, middle), _shortened(reel.title, font, room), palette["ink"], font, anchor="lm")
+
+
+def dashes(pattern: Sequence[int], length: int) -> list[tuple[int, int]]:
+    """Start and end of the dashes of a line of that length."""
+    if not pattern:
+        return [(0, length)]
+    ends = np.cumsum([0, *list(pattern) * length])
+    pairs = zip(ends[:-1:2].tolist(), ends[1::2].tolist(), strict=True)
+    return [(start, min(end, length)) for start, end in pairs if start < length]
+
+
+def _shortened(text: str, font: Any, room: float) -> str:
+    """The text, or as much of it as there is room for."""
+    if font.getlength(text) <= room:
+        return text
+    kept = len(text)
+    while kept and font.getlength(text[:kept].rstrip() + "…") > room:
+        kept -= 1
+    return text[:kept].rstrip() + "…"
 
 
 def drawn(
@@ -152,13 +178,15 @@ def _phase(
             flat = np.asarray(line)
             draw.line(place(flat[::2], flat[1::2]), fill=palette["border"], width=SCALE)
     states = reel.values[max(0, index - TRAIL) : index + 1]
-    for a, b in reel.spec["curves"]:
+    bodies = reel.spec["curves"]
+    for body, (a, b) in enumerate(bodies):
+        colour = mixed(reel.colour, palette["surface"], body / (len(bodies) + 1))
         jumps = np.flatnonzero(np.abs(np.diff(states[:, a])) > (x1 - x0) / 2) + 1
         for part in np.split(states, jumps):
             if len(part) > 1:
-                draw.line(place(part[:, a], part[:, b]), fill=reel.colour, width=2 * SCALE)
+                draw.line(place(part[:, a], part[:, b]), fill=colour, width=2 * SCALE)
         (x, y), r = place(states[-1:, a], states[-1:, b])[0], 5 * SCALE
-        draw.ellipse((x - r, y - r, x + r, y + r), fill=reel.colour)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
 
 
 def window(spec: dict[str, Any], size: tuple[int, int]) -> tuple[float, float, float, float]:
