@@ -20,11 +20,9 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.operators import PAIRED
+from ddg_explorer.models.units import FAR, STILL, sizes, spread
+from ddg_explorer.training.defaults import chosen_weights
 
-SCALES = 30.0
-"""Ratio of RMS changes of two components from which the loss hardly sees the smaller one."""
-STILL = 1e-12
-"""Change relative to the largest value below which a component never changes."""
 TURNS = {"2π": 2 * math.pi, "360": 360.0}
 ORDER, LAGS = 6, (1, 2, 3)
 """Of the differences that hold noise, and the lags at which they have to look like it."""
@@ -41,9 +39,15 @@ SAMPLE = 300_000
 
 
 def advice(
-    data: Dataset, model: Model, *, optimizer: str = "lm", noise: str | None = None
+    data: Dataset,
+    model: Model,
+    *,
+    optimizer: str = "lm",
+    noise: str | None = None,
+    weights: str | None = None,
 ) -> list[str]:
-    """Lines on what in the data will spoil the training of this model; [] for good data.
+    """Lines on what in the data will spoil the training of this model, or is done about it; [] for
+    good data.
 
     Parameters
     ----------
@@ -51,7 +55,7 @@ def advice(
         All trajectories, before any is held out.
     model
         Made for these data; its G and its number of weights are looked at.
-    optimizer, noise
+    optimizer, noise, weights
         As for `train`. Noise is looked for where nothing was chosen against it, and the recipe of
         the data does not tell of any, which `train` would treat.
     """
@@ -62,7 +66,7 @@ def advice(
     jumps = _jumps(data)
     lines = [*(_constant(data, i) for i in resting), *jumps]
     if not jumps:
-        lines.append(_scales(data, change, resting))
+        lines.append(_scales(data, weights))
         known = data.recipe.get("noise") or data.recipe.get("relative_noise")
         if noise is None and not known:
             lines.append(_noise(data, series, optimizer))
@@ -98,20 +102,20 @@ def _constant(data: Dataset, i: int) -> str:
     )
 
 
-def _scales(data: Dataset, change: Tensor, resting: list[int]) -> str:
-    size = change.square().mean((0, 1)).sqrt().tolist()
-    moving = [i for i, x in enumerate(size) if x > 0 and i not in resting]
-    if len(moving) < 2:
+def _scales(data: Dataset, weights: str | None) -> str:
+    found, name = sizes(data), _name(data)
+    ratio = spread(found)
+    if ratio < FAR:
         return ""
-    large, small = max(moving, key=size.__getitem__), min(moving, key=size.__getitem__)
-    ratio, name = size[large] / size[small], _name(data)
-    if ratio < SCALES:
-        return ""
+    large, small = int(found.argmax()), int(torch.where(found > 0, found, torch.inf).argmin())
     times = f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.1e}"
-    return (
-        f"{name} {large} changes {times} times as much a step as {name} {small} (RMS), and the "
-        "loss, a mean over all, hardly sees the latter: give them in units of similar size"
-    )
+    line = f"{name} {large} changes {times} times as much a step as {name} {small} (RMS)"
+    if chosen_weights(weights, data) is None:
+        return (
+            f"{line}, and the loss, a mean over all, hardly sees the latter: --weights components "
+            "counts each by its own size"
+        )
+    return f"{line}: each counts by its own size (--weights none: all by one)"
 
 
 def _jumps(data: Dataset) -> list[str]:

@@ -22,7 +22,7 @@ from ddg_explorer.io import versions
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.recipe import ModelRecipe, check_dataset
 from ddg_explorer.training import Progress, train
-from ddg_explorer.training.defaults import chosen_compile
+from ddg_explorer.training.defaults import chosen_compile, chosen_weights
 
 
 class Fit:
@@ -45,6 +45,11 @@ class Fit:
         A file that holds the run after every event; an interrupted one goes on from it.
     network
         Options of `ModelRecipe.fitting` instead of the budget's: structure, activation, …
+
+    Attributes
+    ----------
+    weights
+        "components" where they are weighted, by choice or by the data (`train`), else None.
 
     Raises
     ------
@@ -73,6 +78,7 @@ class Fit:
         self.model: Model = ModelRecipe.fitting(key, self.training, seed=seed, **options).build()
         self.model.to(device)
         self.options = budget.options(self.model)
+        self.weights = chosen_weights(self.options.get("weights"), self.training)
         self.last: Progress | None = None
         self.cpu_s = 0.0
         self.resumed = checkpoint is not None and Path(checkpoint).is_file()
@@ -98,9 +104,10 @@ class Fit:
     def card(self, command: str, **more: Any) -> dict[str, Any]:
         """What the run was, as plain data, which the model keeps; `more` (metrics …) is added."""
         last = self.last
+        weights = {} if self.weights is None else {"weights": self.weights}
         self.model.card = {
             "budget": self.budget.name,
-            "training": dict(self.options),
+            "training": {**self.options, **weights},
             "device": device_name(self.model.device),
             "data": {
                 "recipe": dict(self.data.recipe),

@@ -19,7 +19,7 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.data_advice import advice
 from ddg_explorer.evaluation import Forecast
 from ddg_explorer.grids import Grid
-from ddg_explorer.models import ModelRecipe
+from ddg_explorer.models import ModelRecipe, read_card
 from ddg_explorer.recipes import DATA_RECIPES, make_dataset
 from ddg_explorer.structure import DampedSymplectic
 from ddg_explorer.systems import SYSTEMS
@@ -143,7 +143,11 @@ def test_scales_far_apart_are_told(large: int) -> None:
         assert len(lines) == expected
         if expected:
             start = f"component {large} changes 1000 times as much a step as component {1 - large}"
-            assert lines[0].startswith(start)
+            what = "each counts by its own size (--weights none: all by one)"
+            assert lines == [f"{start} (RMS): {what}"]
+            (line,) = told(Dataset(scaled, DT), weights="none")
+            assert line.startswith(start)
+            assert "hardly sees the latter: --weights components counts each" in line
 
 
 def test_what_never_changes_is_told() -> None:
@@ -290,6 +294,22 @@ def test_train_prints_its_hints_and_returns_them(
     assert not any("noisy" in line for line in lines)
     assert found["loss_unit"] == "variance of the noise"
     assert found["validation_loss_unit"] == "loss of no change"
+
+
+def test_train_tells_what_components_count_by_and_notes_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    u = wells() * torch.tensor([1.0, 1e3], dtype=torch.float64)
+    kept = tmp_path / "model.safetensors"
+    data = ("--data", table(tmp_path / "wells.csv", u), "--model", "dgnet", "--steps", "2")
+    short = (*data, "--structure", "learned_friction", "--hidden", "4", "--save", str(kept))
+    for weights, told_of, noted in ((None, "by its own size (--", True), ("none", "sees", False)):
+        option = () if weights is None else ("--weights", weights)
+        found, lines = trained(capsys, *short, *option)
+        assert found["hints"] == lines
+        assert told_of in lines[0]
+        training = read_card(kept)["card"]["training"]
+        assert (training.get("weights") == "components") == noted
 
 
 def test_a_structure_that_cannot_lose_energy_is_told_of_damped_data(

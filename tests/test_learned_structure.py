@@ -286,7 +286,8 @@ def test_units_do_not_change_the_verdict_on_a_learned_friction(units: float) -> 
     start = torch.Generator().manual_seed(0)
     u = torch.randn(1, 600, 2, generator=start, dtype=torch.float64)
     data = Dataset(u * torch.tensor([units, 1.0], dtype=torch.float64), 0.1)
-    model = ModelRecipe.fitting("dgnet", data, hidden=3, structure="learned_friction").build()
+    plain = {"kind": "learned_friction", "units": None}
+    model = ModelRecipe.fitting("dgnet", data, hidden=3, structure=plain).build()
     with torch.no_grad():
         model.get_parameter("operator.raw").copy_(
             torch.tensor([0.15 / units], dtype=torch.float64).expm1().log()

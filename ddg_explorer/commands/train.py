@@ -38,6 +38,7 @@ from ddg_explorer.models.recipe import DTYPES, PRIORS
 from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.defaults import NOISE, OPTIMISERS, default_noise
 from ddg_explorer.training.first_order import SCHEDULES
+from ddg_explorer.training.prepare import WEIGHTS
 from ddg_explorer.training.smoothing import ORDER
 from ddg_explorer.verdict import verdict
 
@@ -60,6 +61,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--noise", type=float, default=0.0, metavar="X", help="noise to add, in units of the RMS")
     what = f"against noise in the data: {', '.join(NOISE)} (by the data)"
     add("--denoise", choices=NOISE, help=what)
+    what = "what residuals count by: their own component's size, or one (by the data)"
+    add("--weights", choices=WEIGHTS, help=what)
     add("--prior", choices=PRIORS, help="local: an energy ∫ e(u) + ½κ|∇u|² of a field")
     _add_model_options(parser)
     add("--optimizer", choices=OPTIMISERS, help="the best for the model unless given")
@@ -120,7 +123,13 @@ def run(args: argparse.Namespace) -> Report:
             refuse_given(
                 args, FIRST_ORDER_ONLY, "needs --optimizer adam or soap, this run takes lm"
             )
-        hints = advice(data, fit.model, optimizer=fit.options["optimizer"], noise=args.denoise)
+        hints = advice(
+            data,
+            fit.model,
+            optimizer=fit.options["optimizer"],
+            noise=args.denoise,
+            weights=fit.weights or "none",
+        )
         _tell(hints)
         interrupted = _follow(fit)
     rollouts = _rollouts(args, fit, recipe)
@@ -177,7 +186,7 @@ def _budget(args: argparse.Namespace, data: Dataset) -> Budget:
     chosen = budget(args.budget, system, args.model, ode=data.grid is None, noisy=noisy)
     chosen = chosen.with_optimizer(args.optimizer).with_steps(args.steps)
     settings = {name: getattr(args, name) for name in FIRST_ORDER_ONLY}
-    return chosen.with_options(noise=args.denoise, **settings)
+    return chosen.with_options(noise=args.denoise, weights=args.weights, **settings)
 
 
 def _network(args: argparse.Namespace) -> dict[str, Any]:

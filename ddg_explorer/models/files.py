@@ -251,7 +251,8 @@ def _check_stencils(recipe: ModelRecipe) -> None:
 def _fill(model: Model, weights: Mapping[str, Tensor]) -> None:
     own = model.state_dict()
     odd = sorted(set(own) ^ set(weights))
-    odd += [name for name in set(own) & set(weights) if own[name].shape != weights[name].shape]
+    both = [name for name in set(own) & set(weights) if not name.endswith(".scale")]
+    odd += [name for name in both if own[name].shape != weights[name].shape]
     if odd:
         raise ValueError(f"weights do not fit the recipe: {odd[0]}")
     spoiled = not_finite(weights)

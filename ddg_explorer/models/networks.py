@@ -64,6 +64,7 @@ class Perceptron(nn.Module):
     """Dense layers on whitened features, `(..., m) → (..., out)`; see the module's equation.
 
     The buffers `mean` (m), `whiten` (m, m) and `scale` () are μ, A and c; they start at 0, 1, 1.
+    `scale` can have a number for each output, `(out,)`, where these are in units far apart.
 
     Parameters
     ----------
@@ -109,6 +110,12 @@ class Perceptron(nn.Module):
         self.register_buffer("mean", torch.zeros(features, dtype=dtype))
         self.register_buffer("whiten", torch.eye(features, dtype=dtype))
         self.register_buffer("scale", torch.ones((), dtype=dtype))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest) -> None:
+        found, out = state_dict.get(f"{prefix}scale"), self.dense[-1].out_features
+        if found is not None and found.shape in ((), (out,)):
+            self.scale = torch.empty_like(self.scale.reshape(-1)[0].expand(found.shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @property
     def sigma(self) -> Callable[[Tensor], Tensor]:

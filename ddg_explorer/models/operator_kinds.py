@@ -1,8 +1,9 @@
 """The kinds of structure operators that a model can be given, by name.
 
 `OPERATORS` makes each from its options; the `learned_…` kinds start from a random draw and are
-trained together with H. `FIXED` is the way back: from an operator of `ddg_explorer.structure` to
-its kind and the options that make it.
+trained together with H, those of components in units of the data where `units` gives them. `FIXED`
+is the way back: from an operator of `ddg_explorer.structure` to its kind and the options that make
+it.
 """
 
 from __future__ import annotations
@@ -30,11 +31,20 @@ from ddg_explorer.structure import (
     Structure,
     Symplectic,
 )
+from ddg_explorer.structure.coefficients import Free
+from ddg_explorer.structure.dense import DissipativeMatrix, SkewMatrix
 
 Numbers = Sequence[Any]
 """Numbers in lists within lists."""
 FIRST_FRICTION = 0.1
-"""Where a learned friction starts."""
+"""Where a learned friction starts, in its units."""
+IN_UNITS = (
+    "learned_friction",
+    "learned_matrix",
+    "learned_skew_matrix",
+    "learned_dissipative_matrix",
+)
+"""Kinds that take `units`, one for each component or channel, see `models.units`."""
 
 
 class Draws:
@@ -63,6 +73,26 @@ class Draws:
         """N(0, 1) numbers, drawn in float64."""
         return torch.randn(shape, generator=self.generator, dtype=torch.float64).to(self.dtype)
 
+    def sized(self, units: Numbers | None) -> Tensor | None:
+        """`units` as they were given, one for every component; None for none.
+
+        Raises
+        ------
+        ValueError
+            For another number of them, or what is not positive and finite.
+        """
+        if units is None:
+            return None
+        found = torch.tensor(units, dtype=self.dtype)
+        if found.shape != (self.size,) or not bool(((found > 0) & found.isfinite()).all()):
+            raise ValueError(f"units={units}: needs {self.size} numbers, positive and finite")
+        return found
+
+    def products(self, units: Numbers | None) -> Tensor | None:
+        """σσᵀ of `units`, exactly symmetric."""
+        found = self.sized(units)
+        return None if found is None else found[:, None] * found
+
     def stencil(self, width: int) -> tuple[int, ...]:
         return (width,) * self.grid.ndim
 
@@ -83,23 +113,29 @@ def _matrix(of: Draws, *, entries: Numbers) -> Structure:
     return MatrixStructure(entries, of.any_grid)
 
 
-def _learned_friction(of: Draws) -> Structure:
+def _learned_friction(of: Draws, *, units: Numbers | None = None) -> Structure:
     start = torch.full((of.size // 2,), FIRST_FRICTION, dtype=of.dtype)
+    sizes = of.sized(units)
+    if sizes is not None:
+        q, p = sizes.chunk(2)
+        sizes = p / q
     # the inverse of softplus, which keeps the friction positive
-    return DampedSymplectic(Friction(start.expm1().log()), of.any_grid, size=of.size)
+    return DampedSymplectic(Friction(start.expm1().log(), sizes), of.any_grid, size=of.size)
 
 
-def _learned_matrix(of: Draws) -> Structure:
-    return MatrixStructure(nn.Parameter(of.normal(of.size, of.size)), of.any_grid)
+def _learned_matrix(of: Draws, *, units: Numbers | None = None) -> Structure:
+    entries = nn.Parameter(of.normal(of.size, of.size))
+    return MatrixStructure(Free(entries, of.products(units)), of.any_grid)
 
 
-def _learned_skew_matrix(of: Draws) -> Structure:
-    return MatrixStructure.skew(of.normal(of.size, of.size), of.any_grid)
+def _learned_skew_matrix(of: Draws, *, units: Numbers | None = None) -> Structure:
+    entries = of.normal(of.size, of.size)
+    return MatrixStructure(SkewMatrix(entries, of.products(units)), of.any_grid)
 
 
-def _learned_dissipative_matrix(of: Draws) -> Structure:
+def _learned_dissipative_matrix(of: Draws, *, units: Numbers | None = None) -> Structure:
     falling, skew = of.normal(of.size, of.size), of.normal(of.size, of.size)
-    return MatrixStructure.dissipative(falling, skew, of.any_grid)
+    return MatrixStructure(DissipativeMatrix(falling, skew, of.products(units)), of.any_grid)
 
 
 def _learned_kernel(

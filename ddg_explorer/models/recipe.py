@@ -16,8 +16,10 @@ from ddg_explorer.io import described
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.local_energy import LocalEnergy
 from ddg_explorer.models.networks import EnergyNetwork, SeparableEnergy, VectorField
+from ddg_explorer.models.operator_kinds import IN_UNITS
 from ddg_explorer.models.operators import make_operator, operators_of, specification
 from ddg_explorer.models.registry import MODELS
+from ddg_explorer.models.units import Series, units_of
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.probing import check_structure, probe_states
 
@@ -138,7 +140,8 @@ class ModelRecipe:
         ----------
         structure
             G by its kind ("learned_friction"), with options as a specification, or a fixed operator
-            of the data's grid and state; None: the data's own.
+            of the data's grid and state; None: the data's own. A learned one of components far
+            apart is kept in their units (`models.units`), unless it has an option `units`.
         **options
             Other attributes of the recipe.
 
@@ -157,6 +160,7 @@ class ModelRecipe:
             given = data.context.get("structure") if given is None else given
             if given is None and model in ("hnn", "srnn"):
                 given = {"kind": "symplectic"}
+            given = _in_units(given, data)
         grid = None if data.grid is None else data.grid.to_dict()
         context = dict(data.context)
         return cls(model, tuple(data.state_shape), grid, given, context=context, **options)
@@ -224,6 +228,14 @@ class ModelRecipe:
             assert grid is not None
             return LocalEnergy(self.state_shape, grid, skip=self.skip, **options)
         return EnergyNetwork(self.state_shape, grid, skip=self.skip, **options)
+
+
+def _in_units(given: Mapping[str, Any] | None, data: Described) -> Mapping[str, Any] | None:
+    """The specification with the units of the data, where its G is learned and takes them."""
+    if given is None or given.get("kind") not in IN_UNITS or "units" in given:
+        return given
+    units = units_of(data) if isinstance(data, Series) else None
+    return given if units is None else {**given, "units": units}
 
 
 def _specified(structure: str | Structure | Mapping[str, Any], data: Described) -> dict[str, Any]:

@@ -40,15 +40,32 @@ class Kept:
         return self._entries[key]
 
 
-class Free(nn.Module):
+class InUnits(nn.Module):
+    """What a module makes, entry by entry times `units`; None: as it is.
+
+    They come with a recipe and not with the weights.
+    """
+
+    units: Tensor | None
+
+    def __init__(self, units: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("units", units, persistent=False)
+
+    def scaled(self, entries: Tensor) -> Tensor:
+        """The entries in these units."""
+        return entries if self.units is None else entries * self.units
+
+
+class Free(InUnits):
     """A learnable tensor without any constraint: the parameter itself."""
 
-    def __init__(self, raw: nn.Parameter) -> None:
-        super().__init__()
+    def __init__(self, raw: nn.Parameter, units: Tensor | None = None) -> None:
+        super().__init__(units)
         self.raw = raw
 
     def forward(self) -> Tensor:
-        return self.raw
+        return self.scaled(self.raw)
 
 
 class Coefficients:

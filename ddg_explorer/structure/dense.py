@@ -3,7 +3,8 @@
     skew           G = A − Aᵀ
     dissipative    G = −L Lᵀ,   or  G = A − Aᵀ − L Lᵀ
 
-A and L are unconstrained, and every skew (every negative semi-definite) matrix is reached. On an
+A and L are unconstrained, and every skew (every negative semi-definite) matrix is reached. With
+`units`, a symmetric matrix σσᵀ, each is multiplied by it entry by entry, diag(σ) G diag(σ). On an
 ODE `(..., d)` the matrix acts on the components; on a field `(..., C, *grid)` on the channels.
 """
 
@@ -14,29 +15,31 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, Source
+from ddg_explorer.structure.coefficients import Coefficients, InUnits, Source
 
 
-class SkewMatrix(nn.Module):
+class SkewMatrix(InUnits):
     """A − Aᵀ of a learnable square A, exactly skew in floating point."""
 
     guarantees = frozenset({"is_skew", "is_dissipative"})
 
-    def __init__(self, raw: Tensor) -> None:
-        super().__init__()
+    def __init__(self, raw: Tensor, units: Tensor | None = None) -> None:
+        super().__init__(units)
         self.raw = nn.Parameter(check_square(raw).detach().clone())
 
     def forward(self) -> Tensor:
-        return self.raw - self.raw.T
+        return self.scaled(self.raw - self.raw.T)
 
 
-class DissipativeMatrix(nn.Module):
+class DissipativeMatrix(InUnits):
     """−L Lᵀ, plus A − Aᵀ where `skew` is given, of learnable L `(d, rank)` and A `(d, d)`."""
 
     guarantees = frozenset({"is_dissipative"})
 
-    def __init__(self, raw: Tensor, skew: Tensor | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self, raw: Tensor, skew: Tensor | None = None, units: Tensor | None = None
+    ) -> None:
+        super().__init__(units)
         if raw.ndim != 2:
             raise ValueError(f"raw has shape {tuple(raw.shape)}: needs (d, rank)")
         if skew is not None and check_square(skew).shape[0] != raw.shape[0]:
@@ -46,7 +49,7 @@ class DissipativeMatrix(nn.Module):
 
     def forward(self) -> Tensor:
         falling = -self.raw @ self.raw.T
-        return falling if self.skew is None else falling + (self.skew - self.skew.T)
+        return self.scaled(falling if self.skew is None else falling + (self.skew - self.skew.T))
 
 
 class MatrixStructure(Structure):

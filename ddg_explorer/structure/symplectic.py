@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, Kept, Source
+from ddg_explorer.structure.coefficients import Coefficients, InUnits, Kept, Source
 from ddg_explorer.structure.fields import check_strength
 
 
@@ -164,11 +164,13 @@ class DampedSymplectic(Symplectic):
         return super().symbol(dtype, device)
 
 
-class Friction(nn.Module):
+class Friction(InUnits):
     """Learnable friction, positive (semi-definite) for every value of its parameters.
 
         r = softplus(raw)      raw of shape () or (m,)
         R = raw rawᵀ           raw of shape (m, m)
+
+    `units`, positive, of the shape of `raw` and for a matrix a product ssᵀ, multiply either.
 
     Raises
     ------
@@ -178,16 +180,16 @@ class Friction(nn.Module):
 
     guarantees = frozenset({"positive"})
 
-    def __init__(self, raw: Tensor) -> None:
-        super().__init__()
+    def __init__(self, raw: Tensor, units: Tensor | None = None) -> None:
+        super().__init__(units)
         if raw.ndim > 2 or (raw.ndim == 2 and raw.shape[0] != raw.shape[1]):
             raise ValueError(f"raw has shape {tuple(raw.shape)}: use (), (m,) or (m, m)")
         self.raw = nn.Parameter(raw.detach().clone())
 
     def forward(self) -> Tensor:
         if self.raw.ndim == 2:
-            return self.raw @ self.raw.T
-        return nn.functional.softplus(self.raw)
+            return self.scaled(self.raw @ self.raw.T)
+        return self.scaled(nn.functional.softplus(self.raw))
 
 
 def check_positive(friction: Tensor) -> None:

@@ -15,12 +15,13 @@ from ddg_explorer.grids import Grid
 from ddg_explorer.io import described
 from ddg_explorer.models.base import Model, spacing_misfit
 from ddg_explorer.models.recipe import check_dataset
+from ddg_explorer.models.units import sizes
 from ddg_explorer.training.defaults import LARGEST, NOISE, OPTIMISERS, compiles
 from ddg_explorer.training.first_order import SCHEDULES
 from ddg_explorer.training.native import compile_problem
-from ddg_explorer.training.prepare import mean_change
+from ddg_explorer.training.prepare import WEIGHTS, mean_change
 
-NAMED = {"optimizer": OPTIMISERS, "noise": NOISE, "schedule": SCHEDULES}
+NAMED = {"optimizer": OPTIMISERS, "noise": NOISE, "schedule": SCHEDULES, "weights": WEIGHTS}
 WHOLE = ("steps", "batch", "unroll", "seed", "report_every")
 REAL = ("lr", "weight_decay", "ridge")
 
@@ -112,11 +113,17 @@ def _check_domain(name: str, found: Grid, own: Grid) -> None:
         raise ValueError(f"{name}: the grid has length {here}, the model's has length {wanted}")
 
 
-def check_settings(model: Model, settings: Mapping[str, Any]) -> None:
-    """ValueError for settings of `train` that do not suit the model, or each other."""
+def check_settings(model: Model, data: Dataset, settings: Mapping[str, Any]) -> None:
+    """ValueError for settings of `train` that do not suit the model or the data, or each other."""
     second_order = settings["optimizer"] == "lm"
     if second_order:
         _check_second_order(model)
+    moving = int((sizes(data) > 0).sum())
+    if settings["weights"] is not None and moving < 2:
+        what = "components" if data.grid is None else "channels"
+        raise ValueError(
+            f"weights={settings['weights']!r}: needs two {what} that change, the data have {moving}"
+        )
     if settings["noise"] in ("weak", "states") and not second_order:
         raise ValueError(f"noise={settings['noise']!r}: needs optimizer='lm'")
     if settings["unroll"] != 1 and second_order:

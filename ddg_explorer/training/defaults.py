@@ -15,6 +15,7 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.training.first_order import BATCH
 from ddg_explorer.training.fused import density, fuses
 from ddg_explorer.training.native import compile_problem, compiler
+from ddg_explorer.training.prepare import default_weights
 from ddg_explorer.training.snapshots import kept_settings
 
 log = logging.getLogger(__name__)
@@ -61,12 +62,13 @@ def default_compile(
 
 
 def all_settings(model: Model, data: Dataset, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What is trained on what, and how, as plain data: the arguments of `train`, none left None."""
+    """What is trained on what, and how, as plain data: the arguments of `train`, none left None but
+    `rows` and, where components are not weighted, `weights`."""
     settings = {k: v for k, v in arguments.items() if k not in ("report_every", "checkpoint")}
     chosen = arguments["optimizer"] or default_optimizer(model)
     treatment = arguments["noise"] or default_noise(chosen, data)
     usual = DEFAULT_STEPS["states" if treatment == "states" else chosen]
-    scale = arguments["scale"]
+    scale, weights = arguments["scale"], chosen_weights(arguments["weights"], data)
     return {
         **settings,
         "recipe": None if model.recipe is None else asdict(model.recipe),
@@ -74,9 +76,17 @@ def all_settings(model: Model, data: Dataset, arguments: Mapping[str, Any]) -> d
         "optimizer": chosen,
         "noise": treatment,
         "steps": usual if arguments["steps"] is None else arguments["steps"],
-        "scale": chosen == "lm" if scale is None else scale,
+        "weights": weights,
+        "scale": chosen == "lm" or weights is not None if scale is None else scale,
         "compile": chosen_compile(model, **arguments),
     }
+
+
+def chosen_weights(weights: str | None, data: Dataset) -> str | None:
+    """What components count by in a run on these data: as told, else by `default_weights`; "none"
+    is None."""
+    chosen = default_weights(data) if weights is None else weights
+    return None if chosen == "none" else chosen
 
 
 def chosen_compile(

@@ -72,7 +72,7 @@ def start_matrix(model: Model, data: Dataset) -> None:
 
 
 def usable_matrix(model: Model, data: Dataset) -> Tensor | None:
-    """The matrix, of norm √d, from which the model's learned one starts.
+    """The matrix, of norm √d in units of the model's, from which its learned one starts.
 
     None for a model without one, where the data do not tell (`first_matrix`), and where less than
     `SHARE` of what they tell is of the learned one's kind: for a skew one, of a gradient flow's.
@@ -81,6 +81,8 @@ def usable_matrix(model: Model, data: Dataset) -> Tensor | None:
     found = None if module is None else first_matrix(data)
     if module is None or found is None:
         return None
+    if module.units is not None:
+        found = found / module.units.to(found)
     found = found * (math.sqrt(len(found)) / found.norm())
     return found if bool(_taken(module, found).norm() >= SHARE * found.norm()) else None
 

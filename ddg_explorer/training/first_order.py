@@ -2,6 +2,8 @@
 
     L = mean |(v − u)/Δt − Φ(v, u, Δt)|²      or that of several steps in a row (`unrolled`)
 
+each component over the RMS σᵢ of its own (v − u)/Δt where they are weighted.
+
 The published recipe of Matsubara, Ishikawa and Yaguchi (2020) is `batch=200`, `lr=1e-3`, 10,000
 steps, no decay, raw inputs. Closed-form slopes make its gradients right to rounding in float32 too.
 Loss and gradient of a DGNet of depth 2 come from one fused pass (`fused`), those of other models
@@ -53,6 +55,8 @@ class FirstOrder:
         Compile the fused loss (`fused`).
     optimizer
         Key of `FIRST_ORDER`.
+    scale
+        σ by component or channel, `(C, 1, …)`; None: not weighted.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class FirstOrder:
         unroll: int = 1,
         compiled: bool = False,
         optimizer: str = "adam",
+        scale: Tensor | None = None,
     ) -> None:
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule={schedule!r}: use one of {', '.join(SCHEDULES)}")
@@ -78,9 +83,10 @@ class FirstOrder:
         weight = next(model.parameters())
         # pairs are windows of two frames
         self.frames = windows(data, unroll).to(weight.device, weight.dtype)
+        self.scale = None if scale is None else scale.to(weight.device, weight.dtype)
         self.fused = None
         if unroll == 1 and fuses(model):
-            self.fused = FusedLoss(model, data.dt, compiled=compiled)
+            self.fused = FusedLoss(model, data.dt, compiled=compiled, scale=self.scale)
         self.optimizer = FIRST_ORDER[optimizer](model.parameters(), lr, weight_decay)
 
     def advance(self, step: int) -> float:
@@ -103,9 +109,10 @@ class FirstOrder:
         if self.fused is not None:
             return self.fused.backward(frames[:, 1], frames[:, 0])
         if frames.shape[1] == 2:
-            loss = self.model.residual(frames[:, 1], frames[:, 0], self.dt).square().mean()
+            r = self.model.residual(frames[:, 1], frames[:, 0], self.dt)
+            loss = (r if self.scale is None else r / self.scale).square().mean()
         else:
-            loss = unrolled_loss(self.model, frames, self.dt)
+            loss = unrolled_loss(self.model, frames, self.dt, self.scale)
         loss.backward()
         return loss.detach()
 

@@ -70,11 +70,20 @@ class FusedLoss:
         Δt of the data.
     compiled
         Compile the hidden layers of a tanh network (`compiled`); equal to rounding.
+    scale
+        What the residual of every component is divided by, `(C, 1, …)`; None: nothing.
     """
 
-    def __init__(self, model: EnergyModel, dt: float, *, compiled: bool = False) -> None:
+    def __init__(
+        self,
+        model: EnergyModel,
+        dt: float,
+        *,
+        compiled: bool = False,
+        scale: Tensor | None = None,
+    ) -> None:
         self.model, self.part = model, density(model)
-        self.maps = SiteMaps(model, dt)
+        self.maps = SiteMaps(model, dt, scale)
         activation, weight = self.part.activation, self.part.dense[0].weight
         native = compiled and activation == "tanh"
         self.layers: Layers = CompiledLayers() if native else EagerLayers(activation)

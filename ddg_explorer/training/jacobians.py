@@ -2,10 +2,12 @@
 
 Closed forms cover networks of depth 2 trained with dg, rk2 or leapfrog and a G that is the same in
 every state; all else is differentiated automatically, one site at a time. `weak` averages residuals
-with ψ (`training.weak`).
+with ψ (`training.weak`), `Weighted` divides them component by component.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from ddg_explorer.training.coupling import couples
 from ddg_explorer.training.leapfrog_jacobian import LeapfrogJacobian
 from ddg_explorer.training.midpoint_jacobian import MidpointJacobian
 from ddg_explorer.training.patches import Weights, centre_residual
+from ddg_explorer.training.prepare import Scale
 from ddg_explorer.training.scaling import perceptrons
 from ddg_explorer.training.stencil_jacobian import StencilJacobian
 
@@ -54,8 +57,31 @@ class AutomaticJacobian:
         return self._residual(*self._state(), v, u).flatten()
 
 
+class Weighted:
+    """Residuals and rows of another Jacobian, divided by a number for each component, `(C,)`.
+
+    The last of the indices by which all Jacobians number their rows is the component.
+    """
+
+    def __init__(self, inner: ClosedJacobian | AutomaticJacobian, scale: Tensor) -> None:
+        self.inner, self.scale = inner, scale.flatten()
+
+    def __call__(self, v: Tensor, u: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Scaled residuals `(rows,)` and the Jacobian's blocks by weight name, `(rows, …)`."""
+        r, blocks = self.inner(v, u)
+        return self._divided(r), {name: self._divided(block) for name, block in blocks.items()}
+
+    def residual(self, v: Tensor, u: Tensor) -> Tensor:
+        """Scaled residuals alone, in the same order."""
+        return self._divided(self.inner.residual(v, u))
+
+    def _divided(self, rows: Tensor) -> Tensor:
+        scale = self.scale.repeat(len(rows) // len(self.scale))
+        return rows / scale.reshape(-1, *[1] * (rows.ndim - 1))
+
+
 ClosedJacobian = StencilJacobian | MidpointJacobian | LeapfrogJacobian | AveragedJacobian
-Residuals = ClosedJacobian | AutomaticJacobian
+Residuals = ClosedJacobian | AutomaticJacobian | Weighted
 
 
 def closed_jacobian(
@@ -87,7 +113,22 @@ def closed_jacobian(
     return AveragedJacobian(found, model) if weak else found
 
 
-def jacobian(model: Model, dt: float, scale: float, *, weak: bool = False) -> Residuals:
-    """The closed form where there is one, else the automatic one."""
+def jacobian(model: Model, dt: float, scale: Scale, *, weak: bool = False) -> Residuals:
+    """The closed form where there is one, else the automatic one, `Weighted` where `scale` is a
+    number for each component."""
+    if isinstance(scale, Tensor):
+        return Weighted(_unweighted(model, dt, 1.0, weak), scale)
+    return _unweighted(model, dt, scale, weak)
+
+
+def single_sites(residuals: Residuals) -> bool:
+    """Whether they are evaluated at one site at a time."""
+    inner = residuals.inner if isinstance(residuals, Weighted) else residuals
+    return isinstance(inner, AutomaticJacobian)
+
+
+def _unweighted(
+    model: Model, dt: float, scale: float, weak: bool
+) -> ClosedJacobian | AutomaticJacobian:
     found = closed_jacobian(model, dt, scale, weak=weak)
     return found or AutomaticJacobian(model, dt, scale, weak=weak)

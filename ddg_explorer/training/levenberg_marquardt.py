@@ -7,7 +7,8 @@ all weights, one row each. The gain ratio of true to predicted decrease steers Î
 too little is not taken. For networks of a few hundred weights this reaches errors that first-order
 methods do not, in a minute.
 
-Residuals are divided by the RMS of du/dt, so the loss is a relative mean square.
+Residuals are divided by the RMS of du/dt, or each by that of its component, so the loss is a
+relative mean square.
 
 Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, SIAM J. Appl. Math. 11 (1963)
 431, doi 10.1137/0111030.
@@ -15,7 +16,6 @@ Sources: K. Levenberg, Q. Appl. Math. 2 (1944) 164; D. W. Marquardt, SIAM J. App
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +26,10 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.symplectic_form import SymplecticForm
 from ddg_explorer.structure import FreeKernel
 from ddg_explorer.training.first_matrix import usable_matrix
-from ddg_explorer.training.jacobians import AutomaticJacobian, jacobian
+from ddg_explorer.training.jacobians import jacobian, single_sites
 from ddg_explorer.training.layout import Held, Layout
 from ddg_explorer.training.patches import Windows, reach
-from ddg_explorer.training.prepare import mean_change
+from ddg_explorer.training.prepare import loss_unit, root
 from ddg_explorer.training.weak import RADIUS
 
 FIRST_DAMPING = 1e-2
@@ -76,6 +76,8 @@ class LevenbergMarquardt:
         by the grid's dimension.
     weak
         Average residuals with Ïˆ (`weak`); fields only.
+    weighted
+        Divide every component's residuals by the RMS of its own du/dt (`prepare.loss_unit`).
 
     Attributes
     ----------
@@ -100,6 +102,7 @@ class LevenbergMarquardt:
         steps: int,
         rows: tuple[int, int] | None = None,
         weak: bool = False,
+        weighted: bool = False,
     ) -> None:
         if weak and data.grid is None:
             raise ValueError("noise='weak': needs a field; for an ODE use 'states'")
@@ -110,10 +113,10 @@ class LevenbergMarquardt:
         self.damping = FIRST_DAMPING
         self.held: Held | None
         self.held, self.held_steps = held(model, data, steps)
-        self.scale = math.sqrt(mean_change(data, weak=weak))
+        scale = root(loss_unit(data, weak=weak, weighted=weighted))
         radius = reach(model) + RADIUS * weak
-        self.residuals = jacobian(model, data.dt, self.scale, weak=weak)
-        single = isinstance(self.residuals, AutomaticJacobian)
+        self.residuals = jacobian(model, data.dt, scale, weak=weak)
+        single = single_sites(self.residuals)
         self.windows = Windows(data, radius, 1 if single else WINDOWS[dimensions])
 
     def advance(self, step: int) -> float:

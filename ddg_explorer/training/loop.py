@@ -1,9 +1,11 @@
 """`train()`: a generator of progress events, cancelled by closing it and resumed exactly.
 
 The loss is the mean square of the one-step residual (v − u)/Δt − Φ(v, u, Δt) divided by that of
-(v − u)/Δt over the training data: 1 is a model that predicts no change, nondimensional. With
-noise="states" it is the mean square distance to the observations in units of their noise: 1 is a
-model that explains the data. With noise="weak" both are averaged with ψ first (`weak`).
+(v − u)/Δt over the training data: 1 is a model that predicts no change, nondimensional. Weighted,
+both are taken of every component first and the quotients averaged: 1 is the same, and the loss that
+of data in any other units. With noise="states" it is the mean square distance to the observations
+in units of their noise: 1 is a model that explains the data. With noise="weak" both are averaged
+with ψ first (`weak`).
 """
 
 from __future__ import annotations
@@ -24,14 +26,12 @@ from ddg_explorer.models.gauge import normalise
 from ddg_explorer.training.cadence import Cadence
 from ddg_explorer.training.checks import check_data, check_settings, checked_arguments
 from ddg_explorer.training.defaults import all_settings
-from ddg_explorer.training.first_order import BATCH, FirstOrder
-from ddg_explorer.training.levenberg_marquardt import LevenbergMarquardt
-from ddg_explorer.training.prepare import mean_change, prepare, relative_loss
-from ddg_explorer.training.shooting import RIDGE, Shooting
+from ddg_explorer.training.first_order import BATCH
+from ddg_explorer.training.optimiser import Optimiser, optimiser, unit_of
+from ddg_explorer.training.prepare import Scale, prepare, relative_loss
+from ddg_explorer.training.shooting import RIDGE
 from ddg_explorer.training.smoothing import inner, smooth
 from ddg_explorer.training.snapshots import Snapshot, check_writable, read_snapshot
-
-Optimiser = LevenbergMarquardt | Shooting | FirstOrder
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def train(
     scale: bool | None = None,
     noise: str | None = None,
     ridge: float = RIDGE,
+    weights: str | None = None,
     validation: Dataset | None = None,
     seed: int = 0,
     report_every: int | None = None,
@@ -118,7 +119,8 @@ def train(
         `checkpoint`; a new one where it saves more time than compiling takes, and a C++ compiler
         works. A run may go on otherwise than it began.
     scale
-        Whiten inputs and scale the output by the data before the first step; None: with lm only.
+        Whiten inputs and scale the output by the data before the first step; None: with lm, and
+        where components are weighted.
     noise
         What is done about noise in the observed states. "none"; "smooth": smooth the trajectories
         first (`smoothing`); "weak": smooth them and train on the weak form of a field's residual,
@@ -127,6 +129,12 @@ def train(
         for a field; "none" otherwise.
     ridge
         Of "states": weight of the prior |θ|² on the network's weights.
+    weights
+        What the components of an ODE, or channels of a field, count by. "components": residuals
+        are divided by the RMS of (v − u)/Δt of their own component over the training data, so that
+        no unit counts; "none": by that of all, the absolute loss. None: "components" where two of
+        them are 30 times apart (`prepare.default_weights`), and "none" elsewhere, bit by bit. With
+        noise="states", which counts in units of the noise, that of its first iterations.
     report_every
         Steps between events; None: about 100 events a run, one after the first step, and one a
         second where steps are long, see `cadence`.
@@ -154,6 +162,7 @@ def train(
             "scale": scale,
             "noise": noise,
             "ridge": ridge,
+            "weights": weights,
             "seed": seed,
             "report_every": report_every,
             "checkpoint": checkpoint,
@@ -161,7 +170,7 @@ def train(
     )
     check_writable(checkpoint)
     settings = all_settings(model, data, arguments)
-    check_settings(model, settings)
+    check_settings(model, data, settings)
     snapshot = read_snapshot(checkpoint)
     if snapshot is not None and checkpoint is not None:
         snapshot.check(checkpoint, settings)
@@ -171,51 +180,29 @@ def train(
     seen = inner(smooth(data)) if smoothed else data
     if smoothed and validation is not None:
         validation = inner(smooth(validation))
+    unit = unit_of(seen, settings)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     try:
         if settings["scale"]:
             whitened = smooth(data) if treatment == "states" else seen
-            prepare(model, whitened, generator, small=settings["optimizer"] == "lm")
-        run = _optimiser(model, seen, generator, settings)
+            small, of_start = settings["optimizer"] == "lm", unit
+            if whitened is not seen:
+                of_start = unit_of(whitened, settings)
+            prepare(model, whitened, generator, small=small, unit=of_start)
+        run = optimiser(model, seen, generator, settings, unit)
     except ValueError:
         model.load_state_dict(before)
         raise
     model.card = {}
     cadence = Cadence(settings["steps"], arguments["report_every"])
     yield from _loop(
-        model, seen, validation, run, generator, settings, cadence, checkpoint, snapshot
-    )
-
-
-def _optimiser(
-    model: Model, data: Dataset, generator: torch.Generator, settings: dict[str, Any]
-) -> Optimiser:
-    steps = settings["steps"]
-    treatment = settings["noise"]
-    rows = None if settings["rows"] is None else tuple(settings["rows"])
-    if treatment == "states":
-        ridge = settings["ridge"]
-        return Shooting(model, data, generator, steps=steps, rows=rows, ridge=ridge)
-    if settings["optimizer"] == "lm":
-        weak = treatment == "weak"
-        return LevenbergMarquardt(model, data, generator, steps=steps, rows=rows, weak=weak)
-    options = {
-        name: settings[name] for name in ("batch", "lr", "weight_decay", "schedule", "unroll")
-    }
-    return FirstOrder(
-        model,
-        data,
-        generator,
-        steps=steps,
-        compiled=settings["compile"],
-        optimizer=settings["optimizer"],
-        **options,
+        model, unit, validation, run, generator, settings, cadence, checkpoint, snapshot
     )
 
 
 def _loop(
     model: Model,
-    data: Dataset,
+    unit: Scale,
     validation: Dataset | None,
     run: Optimiser,
     generator: torch.Generator,
@@ -226,7 +213,8 @@ def _loop(
 ) -> Iterator[Progress]:
     steps, first = settings["steps"], 0
     weak = settings["noise"] == "weak"
-    unit = mean_change(data, weak=weak)
+    relative = settings["optimizer"] == "lm" or isinstance(unit, torch.Tensor)
+    divisor = 1.0 if relative else float(unit)
 
     def held_out() -> float | None:
         return None if validation is None else relative_loss(model, validation, unit, weak=weak)
@@ -238,7 +226,7 @@ def _loop(
     begin = time.perf_counter()
     pace: tuple[int, float] | None = None
     for step in range(first, steps):
-        loss = run.advance(step) / (1.0 if settings["optimizer"] == "lm" else unit)
+        loss = run.advance(step) / divisor
         taken = step + 1
         if taken == steps and isinstance(model, EnergyModel):
             fix_freedom(model)

@@ -3,7 +3,9 @@
     x = Aᵀ(s − μ),   A = E Λ^(−½) times 2/(99.9 % quantile),    c = rms(du/dt)/rms(Φ)
 
 The stencil's values are nearly equal, its differences are what matters: principal axes scaled to
-the same size make the optimisation problem well conditioned (raw inputs: errors 1e4 larger).
+the same size make the optimisation problem well conditioned (raw inputs: errors 1e4 larger). Where
+components are in units far apart each is divided by its `size` first, `(C, 1, …)`, and nothing that
+is made here depends on the units.
 
 Stencils are `(n, m)`; everything nondimensional.
 """
@@ -19,12 +21,14 @@ from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.local_energy import LocalEnergy, dirichlet
 from ddg_explorer.models.networks import (
     EnergyNetwork,
+    MatrixField,
     Perceptron,
     SeparableEnergy,
     VectorField,
     orthogonal,
 )
-from ddg_explorer.structure import FreeKernel
+from ddg_explorer.models.symplectic_form import SymplecticForm
+from ddg_explorer.structure import FreeKernel, StateMatrix
 
 QUANTILE, SIZE = 0.999, 2.0
 EMPTY = 1e-14
@@ -44,7 +48,7 @@ def perceptrons(model: Model) -> list[tuple[Perceptron, str]]:
     return [(network.field, "all")]
 
 
-def fit_inputs(model: Model, states: Tensor) -> None:
+def fit_inputs(model: Model, states: Tensor, size: Tensor | None = None) -> None:
     """Whiten the inputs of every dense part on these states, `(n, *state_shape)`."""
     network = model.get_submodule("network")
     if isinstance(network, LocalEnergy):
@@ -54,11 +58,26 @@ def fit_inputs(model: Model, states: Tensor) -> None:
         if half == "all":
             stencils = network.get_submodule("gather")(states).flatten(0, -2)
         else:
-            q, p = states.chunk(2, -1)
-            stencils = q if half == "q" else p
+            stencils = states.chunk(2, -1)[half == "p"]
+        _whiten(part, stencils, half, size)
+
+
+def _whiten(part: Perceptron, stencils: Tensor, half: str, size: Tensor | None) -> None:
+    if size is None:
         mean, whiten = whitening(stencils)
-        part.mean.copy_(mean)
-        part.whiten.copy_(whiten)
+    else:
+        one = _by_feature(size, half, stencils)
+        mean, whiten = whitening(stencils / one)
+        mean, whiten = one * mean, whiten / one[:, None]
+    part.mean.copy_(mean)
+    part.whiten.copy_(whiten)
+
+
+def _by_feature(size: Tensor, half: str, stencils: Tensor) -> Tensor:
+    """The size of every feature of a dense part, `(m,)`: those of one channel are next to each
+    other."""
+    found = size.flatten() if half == "all" else size.chunk(2)[half == "p"]
+    return found.repeat_interleave(stencils.shape[1] // len(found)).to(stencils)
 
 
 def fit_unit(network: LocalEnergy, states: Tensor) -> None:
@@ -90,7 +109,7 @@ def whitening(stencils: Tensor) -> tuple[Tensor, Tensor]:
     return mean, matrix * (SIZE / size.clamp_min(1e-3))
 
 
-def initialise_small(model: Model, generator: torch.Generator) -> None:
+def initialise_small(model: Model, generator: torch.Generator, size: Tensor | None = None) -> None:
     """Start a small whitened network for second-order training.
 
     W₁ ~ 0.8 N(0, 1), b₁ ~ U(±1), W₂ … orthogonal, b₂ … ~ U(±½), w ~ N(0, 1)/√h, c = 1. The first
@@ -107,7 +126,7 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
     for part, _ in perceptrons(model):
         first, *middle, last = part.dense
         if model.grid is not None and isinstance(model, EnergyModel):
-            first.weight.copy_(_centred(model, part, generator))
+            first.weight.copy_(_centred(model, part, generator, size))
         else:
             first.weight.copy_(0.8 * _normal(first.weight, generator))
         first.bias.copy_(_uniform(first.bias, 1.0, generator))
@@ -119,10 +138,12 @@ def initialise_small(model: Model, generator: torch.Generator) -> None:
         part.scale.fill_(1.0)
 
 
-def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tensor:
+def _centred(
+    model: Model, part: Perceptron, generator: torch.Generator, size: Tensor | None
+) -> Tensor:
     """W₁ that is N(0, 1) on the centre of every channel's stencil and 0.15 N(0, 1) elsewhere.
 
-    On values whose 99.9 % quantile is 1.5, as if they were not whitened.
+    On values whose 99.9 % quantile is 1.5, as if they were not whitened, each over its `size`.
     """
     first = part.dense[0].weight
     channels = model.state_shape[0]
@@ -132,12 +153,15 @@ def _centred(model: Model, part: Perceptron, generator: torch.Generator) -> Tens
     raw = 0.15 * raw
     raw[..., middle] = centre
     # the whitened directions and their quantile give back the size of the values
-    spread = torch.linalg.inv(part.whiten)
-    size = spread.square().sum(0).mean().sqrt()
-    return torch.linalg.solve(part.whiten, (raw.flatten(1) * (0.75 / size)).mT).mT
+    whiten = part.whiten
+    if size is not None:
+        whiten = whiten * _by_feature(size, "all", whiten)[:, None]
+    spread = torch.linalg.inv(whiten)
+    width = spread.square().sum(0).mean().sqrt()
+    return torch.linalg.solve(whiten, (raw.flatten(1) * (0.75 / width)).mT).mT
 
 
-def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
+def fit_output(model: Model, v: Tensor, u: Tensor, dt: float, size: Tensor | None = None) -> None:
     """Scale the output so that the slope Φ has the RMS of (v − u)/Δt on these pairs.
 
     What is linear in the weights is left out: it is fitted next. A scale that no finite factor can
@@ -147,13 +171,55 @@ def fit_output(model: Model, v: Tensor, u: Tensor, dt: float) -> None:
     for weight in [part.quadratic for part in parts] + [w for w, _ in linear_terms(model)]:
         if weight is not None:
             weight.zero_()
-    target = ((v - u) / dt).square().mean().sqrt()
-    slope = model.slope(v, u, dt).square().mean().sqrt()
+    target = _sized((v - u) / dt, size).square().mean().sqrt()
+    slope = _sized(_first_slope(model, v, u, dt, size), size).square().mean().sqrt()
     factor = float(target / slope)
     if not 0 < factor < math.inf:
         return
     for part in parts:
         part.scale.mul_(factor)
+
+
+def fit_units(model: Model, states: Tensor, size: Tensor) -> None:
+    """Set the dense parts other than an energy to the sizes of the components.
+
+    Outputs of a vector field are in units of its own σᵢ, those of a learned 1-form, Θᵢ of Σ Θᵢ duᵢ,
+    in units of 1/σᵢ, and of A(u), of which G = A − Aᵀ, A or −AAᵀ, in those of G.
+    """
+    network, sigma = model.get_submodule("network"), size.flatten()
+    if isinstance(network, VectorField):
+        _set_units(network.field, sigma)
+    if isinstance(model, SymplecticForm):
+        _whiten(model.one_form.field, states, "all", size)
+        product = (2 * sigma.log().mean()).exp()
+        # beside Σ p dq, whose terms are of the size of qp
+        model.one_form.field.scale = (product / sigma).to(states)
+    if isinstance(model, EnergyModel) and isinstance(model.structure, StateMatrix):
+        module, falls = model.structure.module, model.structure.is_dissipative
+        if isinstance(module, MatrixField):
+            _whiten(module.entries, states, "all", size)
+            rows = falls and not model.structure.is_skew
+            units = sigma.repeat_interleave(len(sigma)) if rows else _products(sigma)
+            _set_units(module.entries, units)
+
+
+def _products(sigma: Tensor) -> Tensor:
+    return (sigma[:, None] * sigma).flatten()
+
+
+def _set_units(part: Perceptron, units: Tensor) -> None:
+    """Outputs in the proportions of `units`, those of equal ones as they are in the mean."""
+    proportions = units / units.log().mean().exp()
+    part.scale = part.scale.log().mean().exp() * proportions.to(part.scale)
+
+
+def _first_slope(model: Model, v: Tensor, u: Tensor, dt: float, size: Tensor | None) -> Tensor:
+    """Φ, or where components have sizes f: linear in an output whose unit is not fitted yet."""
+    return model.slope(v, u, dt) if size is None else model.rhs(u)
+
+
+def _sized(slope: Tensor, size: Tensor | None) -> Tensor:
+    return slope if size is None else slope / size.to(slope)
 
 
 def linear_terms(model: Model) -> list[tuple[Tensor, list[Tensor]]]:
@@ -182,7 +248,9 @@ def _symmetric(like: Tensor) -> list[Tensor]:
     return out
 
 
-def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
+def fit_linear(
+    model: EnergyModel, v: Tensor, u: Tensor, dt: float, size: Tensor | None = None
+) -> None:
     """Least-squares fit of the linear terms to the pairs, the network's part left out.
 
     Columns are scaled to equal size before the fit, directions that the data do not determine get
@@ -196,22 +264,22 @@ def fit_linear(model: EnergyModel, v: Tensor, u: Tensor, dt: float) -> None:
     for weight, directions in terms:
         for direction in directions:
             weight.copy_(direction)
-            basis.append(model.slope(v, u, dt).flatten())
+            basis.append(_sized(_first_slope(model, v, u, dt, size), size).flatten())
         weight.zero_()
     part.scale.copy_(scale)
     matrix = torch.stack(basis, 1).double()
-    size = matrix.square().mean(0).sqrt()
-    if not 0 < float(size.max()) < math.inf:
+    length = matrix.square().mean(0).sqrt()
+    if not 0 < float(length.max()) < math.inf:
         return
-    size = size.clamp_min(1e-6 * size.max())
-    target = ((v - u) / dt).flatten().double()
-    columns, wanted = (matrix / size).cpu(), target[:, None].cpu()
+    length = length.clamp_min(1e-6 * length.max())
+    target = _sized((v - u) / dt, size).flatten().double()
+    columns, wanted = (matrix / length).cpu(), target[:, None].cpu()
     solution = torch.linalg.lstsq(columns, wanted, driver="gelsd", rcond=1e-8).solution[:, 0]
-    size = size.cpu()
+    length = length.cpu()
     for weight, directions in terms:
         values, solution = solution[: len(directions)], solution[len(directions) :]
-        scaled = (values / size[: len(directions)]).to(weight)
-        size = size[len(directions) :]
+        scaled = (values / length[: len(directions)]).to(weight)
+        length = length[len(directions) :]
         weight.copy_(torch.tensordot(scaled, torch.stack(directions), 1))
 
 

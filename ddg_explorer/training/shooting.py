@@ -77,6 +77,8 @@ class Shooting:
         States an iteration of the first ones, see `LevenbergMarquardt`.
     ridge
         Weight of the prior |θ|², in units of the noise; 0 for none.
+    weighted
+        Of the first iterations, see `LevenbergMarquardt`: those after count in units of the noise.
 
     Raises
     ------
@@ -95,6 +97,7 @@ class Shooting:
         steps: int,
         rows: tuple[int, int] | None = None,
         ridge: float = RIDGE,
+        weighted: bool = False,
     ) -> None:
         if data.grid is not None or model.scheme not in STAGES:
             raise ValueError(
@@ -106,7 +109,9 @@ class Shooting:
             raise ValueError("noise='states': a component of the data is constant")
         smoothed = smooth(data)
         self.start = max(1, round(START * steps))
-        self.first = LevenbergMarquardt(model, smoothed, generator, steps=self.start, rows=rows)
+        self.first = LevenbergMarquardt(
+            model, smoothed, generator, steps=self.start, rows=rows, weighted=weighted
+        )
         self.x, self.damping = smoothed.u.double(), FIRST_DAMPING
         self.run: Tensor | None = None
         self.slopes: tuple[Tensor, Tensor] | None = None

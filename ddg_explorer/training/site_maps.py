@@ -1,9 +1,10 @@
 """From states to the whitened stencils of their sites, and from the sites' s back to the residual.
 
-    x = A(u),   φ = G Aᵀs,   r = (v − u)/Δt − φ,   ∂/∂s (½ λ Σ r²) = −λ A Gᵀ r
+    x = A(u),   φ = G Aᵀs,   r = ((v − u)/Δt − φ)/σ,   ∂/∂s (½ λ Σ r²) = −λ A Gᵀ r/σ
 
-A whitens and is affine. On small grids both ways are one product with a matrix of a whole state,
-`(size, sites · k)`; on larger ones, and where G is learned or depends on the state, shifts.
+A whitens and is affine, σ is what residuals are divided by. On small grids both ways are one
+product with a matrix of a whole state, `(size, sites · k)`; on larger ones, and where G is learned
+or depends on the state, shifts.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ class SiteMaps:
         An `EnergyModel` of one `EnergyNetwork`.
     dt
         Δt of the residual.
+    scale
+        σ by component or channel, `(C, 1, …)`; None: one.
     """
 
-    def __init__(self, model: EnergyModel, dt: float) -> None:
+    def __init__(self, model: EnergyModel, dt: float, scale: Tensor | None = None) -> None:
         assert isinstance(model.network, EnergyNetwork)
+        self.scale = scale
         self.dt, self.structure, self.shape = dt, model.structure, model.state_shape
         self.part, self.gather = model.network.density, model.network.gather
         learned = () if model.operator is None else model.operator.parameters()
@@ -64,13 +68,21 @@ class SiteMaps:
         """r, and the derivatives of `factor`/2 · Σr² by s, `(n · sites, k)`, and by `learned`."""
         change = (v - u) / self.dt
         if self.back is not None:
-            r = torch.addmm(change.flatten(1), s.reshape(len(u), -1), self.back, alpha=-1)
-            return r, torch.mm(-factor * r, self.back.mT).view_as(s), []
+            phi = torch.mm(s.reshape(len(u), -1), self.back).view_as(u)
+            r, pull = self._scaled(change - phi, factor)
+            return r, torch.mm(pull.flatten(1), self.back.mT).view_as(s), []
         with torch.enable_grad():
             s = s.detach().requires_grad_()
             grid = () if self.gather.grid is None else self.gather.grid.shape
             g = scatter(self.gather, (s @ self.part.whiten.mT).unflatten(0, (len(u), *grid)))
             phi = self.structure.apply(g, (u + v) / 2)
-        r = change - phi.detach()
-        c, *rest = torch.autograd.grad(phi, [s, *self.learned], -factor * r)
+        r, pull = self._scaled(change - phi.detach(), factor)
+        c, *rest = torch.autograd.grad(phi, [s, *self.learned], pull)
         return r, c, rest
+
+    def _scaled(self, r: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+        """r/σ and −λ r/σ², from r not yet divided."""
+        if self.scale is None:
+            return r, -factor * r
+        r = r / self.scale
+        return r, -factor * r / self.scale

@@ -4,7 +4,8 @@
 
 The discrete-gradient step is solved as in a rollout and differentiated by the implicit function
 theorem; the other schemes are explicit. The error after k steps is divided by kΔt, so that a
-constant error of the slope counts alike in each of them. K = 1 is the one-step loss up to the
+constant error of the slope counts alike in each of them, and by the σ of its component where
+these are weighted. K = 1 is the one-step loss up to the
 factor between the residual and the error it causes.
 """
 
@@ -32,8 +33,8 @@ def windows(data: Dataset, unroll: int) -> Tensor:
     return runs.flatten(0, 1)
 
 
-def unrolled_loss(model: Model, frames: Tensor, dt: float) -> Tensor:
-    """L of the module's equation for windows `(n, K + 1, *state_shape)`.
+def unrolled_loss(model: Model, frames: Tensor, dt: float, scale: Tensor | None = None) -> Tensor:
+    """L of the module's equation for windows `(n, K + 1, *state_shape)`; `scale` is σ, `(C, 1, …)`.
 
     Raises
     ------
@@ -49,5 +50,6 @@ def unrolled_loss(model: Model, frames: Tensor, dt: float) -> Tensor:
             u = differentiable_step(integrator, model, u, dt)
         else:
             u = u + dt * model.slope(u, u, dt)
-        total = total + ((u - frames[:, k]) / (k * dt)).square().mean()
+        error = (u - frames[:, k]) / (k * dt)
+        total = total + (error if scale is None else error / scale).square().mean()
     return total / steps

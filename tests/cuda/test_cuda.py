@@ -156,7 +156,7 @@ def test_training_takes_the_same_steps(name: str) -> None:
 
 def test_a_loss_is_compiled_on_the_cpu_alone() -> None:
     model = RECIPES["dgnet"].build().to(DEVICE)
-    with pytest.raises(ValueError, match="compile=True: needs a dgnet .* on the CPU"):
+    with pytest.raises(ValueError, match=r"compile=True: needs a dgnet .* on the CPU"):
         next(train(model, wandering(RECIPES["dgnet"]), optimizer="adam", compile=True))
 
 

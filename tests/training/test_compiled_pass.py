@@ -210,11 +210,11 @@ def test_a_fit_tells_beforehand_whether_it_is_compiled(options, problem, wanted,
     assert fit.compiles == wanted
     seen = []
 
-    def stop(model, data, generator, settings):
+    def stop(model, data, generator, settings, unit):
         seen.append(settings["compile"])
         raise ValueError("seen")
 
-    monkeypatch.setattr("ddg_explorer.training.loop._optimiser", stop)
+    monkeypatch.setattr("ddg_explorer.training.loop.optimiser", stop)
     with pytest.raises(ValueError, match="seen"):
         next(iter(fit))
     assert seen == [wanted]
