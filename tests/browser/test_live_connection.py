@@ -130,9 +130,8 @@ def test_a_run_goes_on_where_its_connection_was_cut_in_a_message(page: Page, wir
     expect(page.locator(LINE)).to_have_count(0)
     wait(lambda: number(field(page), "t") > t, "frames", 20)
     press(page, "Pause")
-    settle(field(page))
+    seq = settle(field(page))
     press(page, "Step")
-    seq = number(canvas, "seq")
     wait(lambda: number(canvas, "seq") > seq, "a step")
     assert number(canvas, "t") > t
 

@@ -11,6 +11,15 @@ from test_live import choose, field, number, pause, press, typed, wait
 from ddg_explorer.app.canvas import LaneCanvas
 from ddg_explorer.app.component import script
 
+
+@pytest.fixture(scope="module")
+def blank(browser):
+    """An empty page for scripts that are functions and leave nothing behind."""
+    page = browser.new_page()
+    yield page
+    page.context.close()
+
+
 LABELS = """([x1, low, high]) => {{ {draw}
   const ctx = document.createElement("canvas").getContext("2d"), drawn = [];
   ctx.fillText = (text, x, y, room) => {{
@@ -62,33 +71,27 @@ READOUTS = """(events) => {{ const Bokeh = {{require: () => ({{ModelEvent: class
 @pytest.mark.parametrize(
     ("x1", "low", "high"), [(0.075, 0, 1), (1e-3, -2.5e-11, 2.75e-11), (8e-6, 999.75, 1000.25)]
 )
-def test_labels_of_axes_are_whole_and_exact(browser, x1, low, high):
-    page = browser.new_page()
-    labels = page.evaluate(LABELS.format(draw=script("draw")), [x1, low, high])
-    page.close()
+def test_labels_of_axes_are_whole_and_exact(blank, x1, low, high):
+    labels = blank.evaluate(LABELS.format(draw=script("draw")), [x1, low, high])
     assert len(labels) > 6
     for text, left, right, tick in labels:
         assert 0 <= left < right <= 48 + 300 + 8
         assert float(text.replace("−", "-")) == pytest.approx(tick, rel=1e-9)
 
 
-def test_zeros_on_log_axes_stand_on_a_floor_that_is_seen_whole(browser):
-    page = browser.new_page()
+def test_zeros_on_log_axes_stand_on_a_floor_that_is_seen_whole(blank):
     code = script("draw", "curves").replace("export ", "")
     values = [1e-17, 1e-7, 1e-17]
-    ys = page.evaluate(CURVE.format(curves=code), [[-17.5, 1], 1e-8, values])
-    deep = page.evaluate(CURVE.format(curves=code), [[-17.5, 1], 1e-17, values])
-    page.close()
+    ys = blank.evaluate(CURVE.format(curves=code), [[-17.5, 1], 1e-8, values])
+    deep = blank.evaluate(CURVE.format(curves=code), [[-17.5, 1], 1e-17, values])
     assert ys[0] - ys[1] == pytest.approx(100 / 18.5)
     assert deep[0] == pytest.approx(100 - 0.5 * 100 / 18.5)
 
 
 @pytest.mark.parametrize("order", [("paint", "rest"), ("rest", "paint")])
-def test_a_lane_at_rest_reads_out_its_newest_frame(browser, order):
-    page = browser.new_page()
+def test_a_lane_at_rest_reads_out_its_newest_frame(blank, order):
     code = READOUTS.format(lane=LaneCanvas._esm.replace("export ", ""))
-    seen = page.evaluate(code, [0.25, "paint", 0.5, "paint", 0.75, *order])
-    page.close()
+    seen = blank.evaluate(code, [0.25, "paint", 0.5, "paint", 0.75, *order])
     assert seen[1] == ["0.250", "1"]
     assert seen[3] == ["0.250", "1"], "not written with every frame"
     assert seen[-1] == ["0.750", "0"]
@@ -110,23 +113,19 @@ def test_a_lane_at_rest_reads_out_its_newest_frame(browser, order):
     ],
     ids=["axes", "drifts"],
 )
-def test_numbers_are_written_as_people_do(browser, written, numbers, wanted):
-    page = browser.new_page()
-    texts = page.evaluate(
+def test_numbers_are_written_as_people_do(blank, written, numbers, wanted):
+    texts = blank.evaluate(
         f"(numbers) => {{ {script('draw')}\n return numbers.map((x) => {written}(x)); }}",
         numbers,
     )
-    page.close()
     assert texts == wanted.split()
 
 
 @pytest.mark.parametrize(("low", "high"), [(-2.48, 2.48), (0.3, 1.9), (7.2e-4, 9.9e-4)])
-def test_an_axis_with_room_has_two_ticks(browser, low, high):
-    page = browser.new_page()
-    ticks = page.evaluate(
+def test_an_axis_with_room_has_two_ticks(blank, low, high):
+    ticks = blank.evaluate(
         f"(span) => {{ {script('draw')}\n return niceTicks(...span, 1.84); }}", [low, high]
     )
-    page.close()
     assert 2 <= len(ticks) <= 5
     assert low <= min(ticks) < max(ticks) <= high
 
@@ -146,17 +145,15 @@ PHASE = """([window, names]) => {{ {phase}
 }}"""
 
 
-def test_curves_over_time_span_the_lane_s_own_window(browser):
-    page = browser.new_page()
+def test_curves_over_time_span_the_lane_s_own_window(blank):
     code = PHASE.format(phase=script("draw", "phase"))
-    plane = page.evaluate(code, [[-1.3, 1.3, -1.9, 1.9], ["q", "p"]])
-    orbits = page.evaluate(code, [[-2, 2, -2, 2], ["x₁", "y₁", "x₂", "y₂"]])
-    page.close()
+    plane = blank.evaluate(code, [[-1.3, 1.3, -1.9, 1.9], ["q", "p"]])
+    orbits = blank.evaluate(code, [[-2, 2, -2, 2], ["x₁", "y₁", "x₂", "y₂"]])
     assert plane == [[-1.9, 1.9], ["#204060", "#204060"]]
     assert orbits == [[-2, 2], ["#204060", "#204060", "#6a8095", "#6a8095"]]
 
 
-def test_times_have_the_digits_of_a_step(browser):
+def test_times_have_the_digits_of_a_step(blank):
     cases = [
         (0, 1),
         (8e-6, 2e-6),
@@ -166,12 +163,10 @@ def test_times_have_the_digits_of_a_step(browser):
         (1234.5, 1),
         (0.053, 1e-3),
     ]
-    page = browser.new_page()
     code = script("draw")
-    texts = page.evaluate(
+    texts = blank.evaluate(
         f"(cases) => {{ {code}\n return cases.map((c) => formatTime(...c)); }}", cases
     )
-    page.close()
     assert texts == ["0", "8.00e−6", "0.0004", "0.0200", "1.50", "1235", "0.053"]
 
 
@@ -213,6 +208,7 @@ def test_read_outs_speak_of_the_law_and_of_what_is_solved(open_page):
     expect(page.locator(".readouts").first).to_contain_text("own change")
     expect(page.locator("table.lanes")).to_contain_text("Change of")
     for scheme, residual in (("discrete_gradient", "0"), ("rk4", "–")):
+        press(page, "Pause")
         page = open_page(f"system=wave&lanes=truth&integrator={scheme}")
         expect(field(page)).not_to_have_attribute("data-t", "0")
         solve = page.locator(".readouts div", has_text="residual").locator("dd")
