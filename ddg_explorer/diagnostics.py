@@ -107,8 +107,6 @@ class Summary:
     def add(self, frame: Frame) -> None:
         """Take the next frame into account; a frame that only reports a stop changes nothing."""
         first, last = self._first, self._last
-        if frame.step == last.step:
-            return
         self._drift = self._larger(self._drift, frame.energy, first.energy)
         self._own_drift = self._larger(self._own_drift, frame.own_energy, first.own_energy)
         self._residual = torch.maximum(self._residual, frame.residual)

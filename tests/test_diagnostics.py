@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oscillator import Exact, Oscillator
+from oscillator import Exact, Failing, Oscillator
 
 from ddg_explorer.diagnostics import Summary, drift, law_bound, law_defect, order_slope
 from ddg_explorer.frames import Frame, measure
@@ -34,6 +34,8 @@ def test_order_slope_leaves_the_rounding_plateau_out() -> None:
     assert order_slope(dts, errors) < 3.5
     with pytest.raises(ValueError, match="fewer than three"):
         order_slope(dts, errors, floor=1e-5)
+    with pytest.raises(ValueError, match=r"fewer than three above floor=0\.0625"):
+        order_slope([1.0, 0.5, 0.25], [1.0, 0.25, 0.0625], floor=0.0625)
 
 
 @pytest.mark.parametrize(
@@ -211,3 +213,42 @@ def test_summary_takes_extremes_over_frames_and_batch() -> None:
     assert figures["energy_rises"] == 1
     assert figures["mass_drift"] is None
     assert figures["steps"] == 2
+
+
+@pytest.mark.parametrize(("steps", "rises"), [(10, 0), (1, 1)])
+def test_every_step_between_two_frames_may_be_off_by_its_residual(steps: int, rises: int) -> None:
+    """ΔH = 6.25e-6 beside |∇H|₁ r = 1.5e-6 a step."""
+    rollout = Rollout(Oscillator(), U0[:1], 0.1, Exact())
+    summary = Summary(rollout)
+    summary.add(replace(advance(rollout.frame, U0[:1] * (1 + 5e-6), 1e-6), step=steps))
+    assert summary.figures()["energy_rises"] == rises
+
+
+class Hill(Oscillator):
+    """H = −½|u|²."""
+
+    def energy(self, u: torch.Tensor) -> torch.Tensor:
+        return -super().energy(u)
+
+
+@pytest.mark.parametrize(("residual", "rises"), [(0.6, 0), (0.4, 1)])
+def test_a_rise_is_explained_by_the_slope_at_the_start_of_a_step(residual, rises) -> None:
+    """From the side of a hill, |∇H|₁ = 1, up by ½ to its top, where H has no slope."""
+    start = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    rollout = Rollout(Hill(), start, 0.1, Exact())
+    summary = Summary(rollout)
+    top = torch.full((1,), residual, dtype=torch.float64)
+    summary.add(measure(Hill(), None, 0.0, 1, torch.zeros_like(start), top))
+    assert summary.figures()["energy_rises"] == rises
+
+
+def test_a_frame_that_only_reports_a_stop_changes_nothing() -> None:
+    rollout = Rollout(Oscillator(), U0, 0.1, Failing(after=3), truth=Steeper())
+    summary = Summary(rollout)
+    summary.add(rollout.step(3))
+    before = summary.figures()
+    stopped = rollout.step()
+    assert stopped.stop is not None
+    assert stopped.step == 3
+    summary.add(stopped)
+    assert summary.figures() == before

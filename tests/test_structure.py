@@ -21,6 +21,7 @@ from structure_zoo import (
 )
 from torch import Tensor
 
+from ddg_explorer.grids import Grid
 from ddg_explorer.structure import (
     CentralDerivative,
     DampedSymplectic,
@@ -32,6 +33,8 @@ from ddg_explorer.structure import (
     Structure,
     Symplectic,
 )
+from ddg_explorer.structure.comparison import distance, gap
+from ddg_explorer.structure.report import symmetries
 
 
 def test_every_flag_is_that_of_the_matrix_and_of_the_report() -> None:
@@ -187,3 +190,19 @@ def test_symbol_and_matrix_give_the_same_margins() -> None:
         for name in ("scale", "symmetric_max", "symmetric_min", "mass_defect", "anisotropy"):
             difference = abs(getattr(by_symbol, name) - getattr(by_matrix, name))
             assert difference <= 3e-14 * by_matrix.scale, name
+
+
+def test_a_rectangle_of_as_many_points_has_half_the_symmetries_of_a_square() -> None:
+    square, rectangle = Grid((8, 8), (1.0, 1.0)), Grid((8, 8), (1.0, 2.0))
+    found = [len(list(symmetries(grid))) for grid in (LINE, square, rectangle, OBLONG)]
+    assert found == [2, 8, 4, 4]
+    # both Laplacians are: the rectangle's is not asked to be the same along x and y
+    assert Laplacian(square).report().is_isotropic
+    assert Laplacian(rectangle).report().is_isotropic
+
+
+def test_a_gap_is_relative_to_the_weights_beside_the_centre_or_to_the_centre_alone() -> None:
+    laplacian = tensor(1.0, -2.0, 1.0)
+    assert gap(tensor(1.0, -2.5, 1.0), laplacian) == 0.5
+    assert gap(tensor(0.0, -1.0, 0.0), tensor(0.0, -2.0, 0.0)) == 0.5
+    assert distance(tensor(0.0, -1.0, 0.0), tensor(0.0, -2.0, 0.0)) == 0

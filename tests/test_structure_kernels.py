@@ -19,6 +19,7 @@ from ddg_explorer.structure import (
     SkewKernel,
     SkewMatrix,
 )
+from ddg_explorer.structure.projections import dissipative_kernel, real_symbol
 
 F64 = torch.float64
 LINE, SQUARE = Grid.of(8, 3.0, 1), Grid.of(6, 1.0, 2)
@@ -142,3 +143,13 @@ def test_kernels_wide_and_narrow_equal_the_plain_sum(widths: tuple[int, ...]) ->
         plain += kernel[node] * torch.roll(g, shift, grid.axes)
     for operator in (KernelStructure(grid, kernel), KernelStructure(grid, nn.Parameter(kernel))):
         assert (operator.apply(g) - plain).abs().max() < 3e-15 * kernel.abs().sum() * g.abs().max()
+
+
+@pytest.mark.parametrize("points", [5, 7])
+def test_a_kernel_made_dissipative_is_so_on_any_grid(points: int) -> None:
+    """Also between the few wavenumbers of the small grid it was made for."""
+    kernel = torch.tensor([0.5, -0.2, -0.6, -0.2, 0.5], dtype=F64)
+    made = dissipative_kernel(kernel, (points,))
+    for size in (points, 64, 256):
+        assert real_symbol(made, (size,)).max() <= 1e-12
+    assert torch.equal(dissipative_kernel(made, (points,)), made)

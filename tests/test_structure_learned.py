@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -143,6 +145,60 @@ def test_a_fixed_operator_does_not_change_with_the_callers_tensor() -> None:
     assert operator.kernel.tolist() == [1.0, -2.0, 1.0]
 
 
+def test_what_an_operator_shows_of_itself_is_a_copy() -> None:
+    kernel = KernelStructure(LINE, [1.0, -2.0, 1.0])
+    matrix = MatrixStructure([[0.0, 1.0], [-1.0, 0.0]])
+    damped = DampedSymplectic([0.1, 0.2])
+    learned = MatrixStructure.skew([[0.0, 1.0], [0.0, 0.0]])
+    cases = [(kernel, "kernel", 1), (matrix, "entries", 2), (damped, "friction", 4)]
+    for operator, name, size in [*cases, (learned, "entries", 2)]:
+        shape = (1, 8) if operator is kernel else (size,)
+        before = (operator.law, operator.apply(random(*shape)).detach().clone())
+        with torch.no_grad():
+            getattr(operator, name).view(-1)[0] = 5.0
+        assert operator.law == before[0]
+        assert torch.equal(operator.apply(random(*shape)), before[1])
+        assert float(getattr(operator, name).view(-1)[0].detach()) != 5
+    free = MatrixStructure(nn.Parameter(random(2, 2)))
+    with torch.no_grad():
+        free.entries[0, 0] = 5.0
+    assert float(free.entries.detach()[0, 0]) == float(random(2, 2)[0, 0])
+
+
+NUMBERS = [[2, 0, 1], [-1, 3, 0], [0, 1, 1]]
+
+
+@pytest.mark.parametrize("made_of", [list, np.array, torch.tensor], ids=["list", "array", "int"])
+def test_starting_values_are_any_real_numbers(made_of: Callable[..., Any]) -> None:
+    numbers, raw = made_of(NUMBERS), torch.tensor(NUMBERS, dtype=F64)
+    flat, halves = made_of([-1, 0, 2]), made_of([[1], [-1]])
+    pairs = [
+        (MatrixStructure.skew(numbers), raw - raw.T),
+        (MatrixStructure.dissipative(numbers, numbers), raw - raw.T - raw @ raw.T),
+    ]
+    for operator, expected in pairs:
+        assert operator.module is not None
+        assert all(p.dtype == F64 for p in operator.module.parameters())
+        assert torch.equal(operator.entries.detach(), expected)
+    kernels = [
+        (KernelStructure.skew(LINE, flat), [-1.5, 0.0, 1.5]),
+        (KernelStructure.dissipative(LINE, halves, skew=flat), [-0.5, -2.0, 2.5]),
+        (KernelStructure(LINE, FreeKernel(flat)), [-1.0, 0.0, 2.0]),
+    ]
+    for operator, expected in kernels:
+        assert operator.kernel.tolist() == expected
+    assert torch.equal(Friction(numbers)(), raw @ raw.T)
+
+
+def test_starting_values_are_copied() -> None:
+    for start in (random(3, 3), nn.Parameter(random(3, 3))):
+        module = SkewMatrix(start)
+        with torch.no_grad():
+            start.zero_()
+        assert module().any()
+        assert module.raw is not start
+
+
 def test_a_model_that_holds_one_saves_copies_and_moves_it() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
@@ -198,8 +254,24 @@ def test_friction_modules_stay_dissipative() -> None:
         (lambda: DissipativeMatrix(random(3)), "raw has shape"),
         (lambda: DissipativeMatrix(random(3, 1), random(2, 2)), "skew has shape"),
         (lambda: Friction(random(2, 3)), "raw has shape"),
+        (lambda: Friction([0.1, [0.2]]), r"^raw=\[0\.1, \[0\.2\]\]: must be real numbers in rows"),
+        (lambda: MatrixStructure.skew([[0, 1], [1]]), r"^raw=\[\[0, 1\], \[1\]\]: must be real"),
+        (
+            lambda: MatrixStructure.skew([[0, torch.inf], [1, 0]]),
+            "^raw: every entry must be fin",
+        ),
+        (
+            lambda: KernelStructure.skew(LINE, torch.tensor([-1j, 0, 1j])),
+            "^raw has dtype .*: must be",
+        ),
+        (lambda: DissipativeKernel(random(2, 1), skew="abc"), "^skew='abc': must be real numbers"),
+        (
+            lambda: DissipativeMatrix(random(2, 1), torch.eye(2).bool()),
+            "^skew has dtype torch.bool: must be real numbers",
+        ),
     ],
 )
 def test_bad_parameters_are_refused(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as refusal:
         make()
+    assert "\n" not in str(refusal.value)

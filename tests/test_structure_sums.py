@@ -19,7 +19,7 @@ from structure_zoo import (
     random,
     tensor,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure import (
@@ -57,6 +57,29 @@ def test_flags_of_a_sum_stay_cheap_on_a_large_grid() -> None:
     assert flags(unknown + Laplacian(grid)) == (False, False, False, False)
 
 
+def test_a_sum_without_symbol_that_is_too_large_to_measure_promises_nothing() -> None:
+    class Shift(Structure):
+        grid = Grid((5000,), (1.0,))
+
+        def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
+            return g.roll(1, -1)
+
+    assert (Shift() - Shift()).law == "can create energy"
+    assert not (Shift() - Shift()).apply(random(1, 5000)).any()
+
+
+def test_sums_of_lists_and_quotients_are_sums() -> None:
+    delta, slope = Laplacian(LINE), CentralDerivative(LINE)
+    g = random(1, *LINE.shape)
+    total = sum([delta, slope, slope])
+    assert isinstance(total, Structure)
+    assert torch.equal(total.apply(g), (delta + slope + slope).apply(g))
+    assert torch.equal((delta / 4).apply(g), 0.25 * delta.apply(g))
+    assert (delta / -1).law == "can create energy, conserves mass"
+    for half in (np.float32(0.5), np.float64(0.5), torch.tensor(0.5)):
+        assert torch.equal((half * delta).apply(g), (delta / 2).apply(g))
+
+
 def test_symbols_are_kept_and_safe_to_share_between_threads() -> None:
     operator = CentralDerivative(LINE, "spectral") + 0.1 * Laplacian(LINE, "spectral")
     g = random(1, *LINE.shape)
@@ -79,8 +102,8 @@ def test_names_make_operators() -> None:
     for key in ("d_dx", "laplacian", "strain_wave", "minus_identity", "symplectic"):
         assert isinstance(STRUCTURES[key](LINE), Structure)
     assert STRUCTURES["damped_symplectic"](0.3).is_dissipative
-    assert STRUCTURES["dense_skew"](random(3, 3)).is_skew
-    assert STRUCTURES["dissipative_kernel"](LINE, random(2, 1)).is_dissipative
+    assert STRUCTURES["learned_skew_matrix"](random(3, 3)).is_skew
+    assert STRUCTURES["learned_dissipative_kernel"](LINE, random(2, 1)).is_dissipative
 
 
 def test_lists_and_arrays_are_the_float64_tensor_of_their_numbers() -> None:
@@ -126,6 +149,8 @@ def test_torch_func_transforms_see_a_linear_map() -> None:
         (lambda: DampedSymplectic(tensor(0.1, -0.2)), "every entry"),
         (lambda: DampedSymplectic(tensor([1.0, 2.0], [2.0, 1.0])), "smallest eigenvalue -1"),
         (lambda: DampedSymplectic(tensor([1.0, 0.5], [0.0, 1.0])), "symmetric"),
+        (lambda: DampedSymplectic([[1.0, 0.0], [0.0, -1e-3]]), "smallest eigenvalue -0.001"),
+        (lambda: DampedSymplectic(True), "^friction=True: must be a real number"),
         (lambda: DampedSymplectic(tensor(0.1, 0.2), size=6), "size=6"),
         (lambda: DampedSymplectic(torch.nn.Parameter(tensor(0.1))), "Friction module"),
         (lambda: DampedSymplectic(random(2, 2, 2)), "has shape"),
@@ -140,7 +165,31 @@ def test_torch_func_transforms_see_a_linear_map() -> None:
         (lambda: Laplacian(LINE, "upwind"), "operator='upwind'"),
         (lambda: CentralDerivative(LINE, axis=1), "axis=1"),
         (lambda: Combination(), r"terms=\(\)"),
-        (lambda: math.nan * Laplacian(LINE), "finite"),
+        (lambda: math.nan * Laplacian(LINE), "^weight=nan: must be finite"),
+        (lambda: 10**400 * Laplacian(LINE), "^weight=1000.*: must be finite"),
+        (lambda: True * Laplacian(LINE), "^weight=True: must be a real number"),
+        (lambda: 1j * Laplacian(LINE), "^weight=a complex: must be a real number"),
+        (lambda: "a" * Laplacian(LINE), "^weight='a': must be a real number"),
+        (lambda: Laplacian(LINE) * Laplacian(LINE), "^weight=a Laplacian: must be a real number"),
+        (lambda: random(2) * Laplacian(LINE), "^weight=a Tensor: must be a real number"),
+        (lambda: nn.Parameter(tensor(0.1)[0]) * Laplacian(LINE), "^weight: has a gradient"),
+        (lambda: nn.Parameter(tensor(0.1)[0]).exp() * Laplacian(LINE), "^weight: has a gradient"),
+        (lambda: Laplacian(LINE, strength=nn.Parameter(tensor(0.1)[0])), "^strength: has a gradi"),
+        (lambda: Laplacian(LINE) / 0, "^divisor=0: must not be 0"),
+        (lambda: Laplacian(LINE) / "a", "^divisor='a': must be a real number"),
+        (lambda: Symplectic() + 1, "^operator=1: a sum is one of structure operators"),
+        (lambda: 1 + Symplectic(), "^operator=1: a sum is one of structure operators"),
+        (lambda: Symplectic() - None, "^operator=None: a sum is one of structure operators"),
+        (lambda: Laplacian(None), "^grid=None: must be a periodic Grid"),
+        (lambda: CentralDerivative((8,)), r"^grid=\(8,\): must be a periodic Grid"),
+        (lambda: StrainWave(8), "^grid=8: must be a periodic Grid"),
+        (lambda: KernelStructure([1, -2, 1], LINE), r"^grid=\[1, -2, 1\]: must be a periodic"),
+        (lambda: MobilityStructure(None, torch.cos), "^grid=None: must be a periodic Grid"),
+        (lambda: MinusIdentity(0.5), r"^grid=0\.5: must be a periodic Grid"),
+        (lambda: Symplectic(2), "^grid=2: must be a periodic Grid"),
+        (lambda: DampedSymplectic(0.1, 2), "^grid=2: must be a periodic Grid"),
+        (lambda: MatrixStructure([[0.0]], 2), "^grid=2: must be a periodic Grid"),
+        (lambda: StateDependent(torch.mul, grid=2), "^grid=2: must be a periodic Grid"),
         (lambda: Laplacian(LINE) + Laplacian(ODD_LINE), "share one grid"),
         (lambda: MatrixStructure(random(2, 3)), r"needs \(d, d\)"),
         (lambda: MatrixStructure(tensor([math.nan])), "finite"),
@@ -154,6 +203,20 @@ def test_torch_func_transforms_see_a_linear_map() -> None:
         (lambda: DampedSymplectic([math.inf]), "^friction: every entry must be finite"),
         (lambda: KernelStructure(LINE, "abc"), "^kernel='abc': must be real"),
         (lambda: MatrixStructure([[0, 1j], [1j, 0]]), "real numbers in rows of one length"),
+        (
+            lambda: MatrixStructure(torch.tensor([[0, 1j], [1j, 0]])),
+            "^matrix has dtype .*x64",
+        ),
+        (
+            lambda: MatrixStructure(nn.Parameter(random(2, 2) + 0j)),
+            "^matrix has dtype .*x128",
+        ),
+        (
+            lambda: MatrixStructure(torch.eye(2).bool()),
+            "^matrix has dtype .*bool: must be",
+        ),
+        (lambda: KernelStructure(LINE, random(3) + 0j), "^kernel has dtype .*: must be real"),
+        (lambda: DampedSymplectic(tensor(0.1, 0.2) + 0j), "^friction has dtype .*: must be real"),
         (lambda: MatrixStructure(Symplectic()), "real numbers in rows of one length"),
         (lambda: KernelStructure(LINE, random(2)), "odd"),
         (lambda: KernelStructure(LINE, random(9)), "width ≤ n"),

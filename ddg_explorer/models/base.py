@@ -214,9 +214,7 @@ class Model(nn.Module, Dynamics):
             For an ODE model, one without a recipe, or another Δx.
         """
         if self.grid is None or self.recipe is None:
-            raise ValueError(
-                f"grid={grid}: this model has no grid, or no recipe to rebuild it from"
-            )
+            raise ValueError(f"grid={grid}: needs a model with a grid, and a recipe to rebuild it")
         line = "" if grid.ndim == self.grid.ndim else f"trained on {self.grid.ndim} axes"
         line = line or spacing_misfit(self.grid, grid)
         if line:
@@ -292,9 +290,10 @@ class EnergyModel(Model):
 
 def spacing_misfit(own: Grid, other: Grid) -> str:
     """One line where the Δx of two grids of one dimension differ beyond rounding, else ""."""
-    pairs = zip(own.spacing, other.spacing, strict=True)
+    pairs = list(zip(own.spacing, other.spacing, strict=True))
     if all(abs(a - b) <= 1e-9 * a for a, b in pairs):
         return ""
-    told = [dict.fromkeys(f"{h:.6g}" for h in grid.spacing) for grid in (own, other)]
+    digits = 6 if any(f"{a:.6g}" != f"{b:.6g}" for a, b in pairs) else 12
+    told = [dict.fromkeys(f"{h:.{digits}g}" for h in grid.spacing) for grid in (own, other)]
     trained, here = (" × ".join(spacing) for spacing in told)
     return f"trained with Δx = {trained}, this grid has Δx = {here}"

@@ -9,12 +9,14 @@ it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.io import described
 from ddg_explorer.models.networks import MatrixField, Mobility
 from ddg_explorer.structure import (
     CentralDerivative,
@@ -94,6 +96,10 @@ class Draws:
         return None if found is None else found[:, None] * found
 
     def stencil(self, width: int) -> tuple[int, ...]:
+        """One width an axis; ValueError unless it is odd and positive."""
+        whole = isinstance(width, Integral) and not isinstance(width, bool)
+        if not whole or width < 1 or width % 2 == 0:
+            raise ValueError(f"width={described(width)}: must be an odd integer ≥ 1")
         return (width,) * self.grid.ndim
 
 
@@ -161,7 +167,7 @@ def _learned_skew_kernel(of: Draws, *, width: int = 3) -> Structure:
 def _learned_dissipative_kernel(
     of: Draws, *, width: int = 3, zero_sum: bool = False, isotropic: bool = False
 ) -> Structure:
-    half = of.stencil((width + 1) // 2)
+    half = tuple((w + 1) // 2 for w in of.stencil(width))
     rank = 1 if of.grid.ndim == 1 else half[0] ** of.grid.ndim
     raw = of.normal(*half, rank)
     return KernelStructure.dissipative(of.grid, raw, zero_sum=zero_sum, isotropic=isotropic)

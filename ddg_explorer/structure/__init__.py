@@ -20,17 +20,17 @@ STRUCTURES = {
     "minus_identity": MinusIdentity,
     "strain_wave": StrainWave,
     "matrix": MatrixStructure,
-    "dense_skew": MatrixStructure.skew,
-    "dense_dissipative": MatrixStructure.dissipative,
+    "learned_skew_matrix": MatrixStructure.skew,
+    "learned_dissipative_matrix": MatrixStructure.dissipative,
     "kernel": KernelStructure,
-    "skew_kernel": KernelStructure.skew,
-    "dissipative_kernel": KernelStructure.dissipative,
+    "learned_skew_kernel": KernelStructure.skew,
+    "learned_dissipative_kernel": KernelStructure.dissipative,
     "mobility": MobilityStructure,
     "state_matrix": StateMatrix,
     "state_dependent": StateDependent,
     "combination": Combination,
 }
-"""Name → class or constructor."""
+"""Name → class or constructor; what models take by name has that name here."""
 
 __all__ = [
     "STRUCTURES",

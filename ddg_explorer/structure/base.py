@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.structure.checks import check_number
 from ddg_explorer.structure.report import Report, report_of_matrix, report_of_symbol
 
 MATRIX_LIMIT = 4096
@@ -176,6 +177,11 @@ class Structure:
     def __add__(self, other: Structure) -> Structure:
         return _combine((1.0, self), (1.0, other))
 
+    def __radd__(self, other: int) -> Structure:
+        if isinstance(other, int) and other == 0:
+            return self  # what `sum` begins with
+        return self + other  # pyright: ignore[reportOperatorIssue]
+
     def __sub__(self, other: Structure) -> Structure:
         return _combine((1.0, self), (-1.0, other))
 
@@ -183,6 +189,12 @@ class Structure:
         return _combine((factor, self))
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Structure:
+        number = check_number(divisor, "divisor")
+        if number == 0:
+            raise ValueError(f"divisor={divisor}: must not be 0")
+        return _combine((1 / number, self))
 
     def __neg__(self) -> Structure:
         return _combine((-1.0, self))

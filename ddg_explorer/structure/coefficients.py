@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from ddg_explorer.array_files import real_numbers
 from ddg_explorer.io import described
 
-Source = Tensor | nn.Module | np.ndarray | Sequence[Any]
-"""What coefficients are made of: a tensor, a module, or numbers, which become float64."""
+Numbers = Tensor | np.ndarray | Sequence[Any]
+"""A tensor, or numbers in an array or in lists within lists, which become float64."""
+Source = Numbers | nn.Module
+"""What coefficients are made of."""
 
 
 class Kept:
@@ -83,7 +85,7 @@ class Coefficients:
     """
 
     def __init__(self, source: Source, name: str) -> None:
-        if not isinstance(source, Tensor | nn.Module):
+        if not isinstance(source, nn.Module):
             source = _tensor(source, name)
         if isinstance(source, nn.Parameter):
             source = Free(source)
@@ -92,8 +94,7 @@ class Coefficients:
         self.module = source if isinstance(source, nn.Module) else None
         value = (source() if isinstance(source, nn.Module) else source).detach()
         self.shape = tuple(value.shape)
-        if not torch.isfinite(value).all():
-            raise ValueError(f"{name}: every entry must be finite")
+        _check_real(value, name)
         self._value = value.to("cpu", copy=True)
         self._kept = Kept()
 
@@ -113,9 +114,29 @@ class Coefficients:
             return self.module().to(device).to(dtype)
         return self._kept(dtype, device, lambda: self._value.to(dtype).to(device))
 
+    def copy(self) -> Tensor:
+        """The tensor in float64 on the CPU, to keep: writing to it changes no coefficient."""
+        return self(torch.float64, "cpu").clone()
 
-def _tensor(numbers: np.ndarray | Sequence[Any], name: str) -> Tensor:
-    """The numbers in float64, else ValueError."""
+
+def check_raw(numbers: Numbers, name: str) -> Tensor:
+    """Starting values of what is learned, a floating-point tensor of its own; else ValueError."""
+    tensor = _tensor(numbers, name).detach()
+    _check_real(tensor, name)
+    return tensor.clone() if tensor.is_floating_point() else tensor.double()
+
+
+def _check_real(tensor: Tensor, name: str) -> None:
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise ValueError(f"{name} has dtype {tensor.dtype}: must be real numbers")
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name}: every entry must be finite")
+
+
+def _tensor(numbers: Numbers, name: str) -> Tensor:
+    """A tensor as it is, other numbers in float64; else ValueError."""
+    if isinstance(numbers, Tensor):
+        return numbers
     try:
         array = np.ma.array(numbers)
         if not np.ma.is_masked(array):

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
+from ddg_explorer.io import described
 from ddg_explorer.structure.base import Structure
+from ddg_explorer.structure.checks import check_number
 from ddg_explorer.structure.coefficients import Kept
 
 
@@ -29,20 +31,23 @@ class Combination(Structure):
     Raises
     ------
     ValueError
-        If there is no term, a weight is not finite, or two terms live on different grids.
+        If there is no term, a term is no operator, its weight no finite number or learned, or two
+        terms live on different grids.
     """
 
     def __init__(self, *terms: tuple[float, Structure]) -> None:
         if not terms:
             raise ValueError("terms=(): a combination needs at least one operator")
-        if any(not math.isfinite(weight) for weight, _ in terms):
-            raise ValueError(f"weights={[w for w, _ in terms]}: every weight must be finite")
+        weights = [check_number(weight, "weight") for weight, _ in terms]
+        for _, part in terms:
+            if not isinstance(part, Structure):
+                raise ValueError(f"operator={described(part)}: a sum is one of structure operators")
         grids = [part.grid for _, part in terms if part.grid is not None]
         if any(grid != grids[0] for grid in grids):
             raise ValueError(f"grids={grids}: all operators of a sum must share one grid")
         self.grid: Grid | None = grids[0] if grids else None
         self.parts = tuple(part._on(self.grid) for _, part in terms)
-        weighted = zip((float(weight) for weight, _ in terms), self.parts, strict=True)
+        weighted = zip(weights, self.parts, strict=True)
         self.terms = tuple(term for w, part in weighted if w for term in _flatten(w, part))
         modules = [part.module for _, part in self.terms if part.module is not None]
         self.module = nn.ModuleList(modules) if modules else None

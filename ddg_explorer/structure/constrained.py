@@ -20,16 +20,18 @@ from itertools import permutations, product
 import torch
 from torch import Tensor, nn
 
+from ddg_explorer.structure.coefficients import Numbers, check_raw
+
 
 class SkewKernel(nn.Module):
     """k(j) = ½(a(j) − a(−j)), exactly odd in floating point; a has the kernel's shape."""
 
     guarantees = frozenset({"is_skew", "is_dissipative", "conserves_mass"})
 
-    def __init__(self, raw: Tensor) -> None:
+    def __init__(self, raw: Numbers) -> None:
         super().__init__()
-        check_widths(tuple(raw.shape))
-        self.raw = nn.Parameter(raw.detach().clone())
+        self.raw = nn.Parameter(check_raw(raw, "raw"))
+        check_widths(tuple(self.raw.shape))
 
     def forward(self) -> Tensor:
         return odd_part(self.raw)
@@ -38,9 +40,10 @@ class SkewKernel(nn.Module):
 class FreeKernel(nn.Module):
     """Any kernel, optionally with weights that sum to zero or that are isotropic."""
 
-    def __init__(self, raw: Tensor, *, zero_sum: bool = False, isotropic: bool = False) -> None:
+    def __init__(self, raw: Numbers, *, zero_sum: bool = False, isotropic: bool = False) -> None:
         super().__init__()
-        self.raw = nn.Parameter(raw.detach().clone())
+        raw = check_raw(raw, "raw")
+        self.raw = nn.Parameter(raw)
         self.zero_sum = zero_sum
         widths = check_widths(tuple(raw.shape))
         self.average = Average(raw, widths) if isotropic else nn.Identity()
@@ -77,13 +80,15 @@ class DissipativeKernel(nn.Module):
 
     def __init__(
         self,
-        raw: Tensor,
+        raw: Numbers,
         *,
-        skew: Tensor | None = None,
+        skew: Numbers | None = None,
         zero_sum: bool = False,
         isotropic: bool = False,
     ) -> None:
         super().__init__()
+        raw = check_raw(raw, "raw")
+        skew = None if skew is None else check_raw(skew, "skew")
         if raw.ndim < 2:
             raise ValueError(f"raw has shape {tuple(raw.shape)}: needs (*half widths, rank)")
         half = tuple(raw.shape[:-1])
@@ -92,8 +97,8 @@ class DissipativeKernel(nn.Module):
             raise ValueError(f"skew has shape {tuple(skew.shape)}: needs {self.widths}")
         if skew is not None and isotropic:
             raise ValueError("isotropic=True: excludes a skew part, which a reflection turns over")
-        self.raw = nn.Parameter(raw.detach().clone())
-        self.skew = None if skew is None else nn.Parameter(skew.detach().clone())
+        self.raw = nn.Parameter(raw)
+        self.skew = None if skew is None else nn.Parameter(skew)
         self.zero_sum = zero_sum
         self.average = Average(raw, self.widths) if isotropic else nn.Identity()
         self.register_buffer("pairs", _pairs(half).to(raw), persistent=False)

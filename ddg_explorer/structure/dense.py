@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, InUnits, Source
+from ddg_explorer.structure.checks import check_optional_grid
+from ddg_explorer.structure.coefficients import (
+    Coefficients,
+    InUnits,
+    Numbers,
+    Source,
+    check_raw,
+)
 
 
 class SkewMatrix(InUnits):
@@ -23,9 +30,9 @@ class SkewMatrix(InUnits):
 
     guarantees = frozenset({"is_skew", "is_dissipative"})
 
-    def __init__(self, raw: Tensor, units: Tensor | None = None) -> None:
+    def __init__(self, raw: Numbers, units: Tensor | None = None) -> None:
         super().__init__(units)
-        self.raw = nn.Parameter(check_square(raw).detach().clone())
+        self.raw = nn.Parameter(check_square(check_raw(raw, "raw")))
 
     def forward(self) -> Tensor:
         return self.scaled(self.raw - self.raw.T)
@@ -37,15 +44,17 @@ class DissipativeMatrix(InUnits):
     guarantees = frozenset({"is_dissipative"})
 
     def __init__(
-        self, raw: Tensor, skew: Tensor | None = None, units: Tensor | None = None
+        self, raw: Numbers, skew: Numbers | None = None, units: Tensor | None = None
     ) -> None:
         super().__init__(units)
+        raw = check_raw(raw, "raw")
+        skew = None if skew is None else check_raw(skew, "skew")
         if raw.ndim != 2:
             raise ValueError(f"raw has shape {tuple(raw.shape)}: needs (d, rank)")
         if skew is not None and check_square(skew).shape[0] != raw.shape[0]:
             raise ValueError(f"skew has shape {tuple(skew.shape)}: needs {raw.shape[0]} rows")
-        self.raw = nn.Parameter(raw.detach().clone())
-        self.skew = None if skew is None else nn.Parameter(skew.detach().clone())
+        self.raw = nn.Parameter(raw)
+        self.skew = None if skew is None else nn.Parameter(skew)
 
     def forward(self) -> Tensor:
         falling = -self.raw @ self.raw.T
@@ -72,25 +81,25 @@ class MatrixStructure(Structure):
         if len(self._matrix.shape) != 2 or len(set(self._matrix.shape)) != 1:
             raise ValueError(f"matrix has shape {self._matrix.shape}: needs (d, d)")
         self.module = self._matrix.module
-        self.grid = grid
+        self.grid = check_optional_grid(grid)
         self.size = self._matrix.shape[0]
 
     @classmethod
-    def skew(cls, raw: Tensor, grid: Grid | None = None) -> MatrixStructure:
+    def skew(cls, raw: Numbers, grid: Grid | None = None) -> MatrixStructure:
         """G = A − Aᵀ, learnable through its `module`."""
         return cls(SkewMatrix(raw), grid)
 
     @classmethod
     def dissipative(
-        cls, raw: Tensor, skew: Tensor | None = None, grid: Grid | None = None
+        cls, raw: Numbers, skew: Numbers | None = None, grid: Grid | None = None
     ) -> MatrixStructure:
         """G = −L Lᵀ (+ A − Aᵀ), learnable through its `module`."""
         return cls(DissipativeMatrix(raw, skew), grid)
 
     @property
     def entries(self) -> Tensor:
-        """Today's `(d, d)` in float64 on the CPU."""
-        return self._matrix(torch.float64, "cpu")
+        """Today's `(d, d)` in float64 on the CPU; a copy."""
+        return self._matrix.copy()
 
     @property
     def state_shape(self) -> tuple[int, ...]:

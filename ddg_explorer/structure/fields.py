@@ -11,13 +11,17 @@ alike on every channel. `strength` is a factor in front (nondimensional): a mobi
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from ddg_explorer.grids import Grid, check_operator
 from ddg_explorer.structure.base import Structure
+from ddg_explorer.structure.checks import (
+    check_grid,
+    check_number,
+    check_optional_grid,
+    check_strength,
+)
 from ddg_explorer.structure.coefficients import Kept
 
 
@@ -31,7 +35,7 @@ class Difference(Structure):
     def __init__(
         self, grid: Grid, operator: str = "finite_difference", *, strength: float = 1.0
     ) -> None:
-        self.grid = grid
+        self.grid = check_grid(grid)
         self.operator = check_operator(operator)
         self.by_fft = operator == "spectral"
         self.strength = strength
@@ -77,9 +81,10 @@ class CentralDerivative(Difference):
         axis: int = -1,
         strength: float = 1.0,
     ) -> None:
+        check_grid(grid)
         if not -grid.ndim <= axis < grid.ndim:
             raise ValueError(f"axis={axis}: the grid has {grid.ndim} axes")
-        super().__init__(grid, operator, strength=check_strength(strength, signed=True))
+        super().__init__(grid, operator, strength=check_number(strength, "strength"))
         self.axis = axis % grid.ndim - grid.ndim
         self._factor = self.strength / (2 * grid.spacing[self.axis])
 
@@ -128,7 +133,7 @@ class MinusIdentity(Structure):
     is_dissipative = True
 
     def __init__(self, grid: Grid | None = None, *, strength: float = 1.0) -> None:
-        self.grid = grid
+        self.grid = check_optional_grid(grid)
         self.strength = check_strength(strength)
         self.is_isotropic = grid is not None
         self._symbol = Kept()
@@ -164,10 +169,10 @@ class StrainWave(Structure):
     def __init__(
         self, grid: Grid, operator: str = "finite_difference", *, friction: float = 0.0
     ) -> None:
-        self.grid = grid
+        self.grid = check_grid(grid)
         self.operator = check_operator(operator)
         self.friction = check_strength(friction, "friction")
-        self.is_skew = self.conserves_mass = friction == 0
+        self.is_skew = self.conserves_mass = self.friction == 0
         self._slopes = [CentralDerivative(grid, operator, axis=axis) for axis in range(grid.ndim)]
         self._symbol = Kept()
 
@@ -206,11 +211,3 @@ class StrainWave(Structure):
         out[-1, :-1] = slopes
         out[-1, -1] = -self.friction
         return out
-
-
-def check_strength(value: float, name: str = "strength", *, signed: bool = False) -> float:
-    """`value` as a finite float, ≥ 0 unless `signed`; else ValueError."""
-    number = float(value)
-    if not math.isfinite(number) or (number < 0 and not signed):
-        raise ValueError(f"{name}={value}: must be finite" + ("" if signed else " and ≥ 0"))
-    return number

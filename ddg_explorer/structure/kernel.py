@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, Kept, Source
+from ddg_explorer.structure.checks import check_grid
+from ddg_explorer.structure.coefficients import Coefficients, Kept, Numbers, Source
 from ddg_explorer.structure.constrained import DissipativeKernel, SkewKernel, check_widths
 
 SHIFTED_WEIGHTS = 9
@@ -53,6 +54,7 @@ class KernelStructure(Structure):
     grid: Grid
 
     def __init__(self, grid: Grid, kernel: Source) -> None:
+        self.grid = check_grid(grid)
         self._kernel = Coefficients(kernel, "kernel")
         widths = check_widths(self._kernel.shape)
         if len(widths) != grid.ndim or any(w > n for w, n in zip(widths, grid.shape, strict=True)):
@@ -60,7 +62,6 @@ class KernelStructure(Structure):
                 f"kernel has shape {widths}: needs one width ≤ n={grid.shape} per axis"
             )
         self.module = self._kernel.module
-        self.grid = grid
         self._symbol = Kept()
         self._offsets = list(product(*(range(-(w // 2), w // 2 + 1) for w in widths)))
         strides = [math.prod(grid.shape[axis + 1 :]) for axis in range(grid.ndim)]
@@ -72,7 +73,7 @@ class KernelStructure(Structure):
         self._shifts = {j for _, row in self._rows for j, _ in row}
 
     @classmethod
-    def skew(cls, grid: Grid, raw: Tensor) -> KernelStructure:
+    def skew(cls, grid: Grid, raw: Numbers) -> KernelStructure:
         """k(j) = −k(−j): skew, mass-conserving; learnable through its `module`."""
         return cls(grid, SkewKernel(raw))
 
@@ -80,9 +81,9 @@ class KernelStructure(Structure):
     def dissipative(
         cls,
         grid: Grid,
-        raw: Tensor,
+        raw: Numbers,
         *,
-        skew: Tensor | None = None,
+        skew: Numbers | None = None,
         zero_sum: bool = False,
         isotropic: bool = False,
     ) -> KernelStructure:
@@ -92,8 +93,8 @@ class KernelStructure(Structure):
 
     @property
     def kernel(self) -> Tensor:
-        """Today's weights in float64 on the CPU."""
-        return self._kernel(torch.float64, "cpu")
+        """Today's weights in float64 on the CPU; a copy."""
+        return self._kernel.copy()
 
     @property
     def is_skew(self) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid, check_operator
 from ddg_explorer.structure.base import Structure
+from ddg_explorer.structure.checks import check_grid, check_optional_grid
 from ddg_explorer.structure.fields import CentralDerivative
 
 
@@ -47,7 +48,7 @@ class StateDependent(Structure):
     ) -> None:
         self.function = function
         self.module = function if isinstance(function, nn.Module) else None
-        self.grid = grid
+        self.grid = check_optional_grid(grid)
         self.is_skew = is_skew
         self.is_dissipative = is_skew or is_dissipative
         self.conserves_mass = conserves_mass
@@ -115,7 +116,7 @@ class MobilityStructure(Structure):
         mobility: Callable[[Tensor], Tensor],
         operator: str = "finite_difference",
     ) -> None:
-        self.grid = grid
+        self.grid = check_grid(grid)
         self.operator = check_operator(operator)
         self.mobility = mobility
         self.module = mobility if isinstance(mobility, nn.Module) else None

@@ -14,8 +14,15 @@ from torch import Tensor, nn
 
 from ddg_explorer.grids import Grid
 from ddg_explorer.structure.base import Structure
-from ddg_explorer.structure.coefficients import Coefficients, InUnits, Kept, Source
-from ddg_explorer.structure.fields import check_strength
+from ddg_explorer.structure.checks import check_optional_grid, check_strength
+from ddg_explorer.structure.coefficients import (
+    Coefficients,
+    InUnits,
+    Kept,
+    Numbers,
+    Source,
+    check_raw,
+)
 
 
 class Symplectic(Structure):
@@ -41,7 +48,7 @@ class Symplectic(Structure):
     def __init__(self, grid: Grid | None = None, *, size: int | None = None) -> None:
         if size is not None and (size < 2 or size % 2):
             raise ValueError(f"size={size}: (q, p) needs an even number of components")
-        self.grid = grid
+        self.grid = check_optional_grid(grid)
         self.size = size
         self.is_isotropic = grid is not None
         self._channel = -1 if grid is None else -1 - grid.ndim
@@ -134,10 +141,10 @@ class DampedSymplectic(Symplectic):
 
     @property
     def friction(self) -> Tensor:
-        """Today's r, `()`, `(m,)` or `(m, m)`, in float64 on the CPU."""
+        """Today's r, `()`, `(m,)` or `(m, m)`, in float64 on the CPU; a copy."""
         if self._friction is None:
             return torch.tensor(self._number, dtype=torch.float64)
-        return self._friction(torch.float64, "cpu")
+        return self._friction.copy()
 
     def apply(self, g: Tensor, u: Tensor | None = None) -> Tensor:
         g_q, g_p = self._halves(g)
@@ -180,11 +187,12 @@ class Friction(InUnits):
 
     guarantees = frozenset({"positive"})
 
-    def __init__(self, raw: Tensor, units: Tensor | None = None) -> None:
+    def __init__(self, raw: Numbers, units: Tensor | None = None) -> None:
         super().__init__(units)
+        raw = check_raw(raw, "raw")
         if raw.ndim > 2 or (raw.ndim == 2 and raw.shape[0] != raw.shape[1]):
             raise ValueError(f"raw has shape {tuple(raw.shape)}: use (), (m,) or (m, m)")
-        self.raw = nn.Parameter(raw.detach().clone())
+        self.raw = nn.Parameter(raw)
 
     def forward(self) -> Tensor:
         if self.raw.ndim == 2:

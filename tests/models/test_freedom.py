@@ -221,3 +221,15 @@ def test_units_of_the_components_change_nothing(units):
     torch.testing.assert_close(found.norm(), scaled.norm())
     found = found / sizes[:, None] / sizes
     torch.testing.assert_close(found / found[0, 1], true, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("condition", [1e2, 1e4])
+def test_what_is_badly_conditioned_is_no_relative(condition):
+    """diag(−1, −1/c) and its negative are the only members, and c is their condition."""
+    only = torch.diag(torch.tensor([-1.0, -1 / condition], dtype=torch.float64))
+    found = falling(only[None])
+    if condition > 1e3:
+        assert found is None
+        assert lawful(only, torch.eye(2, dtype=torch.float64)[None]) is None
+    else:
+        torch.testing.assert_close(found, only / only.norm())

@@ -216,7 +216,7 @@ def test_the_line_of_a_model_tells_what_it_learns() -> None:
 def test_a_model_in_the_place_of_something_else_is_told_in_a_line() -> None:
     model = ODE.build()
     made: dict[str, Callable[[], object]] = {
-        "^data=a DGNet: use one of kdv, ": lambda: make_dataset(model),  # pyright: ignore
+        "^recipe=a DGNet: use one of kdv, ": lambda: make_dataset(model),  # pyright: ignore
         "^structure=a DGNet: must be a specification": lambda: replace(ODE, structure=model),
         "^data=a DGNet: must be a Dataset": lambda: ModelRecipe.fitting("dgnet", model),
         "^structure=a DGNet: is no fixed operator": lambda: fitting(model),
@@ -315,7 +315,10 @@ def test_on_a_larger_grid_the_model_is_the_same_stencil() -> None:
     assert large.recipe.state_shape == (1, 32)
     with pytest.raises(ValueError, match=r"Δx = 0\.25, this grid has Δx = 0\.125"):
         model.on_grid(Grid((32,), (4.0,)))
+    assert model.on_grid(Grid((32,), (8.0 * (1 + 1e-12),))).grid != large.grid
+    with pytest.raises(ValueError, match=r"Δx = 0\.25, this grid has Δx = 0\.25000025$"):
+        model.on_grid(Grid((32,), (8.0 * (1 + 1e-6),)))
     with pytest.raises(ValueError, match="trained on 1 axes"):
         model.on_grid(Grid((32, 32), (8.0, 8.0)))
-    with pytest.raises(ValueError, match="no grid"):
+    with pytest.raises(ValueError, match="needs a model with a grid"):
         ODE.build().on_grid(Grid((32,), (8.0,)))

@@ -135,7 +135,7 @@ def test_learned_friction_starts_where_documented() -> None:
         (FIELD, {"kind": "d_dx", "wiggle": 1}, "unexpected keyword argument 'wiggle'"),
         (FIELD, {"kind": "d_dx", "operator": "magic"}, "operator='magic'"),
         (ODE, {"kind": "damped_symplectic"}, "friction"),
-        (FIELD, {"kind": "learned_kernel", "width": 4}, "width must be odd"),
+        (FIELD, {"kind": "learned_kernel", "width": 17}, "kernel has shape"),
         (replace(ODE, state_shape=(3,)), {"kind": "symplectic"}, "even number"),
         (ODE, {"kind": "matrix", "entries": [[0.0] * 3] * 3}, "needs 3 components, .* have 2$"),
         (FIELD, {"kind": "matrix", "entries": [[0.0] * 2] * 2}, "needs 2 channels, .* have 1$"),
