@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Trajectories u(tₙ), tₙ = nΔt.
 
@@ -75,6 +76,8 @@ class Dataset:
         object.__setattr__(self, "dt", checked_dt(self.dt))
         check_context(self.context)
         plain_copy("recipe", self.recipe)
+        if not isinstance(self.grid, Grid | None):
+            raise ValueError(f"grid={described(self.grid)}: must be a Grid, or None for an ODE")
         shape = tuple(self.u.shape)
         axes = 0 if self.grid is None else self.grid.ndim
         if self.u.dtype not in (torch.float32, torch.float64):
@@ -148,8 +151,9 @@ class Dataset:
 
     def split(self, held_out: int, seed: int) -> tuple[Dataset, Dataset]:
         """All but `held_out` trajectories, and those: drawn without replacement by `seed`."""
-        if not 0 < held_out < self.trajectories:
-            raise ValueError(f"held_out={held_out}: must lie in [1, {self.trajectories - 1}]")
+        if not (isinstance(held_out, Integral) and 0 < held_out < self.trajectories):
+            allowed = f"must be an integer in [1, {self.trajectories - 1}]"
+            raise ValueError(f"held_out={held_out!r}: {allowed}")
         order = self.order(seed)
         return self.select(order[held_out:]), self.select(order[:held_out])
 

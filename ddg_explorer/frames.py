@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.base import Step
+from ddg_explorer.io import described
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Stop:
         return f"{line}; {self.advice}" if self.advice else line
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One state of a rollout and what was measured on the way to it; all nondimensional.
 
@@ -167,8 +169,11 @@ def _first(bad: Tensor) -> tuple[tuple[int, ...], str]:
     return index, f"trajectory {name}{f' and {others} more' if others else ''}: "
 
 
-def checked_state(dynamics: Dynamics, u: Tensor) -> Tensor:
-    """`u` without autograd history; ValueError for a wrong shape, dtype or non-finite values."""
+def checked_state(dynamics: Dynamics, u: Any) -> Tensor:
+    """`u` without autograd history; ValueError for what is no tensor, or one of wrong shape, dtype
+    or with non-finite values."""
+    if not isinstance(u, Tensor):
+        raise ValueError(f"state={described(u)}: must be a tensor, float32 or float64")
     if u.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"state has dtype {u.dtype}: needs float32 or float64")
     dynamics.batch_shape(u)

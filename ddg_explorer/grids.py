@@ -12,13 +12,16 @@ operator multiplies the wave exp(ik·x).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
+from operator import index
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ddg_explorer.io import described
 
 OPERATORS = ("finite_difference", "spectral")
 
@@ -27,6 +30,8 @@ OPERATORS = ("finite_difference", "spectral")
 class Grid:
     """Periodic grid of `shape` points on a box of side lengths `length` (nondimensional).
 
+    Both are one value per axis and are kept as tuples of int and float, so that grids of the same
+    numbers are equal; integers and real numbers of NumPy are taken, fractions of a point are not.
     `spacing` is Δx per axis, `axes` the grid's dimensions in a field tensor: (−d, …, −1).
     Symbols and wavenumbers are computed in float64, rounded once to the dtype asked for,
     and kept: treat what the methods return as read-only.
@@ -34,8 +39,8 @@ class Grid:
     Raises
     ------
     ValueError
-        If fewer than 3 points or a non-positive length is given on any axis, or the two disagree
-        in dimension.
+        If points are not integers ≥ 3 or lengths not finite and positive, or the two disagree in
+        dimension.
     """
 
     shape: tuple[int, ...]
@@ -45,6 +50,8 @@ class Grid:
     _kept: dict[tuple, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", _counts(self.shape, self.shape))
+        object.__setattr__(self, "length", _reals(self.length, self.length))
         if len(self.shape) != len(self.length) or not self.shape:
             raise ValueError(f"length={self.length}: needs one value per axis of n={self.shape}")
         if any(n < 3 for n in self.shape):
@@ -56,25 +63,18 @@ class Grid:
         object.__setattr__(self, "axes", tuple(range(-self.ndim, 0)))
 
     @classmethod
-    def of(
-        cls, n: int | Integral | Sequence[int], length: float | Real | Sequence[float], ndim: int
-    ) -> Grid:
+    def of(cls, n: Any, length: Any, ndim: int) -> Grid:
         """Grid of `ndim` axes from scalars (the same on every axis) or one value per axis."""
-        shape = (int(n),) * ndim if isinstance(n, int | Integral) else tuple(int(k) for k in n)
-        lengths = (
-            (float(length),) * ndim
-            if isinstance(length, int | float | Real)
-            else tuple(float(x) for x in length)
-        )
+        shape = _counts(n, n) if _is_list(n) else _counts([n], n) * ndim
+        lengths = _reals(length, length) if _is_list(length) else _reals([length], length) * ndim
         if len(shape) != ndim:
-            raise ValueError(f"n={n}: this system lives on {ndim} axes")
+            raise ValueError(f"n={described(n)}: this system lives on {ndim} axes")
         return cls(shape, lengths)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Grid:
         """The grid of a dict such as `to_dict` gives."""
-        shape, length = values["shape"], values["length"]
-        return cls(tuple(int(n) for n in shape), tuple(float(x) for x in length))
+        return cls(values["shape"], values["length"])
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Shape and length as plain values."""
@@ -164,6 +164,26 @@ class Grid:
         """(u(x + Δx) − u(x))/Δx along one grid axis (negative index)."""
         return (torch.roll(u, -1, axis) - u) / self.spacing[axis]
 
+    def laplacian_symbol(
+        self, operator: str, dtype: torch.dtype, device: torch.device | str
+    ) -> Tensor:
+        """Symbol of Δ: −Σ (2 sin(kΔx/2)/Δx)² (3- or 5-point stencil) or −|k|² (spectral); real."""
+        check_operator(operator)
+
+        def make() -> Tensor:
+            total = torch.zeros(self.half_shape, dtype=torch.float64)
+            for axis, h in enumerate(self.spacing):
+                k = self._wavenumber(axis)
+                slope = 2 * torch.sin(k * h / 2) / h if operator == "finite_difference" else k
+                total = total - slope**2
+            return total
+
+        return self._keep(("Δ", operator), dtype, device, make)
+
+    def forward_difference(self, u: Tensor, axis: int = -1) -> Tensor:
+        """(u(x + Δx) − u(x))/Δx along one grid axis (negative index)."""
+        return (torch.roll(u, -1, axis) - u) / self.spacing[axis]
+
     def central_difference(self, u: Tensor, axis: int = -1) -> Tensor:
         """(u(x + Δx) − u(x − Δx))/(2Δx) along one grid axis (negative index)."""
         return (torch.roll(u, -1, axis) - torch.roll(u, 1, axis)) / (2 * self.spacing[axis])
@@ -211,6 +231,39 @@ class Grid:
                 made = make().to(dtype).contiguous().to(device)
                 self._kept[key] = torch.complex(torch.zeros_like(made), made) if imaginary else made
         return self._kept[key]
+
+
+def _is_list(value: Any) -> bool:
+    """Whether `value` is several numbers: a list, or an array or tensor with an axis."""
+    return isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0
+
+
+def _counts(n: Any, given: object) -> tuple[int, ...]:
+    """Points per axis as Python's integers; ValueError tells what was given."""
+    try:
+        return tuple(index(count) for count in n)
+    except TypeError:
+        raise ValueError(f"n={described(given)}: must be an integer ≥ 3 per axis") from None
+
+
+def _reals(length: Any, given: object) -> tuple[float, ...]:
+    """Side lengths as Python's floats, infinite where they are too large for one."""
+    try:
+        return tuple(_real(side) for side in length)
+    except TypeError:
+        line = f"length={described(given)}: must be a positive number per axis"
+        raise ValueError(line) from None
+
+
+def _real(value: Any) -> float:
+    """TypeError for what is no real number; texts and truth values are none."""
+    value = value.item() if getattr(value, "ndim", None) == 0 else value
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def check_operator(operator: str) -> str:

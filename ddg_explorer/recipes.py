@@ -12,21 +12,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ddg_explorer.data import Dataset, context_of
 from ddg_explorer.data_cache import DataCache
 from ddg_explorer.io import described
-from ddg_explorer.models.operators import make_operator
+from ddg_explorer.models.operators import make_operator, specification
 from ddg_explorer.recording import Recording
 from ddg_explorer.rollout import Rollout, checked_count
+from ddg_explorer.structure import Structure
 from ddg_explorer.systems import SYSTEMS, PresetSystem, System
+from ddg_explorer.systems.base import checked_dt
 from ddg_explorer.trajectory import Trajectory
 
 CACHE_VERSION = 1
@@ -41,8 +46,9 @@ class DataRecipe:
     Attributes
     ----------
     system, preset, options
-        The true system: key of `SYSTEMS`, its preset and keywords; `structure` may be a key of its
-        menu or a specification (`models.operators`).
+        The true system: key of `SYSTEMS`, its preset and keywords: numbers, texts and lists of
+        them, which are kept as JSON has them. `structure` may be a key of its menu, a specification
+        (`models.operators`), or an operator that has one.
     dt, steps
         Δt between frames (nondimensional), and frames after the first, ≥ 1.
     trajectories
@@ -52,7 +58,12 @@ class DataRecipe:
     noise
         Standard deviation of the Gaussian noise added to every observed value (nondimensional).
     test
-        What differs in the rollouts of the test: other initial states, no noise.
+        What differs in the rollouts of the test, which have no noise unless it is named here.
+
+    Raises
+    ------
+    ValueError
+        One line for an unknown system, numbers out of range, or options that are no plain values.
     """
 
     system: str
@@ -66,8 +77,36 @@ class DataRecipe:
     test: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("trajectories", "steps"):
-            object.__setattr__(self, name, checked_count(name, getattr(self, name), 1))
+        if not isinstance(self.system, str) or self.system not in SYSTEMS:
+            raise ValueError(f"system={described(self.system)}: use one of {', '.join(SYSTEMS)}")
+        real = isinstance(self.noise, Real) and not isinstance(self.noise, bool)
+        if not (real and 0 <= self.noise < math.inf):
+            raise ValueError(f"noise={described(self.noise)}: must be finite and not negative")
+        values = {
+            "dt": checked_dt(self.dt),
+            "noise": float(self.noise),
+            "steps": checked_count("steps", self.steps, 1),
+            "trajectories": checked_count("trajectories", self.trajectories, 1),
+            "options": self._plain_options(),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _plain_options(self) -> dict[str, Any]:
+        """The options as JSON gives them back: G by its specification, lists and numbers."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, Tensor | np.ndarray | np.generic):
+                return value.tolist()
+            if isinstance(value, Structure):
+                others = {name: x for name, x in self.options.items() if x is not value}
+                found = specification(value, system_of(self.system, self.preset, **others).grid)
+                if found is not None:
+                    return found
+            allowed = "numbers, texts, lists of them, and a G that has a specification"
+            raise ValueError(f"options: {described(value)} is none of {allowed}")
+
+        return json.loads(json.dumps(dict(self.options), default=plain))
 
     def make_system(self) -> PresetSystem:
         """The true system."""
@@ -75,7 +114,7 @@ class DataRecipe:
 
     def for_test(self) -> DataRecipe:
         """The recipe of the rollouts that a model is tested on."""
-        return replace(self, **self.test, test={})
+        return replace(self, **{"noise": 0.0, **self.test}, test={})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; without `test`, which does not enter the numbers."""
@@ -99,6 +138,7 @@ def system_of(name: str, preset: str | None, **options: Any) -> PresetSystem:
     return plain.with_(structure=made)
 
 
+KDV = DataRecipe("kdv", "published", dt=1e-3, steps=500, trajectories=90, test={"trajectories": 10})
 SPRING = DataRecipe(
     "mass_spring",
     "published",
@@ -112,21 +152,9 @@ SPRING = DataRecipe(
 PENDULUM = replace(SPRING, system="pendulum")
 
 DATA_RECIPES: dict[str, DataRecipe] = {
-    "kdv": DataRecipe(
-        "kdv", "published", dt=1e-3, steps=500, trajectories=90, test={"trajectories": 10}
-    ),
-    "kdv_textbook": DataRecipe(
-        "kdv",
-        "published",
-        dt=1e-3,
-        steps=500,
-        trajectories=90,
-        options={"alpha": 6.0, "beta": -1.0},
-        test={"trajectories": 10},
-    ),
-    "ch": DataRecipe(
-        "cahn_hilliard", "published", dt=1e-4, steps=500, trajectories=90, test={"trajectories": 10}
-    ),
+    "kdv": KDV,
+    "kdv_textbook": replace(KDV, options={"alpha": 6.0, "beta": -1.0}),
+    "ch": replace(KDV, system="cahn_hilliard", dt=1e-4),
     "ch2d": DataRecipe(
         "cahn_hilliard_2d",
         "published",
@@ -195,11 +223,9 @@ def advance_dataset(
     cache: bool | str | Path = True,
 ) -> Iterator[float | Dataset]:
     """As `make_dataset`: yields the fraction that is done after every step, and the data last."""
-    recipe = resolve_recipe(recipe)
-    if trajectories is not None:
-        recipe = replace(recipe, trajectories=trajectories)
-    if steps is not None:
-        recipe = replace(recipe, steps=steps)
+    sizes = {"trajectories": trajectories, "steps": steps}
+    given = {name: size for name, size in sizes.items() if size is not None}
+    recipe = replace(resolve_recipe(recipe), **given)
     kept, name = DataCache(cache), f"{recipe.system}-{recipe.digest(seed)}.nc"
     data = kept.read(name)
     if data is None:
@@ -219,13 +245,8 @@ def make_test(
     cache: bool | str | Path = True,
 ) -> Dataset:
     """The true rollouts that a model of this recipe is tested on; see `make_dataset`."""
-    return make_dataset(
-        resolve_recipe(recipe).for_test(),
-        seed=seed,
-        trajectories=trajectories,
-        steps=steps,
-        cache=cache,
-    )
+    sizes: dict[str, Any] = {"trajectories": trajectories, "steps": steps}
+    return make_dataset(resolve_recipe(recipe).for_test(), seed=seed, cache=cache, **sizes)
 
 
 def resolve_recipe(recipe: str | DataRecipe) -> DataRecipe:
@@ -234,11 +255,11 @@ def resolve_recipe(recipe: str | DataRecipe) -> DataRecipe:
         return recipe
     if isinstance(recipe, System):
         raise ValueError(
-            f"data={recipe.name!r}: is a system, no recipe; data of a system of your own are "
+            f"recipe={recipe.name!r}: is a system, no recipe; data of a system of your own are "
             "Dataset.of(simulate(system, system.initial(0, batch=20), steps=100), system)"
         )
     if not isinstance(recipe, str) or recipe not in DATA_RECIPES:
-        raise ValueError(f"data={described(recipe)}: use one of {', '.join(DATA_RECIPES)}")
+        raise ValueError(f"recipe={described(recipe)}: use one of {', '.join(DATA_RECIPES)}")
     return DATA_RECIPES[recipe]
 
 
@@ -263,7 +284,7 @@ def _trajectories(recipe: DataRecipe, seed: int) -> Generator[float, None, Traje
 
 def _observed(recipe: DataRecipe, seed: int, run: Trajectory) -> Dataset:
     if run.reason:
-        raise ValueError(f"data={recipe.system!r}: the true trajectory failed: {run.reason}")
+        raise ValueError(f"system={recipe.system!r}: the true trajectory failed: {run.reason}")
     system = recipe.make_system()
     states = run.u.transpose(0, 1).contiguous()
     if recipe.noise:

@@ -38,7 +38,8 @@ BUFFER_BYTES = 16 * 2**20
 class Recording:
     """A rollout that is being recorded; iterating over it advances it frame by frame.
 
-    A context manager: what was streamed to a file is discarded unless `finish` was reached.
+    A loop that was left can be taken up again: it goes on to frame `steps`. A context manager: what
+    was streamed to a file is discarded unless `finish` was reached.
 
     >>> with Recording(rollout, steps=1000, path="run.nc") as recording:
     ...     for frame in recording:
@@ -73,25 +74,42 @@ class Recording:
         self._axes = state_axes(rollout.dynamics)
         self._scale = (rollout.truth or rollout.dynamics).energy_scale
         self._temporary: Path | None = None
-        self._count = self._flushed = 0
+        self._finished: Trajectory | None = None
+        self._ended = ""
+        self._count = self._flushed = self._taken = 0
         self._allocate(memory_limit)
         self._add(rollout.frame)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Advance, record and yield frame after frame; ends at the last one or at a failure."""
+        """Advance, record and yield what is left, frame after frame; ends at the last one or at a
+        failure.
+
+        ValueError where the recording has ended: it was finished, or a rollout that had stopped
+        was made to go on.
+        """
+        if self._ended and not self.rollout.stopped:
+            raise ValueError(f"recording: {self._ended}; begin another one")
         recorded = self.rollout.steps
-        for frame in self.rollout.frames(self.steps, self.save_every):
+        for frame in self.rollout.frames(self.steps - self._taken, self.save_every):
             if frame.step > recorded:
                 self._add(frame)
+                self._taken += frame.step - recorded
                 recorded = frame.step
+            self._ended = frame.reason
             yield frame
 
     def finish(self, interrupted: str = "") -> Trajectory:
         """The trajectory recorded so far; completes the file where one is written.
 
-        `interrupted` is recorded as the reason where the caller ended a sound run early.
+        `interrupted` is recorded as the reason where the caller ended a sound run early. The
+        recording ends with it: a second call gives the same trajectory.
         """
-        reason = self.rollout.stopped or interrupted
+        if self._finished is None:
+            self._finished = self._completed(self.rollout.stopped or interrupted)
+            self._ended = "is finished"
+        return self._finished
+
+    def _completed(self, reason: str) -> Trajectory:
         if self.path is None:
             return self._part(0, self._count, self._states[: self._count], reason)
         self._flush()
@@ -207,7 +225,9 @@ def note_of(rollout: Rollout) -> str:
 def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> dict[str, Any]:
     """What it takes to repeat a run, in plain types: system, scheme, numbers, versions, date."""
     system, u = rollout.truth or rollout.dynamics, rollout.u
-    grid = rollout.dynamics.grid
+    grid, integrator = rollout.dynamics.grid, rollout.integrator
+    # all other schemes evaluate a formula and have nothing to tolerate
+    solves = integrator.implicit or integrator.adaptive
     # a model that learns its G has a module of this name
     operator = getattr(system, "operator", None)
     return {
@@ -219,8 +239,8 @@ def recipe(rollout: Rollout, steps: int, save_every: int, seed: int | None) -> d
         "operator": operator if isinstance(operator, str) else None,
         "n": None if grid is None else list(grid.shape),
         "length": None if grid is None else list(grid.length),
-        "integrator": rollout.integrator.name,
-        "tol": rollout.integrator.tolerance(u.dtype),
+        "integrator": integrator.name,
+        "tol": integrator.tolerance(u.dtype) if solves else None,
         "dt": rollout.dt,
         "steps": steps,
         "save_every": save_every,

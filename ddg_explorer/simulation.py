@@ -23,7 +23,7 @@ def simulate(
     *,
     dt: float | None = None,
     steps: int,
-    integrator: str | Integrator = "discrete_gradient",
+    integrator: str | Integrator | None = None,
     tol: float | None = None,
     save_every: int = 1,
     path: str | Path | None = None,
@@ -49,7 +49,8 @@ def simulate(
     steps
         Steps to take, ≥ 0; an adaptive scheme reports at multiples of `dt` all the same.
     integrator, tol
-        A key of `INTEGRATORS` with its tolerance, or an `Integrator`.
+        A key of `INTEGRATORS` with its tolerance, or an `Integrator`; None: a model's own scheme,
+        for a system the discrete gradient.
     save_every
         Steps between frames. Frame 0 and the last are always saved.
     path
@@ -71,6 +72,7 @@ def simulate(
     if truth is not None:
         check_dynamics("truth", truth)
     start = initial_state(system, u0, seed)
+    integrator = own_scheme(system) if integrator is None else integrator
     rollout = Rollout(system, start, _default_dt(system, dt), integrator, tol=tol, truth=truth)
     recording = Recording(
         rollout,
@@ -84,6 +86,13 @@ def simulate(
         for _ in recording:
             pass
         return recording.finish()
+
+
+def own_scheme(dynamics: Dynamics) -> str:
+    """The scheme of a run that names none: the model's that it was trained for; of a system, and of
+    any other dynamics, the discrete gradient."""
+    published = getattr(dynamics, "integrators", ())
+    return published[0] if published else "discrete_gradient"
 
 
 def check_dynamics(name: str, value: object) -> None:

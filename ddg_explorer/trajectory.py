@@ -37,7 +37,7 @@ CHUNK_BYTES = 1 << 20
 """Size that the file's chunks along time aim at."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """Frames of a simulation.
 
@@ -63,7 +63,8 @@ class Trajectory:
     energy_scale
         H-scale below which the drift is not taken relative to |H₀|.
     recipe
-        System, parameters, integrator, Δt, tolerance, seed, versions and date.
+        System, parameters, integrator with its tolerance where it has one, Δt, seed, versions and
+        date.
     note
         Where a model ran at another Δt or with another scheme than it learned, one line
         (`models.own_step`); else "".

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,19 @@ def test_split_is_a_partition_drawn_by_the_seed() -> None:
     assert not torch.equal(other.u, held.u)
     assert held.grid == data.grid
     assert held.context == data.context
-    for count in (0, 20, -1):
-        with pytest.raises(ValueError, match=f"held_out={count}"):
+    for count in (0, 20, -1, 1.5, "1", None):
+        refused = rf"^held_out={re.escape(repr(count))}: must be an integer in \[1, 19\]$"
+        with pytest.raises(ValueError, match=refused):
             data.split(count, seed=0)
+    assert data.split(np.int64(5), seed=1)[1].digest() == held.digest()
+
+
+def test_a_grid_is_one() -> None:
+    for given, shown in (((8,), r"\(8,\)"), ([8], r"\[8\]"), ("x", "'x'")):
+        with pytest.raises(
+            ValueError, match=rf"^grid={shown}: must be a Grid, or None for an ODE$"
+        ):
+            Dataset(torch.zeros(2, 3, 1, 8), 0.1, given)
 
 
 def test_noise_is_relative_to_the_rms_of_each_channel() -> None:

@@ -386,7 +386,7 @@ def test_arrays_become_tensors() -> None:
 
 def test_the_way_to_data_of_an_own_system_is_told() -> None:
     system = quadratic(Symplectic(), (2,), name="duffing")
-    with pytest.raises(ValueError, match=r"^data='duffing': is a system.*Dataset\.of") as error:
+    with pytest.raises(ValueError, match=r"^recipe='duffing': is a system.*Dataset\.of") as error:
         make_dataset(system)
     assert "\n" not in str(error.value)
     run = simulate(system, steps=2)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +49,8 @@ def test_order_of_accuracy(difference: str, order: float) -> None:
         if difference == "laplacian":
             error = grid.laplacian(f) - (torch.cos(x) ** 2 - torch.sin(x)) * f
         elif difference == "central":
-            error = grid.central_difference(f) - exact
+            symbol = grid.derivative_symbol(0, "finite_difference", f.dtype, f.device)
+            error = grid.irfft(symbol * grid.rfft(f)) - exact
         else:
             error = grid.forward_difference(f) - exact
         errors.append(float(error.abs().max()))
@@ -87,9 +90,13 @@ def test_finite_difference_symbols_are_those_of_the_stencils(grid: Grid) -> None
         by_shift, by_symbol = stencil(f), grid.irfft(symbol * grid.rfft(f))
         return float((by_shift - by_symbol).abs().max() / by_shift.abs().max())
 
-    for axis in grid.axes:
+    for axis, h in zip(grid.axes, grid.spacing, strict=True):
         symbol = grid.derivative_symbol(axis, "finite_difference", torch.float64, "cpu")
-        assert defect(lambda u, axis=axis: grid.central_difference(u, axis), symbol) < 2e-15
+
+        def central(u: Tensor, axis: int = axis, h: float = h) -> Tensor:
+            return (u.roll(-1, axis) - u.roll(1, axis)) / (2 * h)
+
+        assert defect(central, symbol) < 2e-15
     symbol = grid.laplacian_symbol("finite_difference", torch.float64, "cpu")
     assert defect(grid.laplacian, symbol) < 2e-15
 
@@ -153,7 +160,7 @@ def test_a_cold_grid_compiles_in_one_graph() -> None:
 
     def second_derivative(u: Tensor) -> Tensor:
         symbol = grid.derivative_symbol(0, "spectral", u.dtype, u.device)
-        return grid.central_difference(grid.irfft(symbol * grid.rfft(u))) + grid.laplacian(u)
+        return grid.forward_difference(grid.irfft(symbol * grid.rfft(u))) + grid.laplacian(u)
 
     u = random_field(grid)
     compiled = torch.compile(second_derivative, fullgraph=True, backend="aot_eager")
@@ -176,6 +183,52 @@ def test_numbers_of_numpy_make_the_same_grid() -> None:
     grid = Grid.of(np.int64(8), np.float32(2.5), 2)
     assert grid == Grid((8, 8), (2.5, 2.5))
     assert {type(n) for n in grid.shape} | {type(x) for x in grid.length} == {int, float}
+
+
+@pytest.mark.parametrize(
+    ("shape", "length"),
+    [
+        ([6, 8], [1, 2.5]),
+        (np.array([6, 8]), np.array([1.0, 2.5])),
+        (torch.tensor([6, 8]), torch.tensor([1.0, 2.5])),
+        ((np.int64(6), np.int32(8)), (np.float32(1), torch.tensor(2.5))),
+    ],
+)
+def test_lists_and_arrays_make_the_grid_that_tuples_make(shape: Any, length: Any) -> None:
+    plain = Grid((6, 8), (1.0, 2.5))
+    for grid in (Grid(shape, length), Grid.of(shape, length, 2)):
+        assert grid == plain
+        assert hash(grid) == hash(plain)
+        assert repr(grid) == repr(plain)
+    assert Grid.from_dict(plain.to_dict()) == plain
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: Grid(64, 1.0), "n=64: must be an integer ≥ 3 per axis"),
+        (lambda: Grid((64.5,), (1.0,)), "n=(64.5,): must be an integer ≥ 3 per axis"),
+        (lambda: Grid("64", (1.0,)), "n='64': must be an integer ≥ 3 per axis"),
+        (lambda: Grid((64,), 1.0), "length=1.0: must be a positive number per axis"),
+        (lambda: Grid((64,), ("1",)), "length=('1',): must be a positive number per axis"),
+        (lambda: Grid((64,), (True,)), "length=(True,): must be a positive number per axis"),
+        (
+            lambda: Grid((64,), (10**400,)),
+            "length=(inf,): every length must be finite and positive",
+        ),
+        (lambda: Grid.of(6.7, 1.0, 1), "n=6.7: must be an integer ≥ 3 per axis"),
+        (lambda: Grid.of(64.0, 1.0, 1), "n=64.0: must be an integer ≥ 3 per axis"),
+        (lambda: Grid.of(("64",), 1.0, 1), "n=('64',): must be an integer ≥ 3 per axis"),
+        (lambda: Grid.of(None, 1.0, 2), "n=None: must be an integer ≥ 3 per axis"),
+        (lambda: Grid.of(8, "1", 2), "length='1': must be a positive number per axis"),
+        (lambda: Grid.of((8, 8), 1.0, 1), "n=(8, 8): this system lives on 1 axes"),
+    ],
+)
+def test_what_are_no_numbers_of_points_or_lengths_is_refused_in_one_line(
+    make: Callable[[], object], line: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +24,10 @@ from ddg_explorer.recipes import (
     make_test,
     published_energy,
 )
+from ddg_explorer.simulation import simulate
+from ddg_explorer.sources import recipe_for
+from ddg_explorer.structure import DampedSymplectic, Laplacian, Symplectic
+from ddg_explorer.systems import SYSTEMS
 
 SMALL = {"ch2d": 6}
 
@@ -244,10 +251,88 @@ def test_data_that_no_longer_fit_on_the_disk_are_not_kept(
         make_dataset(small("spring"), cache=tmp_path)
 
 
+def test_rollouts_of_a_test_have_no_noise_unless_it_is_asked_for() -> None:
+    """Every frame of the test is on the true path from its first."""
+    recipe = DataRecipe("pendulum", "published", dt=0.1, steps=20, trajectories=3, noise=0.1)
+    test, system = make_test(recipe, cache=False), recipe.make_system()
+    assert test.recipe["noise"] == 0.0
+    path = simulate(system, test.u[:, 0], dt=0.1, steps=20, tol=1e-12)
+    assert (test.u - path.u.transpose(0, 1)).abs().max() < 1e-10
+    energy = system.energy(test.u)
+    assert (energy - energy[:, :1]).abs().max() < 1e-10
+    noisy = replace(recipe, test={"noise": 0.2}).for_test()
+    assert (noisy.noise, recipe.for_test().noise, recipe.noise) == (0.2, 0.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"structure": DampedSymplectic(0.25)}, {"kind": "damped_symplectic", "friction": 0.25}),
+        ({"structure": Symplectic()}, {"kind": "symplectic"}),
+        (
+            {"structure": {"kind": "matrix", "entries": torch.tensor([[0.0, 1.0], [-1.0, 0.0]])}},
+            {"kind": "matrix", "entries": [[0.0, 1.0], [-1.0, 0.0]]},
+        ),
+        ({"structure": "damped_symplectic"}, "damped_symplectic"),
+        ({"friction": torch.tensor(0.25)}, 0.25),
+        ({"friction": np.float32(0.25)}, 0.25),
+    ],
+)
+def test_options_are_kept_as_plain_values(given: dict, kept: object) -> None:
+    """The same numbers as of the options as they were given, under a digest that JSON makes."""
+    recipe = recipe_for("pendulum", dt=np.float32(0.125), **given)
+    ((name, value),) = given.items()
+    assert recipe.options == {name: kept}
+    assert (recipe.dt, type(recipe.dt)) == (0.125, float)
+    plain = replace(recipe, options={name: kept})
+    assert plain.digest(0) == recipe.digest(0)
+    made = make_dataset(recipe, trajectories=2, steps=2, cache=False)
+    assert json.loads(json.dumps(made.recipe)) == made.recipe
+    if not isinstance(value, dict):
+        start = made.u[:, 0]
+        run = simulate(SYSTEMS["pendulum"](**given), start, dt=0.125, steps=2)
+        assert (made.u - run.u.transpose(0, 1)).abs().max() < 1e-12
+
+
+def test_an_operator_on_a_grid_is_noted_with_the_grid_of_its_recipe() -> None:
+    grid = SYSTEMS["kdv"](n=32).grid
+    recipe = recipe_for("kdv", n=(np.int64(32),), structure=Laplacian(grid, strength=0.5))
+    kept = {"kind": "laplacian", "operator": "finite_difference", "strength": 0.5}
+    assert recipe.options == {"n": [32], "structure": kept}
+    assert recipe.make_system().grid == grid
+    assert recipe.make_system().structure.is_dissipative
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"system": "nope"}, "system='nope': use one of "),
+        ({"system": ["kdv"]}, "system=['kdv']: use one of "),
+        ({"noise": -1}, "noise=-1: must be finite and not negative"),
+        ({"noise": math.nan}, "noise=nan: must be finite and not negative"),
+        ({"noise": True}, "noise=True: must be finite and not negative"),
+        ({"noise": "0.1"}, "noise='0.1': must be finite and not negative"),
+        ({"dt": 0.0}, "dt=0.0: must be finite and positive"),
+        (
+            {"options": {"dtype": torch.float32}},
+            "options: a dtype is none of numbers, texts, lists of them, and a G",
+        ),
+        (
+            {"options": {"structure": Symplectic() + Symplectic()}},
+            "options: a Combination is none of numbers, texts, lists of them, and a G",
+        ),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_when_it_is_made(changes: dict, line: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}"):
+        replace(DATA_RECIPES["pendulum"], **changes)
+
+
 def test_refusals() -> None:
-    with pytest.raises(ValueError, match="data='weather': use one of kdv"):
+    with pytest.raises(ValueError, match=r"^recipe='weather': use one of kdv"):
         make_dataset("weather")
-    with pytest.raises(ValueError, match="the true trajectory failed: stopped at t"):
+    failed = "^system='cahn_hilliard': the true trajectory failed: stopped at t"
+    with pytest.raises(ValueError, match=failed):
         make_dataset(replace(small("ch"), integrator="euler", dt=1.0), cache=False)
     for sizes in ({"trajectories": 0}, {"steps": 0}, {"steps": 2.5}, {"trajectories": -1}):
         ((name, value),) = sizes.items()

@@ -1,7 +1,9 @@
 """The rollout: its clock, its frames, live changes, and what it does when a step fails."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from oscillator import Exact, ExactStepper, Failing, Oscillator
@@ -418,3 +420,12 @@ def test_growth_is_measured_for_every_trajectory_by_itself() -> None:
     frame = Rollout(Oscillator(), u0, 0.1, failing, growth=20.0).step(9)
     assert frame.step == 3
     assert "trajectory 1: the state diverges (max |u| = 50)" in frame.reason
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(None, "None"), ([0.5, 0.0], "[0.5, 0.0]"), (np.ones(2), "a ndarray")]
+)
+def test_a_state_is_a_tensor(given: object, shown: str) -> None:
+    line = f"state={shown}: must be a tensor, float32 or float64"
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        Rollout(Oscillator(), given, 0.1)  # type: ignore[arg-type]

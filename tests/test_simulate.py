@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -184,7 +185,7 @@ class Transport(Structure):
         self.grid = grid
 
     def apply(self, g: torch.Tensor, u: torch.Tensor | None = None) -> torch.Tensor:
-        return self.grid.central_difference(g)
+        return (g.roll(-1, -1) - g.roll(1, -1)) / (2 * self.grid.spacing[0])
 
 
 @pytest.fixture
@@ -203,6 +204,35 @@ def test_it_shows_in_a_line(tmp_path: Path) -> None:
     streamed = repr(run(path=tmp_path / "run.nc", integrator=Failing(after=3), u0=BATCH[0]))
     assert streamed.startswith("Trajectory('Oscillator', u=(4, 2), t=0 … 0.3, reason='stopped at")
     assert "\n" not in streamed
+
+
+def test_runs_and_frames_are_told_apart_as_objects() -> None:
+    """Their tensors have no single answer to whether they are equal."""
+    first, again = run(), run()
+    frame, twin = (Rollout(Oscillator(), BATCH, 0.1, Exact()).frame for _ in range(2))
+    data, other = (Dataset(torch.zeros(1, 2, 2), 0.1) for _ in range(2))
+    for one, two in ((first, again), (frame, twin), (data, other)):
+        assert one != two
+        assert one not in [two]
+        assert one in [two, one]
+        assert len({one, two, one}) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "scheme"),
+    [("node", "midpoint"), ("hnn", "midpoint"), ("srnn", "leapfrog"), ("dgnet", None)],
+)
+def test_a_model_runs_with_its_own_scheme_unless_told(key: str, scheme: str | None) -> None:
+    given: dict[str, Any] = {} if key == "node" else {"structure": {"kind": "symplectic"}}
+    made = ModelRecipe(key, (2,), hidden=4, **given).build()
+    scheme = scheme or "discrete_gradient"
+    found = simulate(made, BATCH, dt=0.1, steps=3)
+    assert found.recipe["integrator"] == scheme
+    assert torch.equal(found.u, simulate(made, BATCH, dt=0.1, steps=3, integrator=scheme).u)
+    system = SYSTEMS["pendulum"]()
+    beside = simulate(made, BATCH, dt=0.1, steps=3, truth=system)
+    assert torch.equal(beside.u, found.u)
+    assert simulate(system, BATCH, steps=1).recipe["integrator"] == "discrete_gradient"
 
 
 def test_defaults_come_from_the_system(system: System) -> None:

@@ -144,7 +144,7 @@ def test_stencils_are_those_of_the_grid() -> None:
         assert (fast - plain).abs().max() < 2e-15 * plain.abs().max()
         for axis in grid.axes:
             difference = CentralDerivative(grid, axis=axis).apply(g)
-            expected = grid.central_difference(g, axis)
+            expected = (g.roll(-1, axis) - g.roll(1, axis)) / (2 * grid.spacing[axis])
             assert (difference - expected).abs().max() < 2e-15 * expected.abs().max()
 
 

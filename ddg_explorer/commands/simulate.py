@@ -38,6 +38,7 @@ from ddg_explorer.models.own_step import learned_dt
 from ddg_explorer.models.stand_in import misplaced, placed, stand_in
 from ddg_explorer.recording import Recording, note_of
 from ddg_explorer.rollout import Rollout
+from ddg_explorer.simulation import own_scheme
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.systems.base import System
 
@@ -98,7 +99,7 @@ def _rollout(args: argparse.Namespace) -> Rollout:
     model alone where no system is given."""
     if args.checkpoint is None:
         system = build_system(args)
-        args.integrator = args.integrator or "discrete_gradient"
+        args.integrator = args.integrator or own_scheme(system)
         u0 = _initial(system, args)
         return Rollout(system, u0, system.dt, args.integrator, tol=args.tol)
     with naming(path="checkpoint"):
@@ -112,7 +113,7 @@ def _rollout(args: argparse.Namespace) -> Rollout:
     args.preset = args.preset or _learned_preset(model, args.system)
     system = build_system(args)
     model = _in_place(model, system, args)
-    args.integrator = args.integrator or model.integrators[0]
+    args.integrator = args.integrator or own_scheme(model)
     u0 = _initial(system, args)
     return Rollout(model, u0, system.dt, args.integrator, tol=args.tol, truth=system)
 
@@ -174,7 +175,7 @@ def _alone(model: Model, args: argparse.Namespace) -> Rollout:
     dt = learned_dt(model) if args.dt is None else args.dt
     if dt is None:
         raise ValueError("dt=None: the model's card does not tell that of its data: give --dt")
-    args.integrator = args.integrator or model.integrators[0]
+    args.integrator = args.integrator or own_scheme(model)
     return Rollout(model, u0, dt, args.integrator, tol=args.tol)
 
 

@@ -84,7 +84,7 @@ class Predictor:
             self.rule = self._choose(flat)
 
     def predict(self, like: Tensor) -> Tensor:
-        """The member after the newest one, in the shape and dtype of `like`."""
+        """The member after the newest one, in the shape of `like` and the dtype of the history."""
         assert self.history is not None
         if self.rule == (1, 0):
             flat = self.history[self.slot].clone()

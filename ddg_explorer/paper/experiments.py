@@ -18,13 +18,6 @@ from ddg_explorer.recipes import DATA_RECIPES, TEST_SEED, DataRecipe
 DATA = {name: name for name in PUBLISHED} | {"real-pendulum": "pendulum_damped"}
 """Experiment → data recipe. The measured pendulum's data are not shipped: a damped pendulum with
 noise stands in, and its figures cannot be compared with the published ones."""
-INTEGRATOR = {
-    "dg": "discrete_gradient",
-    "rk2": "midpoint",
-    "dopri5": "dopri5",
-    "leapfrog": "leapfrog",
-}
-"""Prediction scheme, as the tables name it → key of `INTEGRATORS`."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from ddg_explorer.evaluation import (
 from ddg_explorer.fitting import Fit, device_name, surroundings
 from ddg_explorer.io import atomic, plain
 from ddg_explorer.models import Model, load_model, read_card
-from ddg_explorer.paper.experiments import INTEGRATOR, TESTS, Cell
+from ddg_explorer.models.base import PREDICTORS
+from ddg_explorer.paper.experiments import TESTS, Cell
 from ddg_explorer.recipes import DataRecipe, make_dataset, make_test, published_energy
 
 
@@ -141,7 +142,8 @@ class Study:
     def _predict(self, cell: Cell, model: Model, prediction: str, test: str) -> Iterator[Event]:
         data = self._data(cell, test)
         steps, found = data.frames - 1, None
-        run = advance_forecast(model, data.u[:, 0], data.dt, steps, INTEGRATOR[prediction])
+        scheme, *_ = PREDICTORS[prediction]
+        run = advance_forecast(model, data.u[:, 0], data.dt, steps, scheme)
         for step, last in enumerate(run):
             found = last
             yield Event(cell, f"{prediction} on {test}", min(step + 1, steps), steps)

@@ -146,10 +146,6 @@ class PresetSystem(System):
         n = good.n if n is None else n
         length = good.length if length is None else length
         self.operator = check_operator(good.operator if operator is None else operator)
-        if not isinstance(n, int | tuple | list) or isinstance(n, bool):
-            raise ValueError(f"n={n!r}: must be an integer ≥ 3, or one per axis")
-        if not isinstance(length, int | float | tuple | list):
-            raise ValueError(f"length={length!r}: must be a positive number, or one per axis")
         self.grid = Grid.of(n, length, self.ndim)
 
     def _shape(self) -> tuple[int, ...]:

@@ -10,14 +10,19 @@ import panel as pn
 import pytest
 import torch
 
+from ddg_explorer import cli
 from ddg_explorer.app.training import choices
 from ddg_explorer.app.training.form import TrainForm
 from ddg_explorer.app.training.jobs import Jobs
 from ddg_explorer.app.training.specification import DataSpec, JobSpec
 from ddg_explorer.app.training.view import TrainPage
 from ddg_explorer.budgets import budget
+from ddg_explorer.commands.data_options import training_data
+from ddg_explorer.commands.train import _budget
+from ddg_explorer.fitting import Fit
 from ddg_explorer.models import MODELS
 from ddg_explorer.recipes import DATA_RECIPES, DataRecipe
+from ddg_explorer.training.defaults import DEFAULT_STEPS
 
 
 @pytest.fixture(autouse=True)
@@ -76,10 +81,19 @@ def test_adam_shows_its_settings_and_takes_them(form):
 
 
 def test_a_wide_neural_ode_is_trained_by_gradients_whatever_the_budget():
-    assert choices.default_steps("quick", "two_body", "node", "", noisy=False) == 600
-    assert choices.default_steps("ours", "two_body", "node", "", noisy=False) == 5000
+    for name, steps in (("quick", 600), ("ours", 5000)):
+        assert choices.default_steps(name, "two_body", "node", "", ode=True, noisy=False) == steps
     for name in ("quick", "ours"):
         assert budget(name, "two_body", "node").training["optimizer"] == "soap"
+
+
+def test_the_published_budget_with_soap_takes_the_published_steps():
+    for system, ode, steps in (("kdv", False, 10_000), ("pendulum", True, 2000), ("", True, 2000)):
+        for optimizer in ("adam", "soap"):
+            found = choices.default_steps(
+                "published", system, "dgnet", optimizer, ode=ode, noisy=True
+            )
+            assert found == steps
 
 
 def test_soap_takes_the_settings_of_adam():
@@ -151,6 +165,7 @@ def upload(form, name, data):
         asyncio.run(form.source.look())
 
 
+SYMPLECTIC = {"dgnet": {"kind": "symplectic"}, "srnn": {"kind": "symplectic"}}
 CIRCLE = np.cos(0.1 * np.arange(30)), -np.sin(0.1 * np.arange(30))
 
 
@@ -166,6 +181,42 @@ def test_an_own_file_is_looked_at(form):
     upload(form, "other.csv", b"time,q\n0,1\n1,x\n")
     assert "other.csv: " in form.source._about.object
     assert "ddg-explorer-data" not in form.source._about.object
+
+
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+@pytest.mark.parametrize("model", ["dgnet", "node", "srnn"])
+@pytest.mark.parametrize("name", ["ours", "quick", "published"])
+def test_a_file_of_an_ode_is_trained_as_the_command_line_trains_it(
+    form, tmp_path, name, model, noise
+):
+    """The same network, the same options of `train`, and under the same name."""
+    path = tmp_path / "mine.csv"
+    path.write_bytes(table_of(*CIRCLE))
+    form.source.kind.widget.value = "file"
+    upload(form, path.name, path.read_bytes())
+    form.source.noise.value = noise
+    form.model.widget.value = model
+    form.budget.widget.value = name
+    shown = form.spec().checked()
+    words = ["train", "--data", str(path), "--model", model, "--budget", name]
+    args = cli.build_parser().parse_args([*words, "--noise", str(noise / 100)])
+    data, recipe = training_data(args)
+    assert recipe is None
+    data = data.with_noise(args.noise, args.data_seed) if noise else data
+    told = _budget(args, data)
+    assert shown.budget.name == told.name == name
+    assert shown.budget.network == told.network
+    assert shown.network["hidden"] == told.network.get("hidden", 200)
+    settings = []
+    for budget_, options in ((shown.budget, shown.network), (told, {})):
+        fit = Fit(model, data, budget_, **{**options, "structure": SYMPLECTIC.get(model)})
+        settings.append((fit.model.recipe, dict(fit.options)))
+    (page, options), (line, wanted) = settings
+    assert page == line
+    steps = DEFAULT_STEPS["states" if noise and name != "published" else "lm"]
+    assert options == {"steps": steps, **wanted}
+    if name == "published":
+        assert (options["steps"], options["batch"], page.dtype) == (2000, None, "float32")
 
 
 def test_what_is_known_of_a_file_is_shown_when_the_form_comes_back_to_it(form):

@@ -162,6 +162,8 @@ GRID = Grid((50,), (10.0,))
         ("kdv", {"operator": "upwind"}, r"operator='upwind': use one of"),
         ("kdv", {"n": 2}, r"every axis needs at least 3 points"),
         ("kdv", {"n": 64.0}, r"n=64.0: must be an integer"),
+        ("kdv", {"n": (64.7,)}, r"n=\(64.7,\): must be an integer"),
+        ("kdv", {"n": ("64",)}, r"n=\('64',\): must be an integer"),
         ("kdv", {"n": (8, 8)}, r"lives on 1 axes"),
         ("kdv", {"length": -1.0}, r"finite and positive"),
         ("kdv", {"length": "long"}, r"length='long': must be a positive number"),

@@ -115,27 +115,35 @@ def chosen_budget(
     optimizer: str,
     steps: int | None,
     first_order: Mapping[str, Any],
+    *,
+    ode: bool,
     noisy: bool = False,
 ) -> Budget:
     """The budget of that name with the form's optimiser, steps, and settings of Adam and SOAP."""
-    found = budget(name, system, model, noisy=noisy)
+    found = budget(name, system, model, ode=ode, noisy=noisy)
     if optimizer in FIRST_ORDER:
         # whitened inputs for small networks, as they are for the published ones
         own = found.training if name == "published" else {**ADAM_WHITENED}
         training = {**own, **first_order, "optimizer": optimizer}
-        return replace(found, training=training, otherwise=None).with_steps(steps)
-    return found.with_optimizer(optimizer or None).with_steps(steps)
+        chosen = replace(found, training=training, otherwise=None)
+    else:
+        chosen = found.with_optimizer(optimizer or None)
+    if steps == default_steps(name, system, model, optimizer, ode=ode, noisy=noisy):
+        return chosen.with_options(steps=steps)
+    return chosen.with_steps(steps)
 
 
-def default_steps(name: str, system: str, model: str, optimizer: str, noisy: bool) -> int:
+def default_steps(
+    name: str, system: str, model: str, optimizer: str, *, ode: bool, noisy: bool
+) -> int:
     """The number of steps that the form starts with."""
     if optimizer in FIRST_ORDER and name != "published":
         return QUICK_FIRST_ORDER_STEPS if name == "quick" else ADAM_WHITENED["steps"]
-    found = budget(name, system, model, noisy=noisy).with_optimizer(optimizer or None).training
-    if "steps" in found:
-        return found["steps"]
-    ode = system in SYSTEMS and SYSTEMS[system].ndim == 0
-    return DEFAULT_STEPS["states" if noisy and ode else "lm"]
+    found = budget(name, system, model, ode=ode, noisy=noisy)
+    if optimizer in FIRST_ORDER:
+        return found.training["steps"]
+    usual = DEFAULT_STEPS["states" if noisy and ode else "lm"]
+    return found.with_optimizer(optimizer or None).training.get("steps", usual)
 
 
 def default_trajectories(name: str, recipe: DataRecipe) -> int:
@@ -164,7 +172,7 @@ def scene_data(
     return DataSpec(system=system, preset=preset, options=options, dt=dt)
 
 
-def describe(recipe: DataRecipe, trajectories: int | None = None) -> str:
+def describe(recipe: DataRecipe) -> str:
     """One line on what the trajectories are."""
     system = recipe.make_system()
     where = ""

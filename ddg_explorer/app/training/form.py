@@ -65,6 +65,8 @@ class TrainForm:
             FieldManners(),
             sizing_mode="stretch_width",
         )
+        # noise that is typed has a network and a number of steps of its own
+        self.source.noise.param.watch(lambda _: self._renew(), "value")
         self._renew()
 
     def prepare(self, scene: DataSpec | None = None, model: str | None = None) -> None:
@@ -100,6 +102,7 @@ class TrainForm:
             optimizer,
             steps,
             first_order,
+            ode=self.source.where == "ode",
             noisy=self.source.noisy and optimizer not in FIRST_ORDER,
         )
         network: dict[str, Any] = {"activation": self.activation.value, "hidden": hidden}
@@ -137,8 +140,9 @@ class TrainForm:
         self.structure.show(value, options=kinds, disabled=len(kinds) == 1)
         source.fill(name)
         optimizer = self._optimizer
-        noisy = source.noisy and optimizer not in FIRST_ORDER
-        found = choices.budget(name, system, model, noisy=noisy)
+        ode, noisy = source.where == "ode", source.noisy and optimizer not in FIRST_ORDER
+        found = choices.budget(name, system, model, ode=ode, noisy=noisy)
         self.hidden.imply(found.network.get("hidden", 200))
-        self.steps.imply(choices.default_steps(name, system, model, optimizer, source.noisy))
+        steps = choices.default_steps(name, system, model, optimizer, ode=ode, noisy=source.noisy)
+        self.steps.imply(steps)
         self._adam.visible = optimizer in FIRST_ORDER
