@@ -23,11 +23,15 @@ from torch import Tensor
 from ddg_explorer.discrete import (
     rules_activations,
     rules_elementwise,
+    rules_extremes,
     rules_fourier,
     rules_linear,
+    rules_norms,
     rules_product,
     rules_reduce,
+    rules_scatter,
     rules_shape,
+    rules_special,
 )
 from ddg_explorer.discrete.record import STRANGER, Pair
 
@@ -37,11 +41,15 @@ DiscreteGradient = Callable[[Tensor, Tensor], Tensor]
 RULE_MODULES = (
     rules_activations,
     rules_elementwise,
+    rules_extremes,
     rules_fourier,
     rules_linear,
+    rules_norms,
     rules_product,
     rules_reduce,
+    rules_scatter,
     rules_shape,
+    rules_special,
 )
 """Imported for the rules that `rule` enters in `record.RULES`: an operation is known once its file
 is listed here."""
@@ -73,8 +81,8 @@ def discrete_grad(energy: Energy) -> DiscreteGradient:
         If v and u differ in shape, dtype or device, are not real floating point, or if the energy
         does not depend on the state or does not return the batch's shape.
     UnsupportedOperation
-        (a TypeError) if the energy uses an operation without a rule, writes in place or branches on
-        the state; the message names the operation.
+        (a TypeError) if the energy uses an operation, or an argument of one, that has no rule,
+        writes in place or branches on the state; the message names the operation.
     """
 
     def gradient(v: Tensor, u: Tensor) -> Tensor:
@@ -122,7 +130,9 @@ def check_ends(v: Tensor, u: Tensor) -> None:
 
 
 def check_energy(h: Tensor, u: Tensor) -> None:
-    """ValueError unless `h` is real and its shape is a proper leading part of the state's."""
+    """ValueError unless `h` is a real tensor of a shape that is a proper leading part of u's."""
+    if not isinstance(h, Tensor):
+        raise ValueError(f"energy returned {_kind(h)}: must be a tensor of the batch's shape")
     if h.is_complex():
         raise ValueError(f"energy returned dtype {h.dtype}: must be real")
     if h.ndim >= max(u.ndim, 1) or h.shape != u.shape[: h.ndim]:

@@ -15,6 +15,7 @@ Source: Matsubara, Ishikawa, Yaguchi, NeurIPS 2020, arXiv:1905.08604.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -152,7 +153,22 @@ def apply(name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
         args = (*args, *(kwargs[k] for k in _SECOND if k in kwargs))
         dropped = ("inplace", "out", *_FIRST, *_SECOND)
         kwargs = {_KEYWORDS.get(k, k): a for k, a in kwargs.items() if k not in dropped}
-    return found(*args, **kwargs)
+    try:
+        return found(*args, **kwargs)
+    except TypeError as error:
+        if _takes(found, args, kwargs):
+            raise
+        what = str(error).rpartition("()")[-1].strip()
+        raise UnsupportedOperation(f"discrete_grad: the rule of {name} {what}") from None
+
+
+def _takes(function: Rule, args: tuple, kwargs: dict[str, Any]) -> bool:
+    """Whether a rule has these parameters: if so, a TypeError is from within."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
 
 
 def _reason(name: str) -> str:

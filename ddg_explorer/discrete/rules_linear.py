@@ -29,7 +29,9 @@ def _cumsum(x: Pair, dim: int, dtype: Any = None) -> Pair:
 
 
 @rule(torch.diff)
-def _diff(x: Pair, n: int = 1, dim: int = -1) -> Pair:
+def _diff(x: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    if n and (prepend is not None or append is not None):
+        x = torch.cat([part for part in (prepend, x, append) if part is not None], dim)
     for _ in range(n):
         m = x.shape[dim] - 1
         x = x.narrow(dim, 1, m) - x.narrow(dim, 0, m)

@@ -210,7 +210,11 @@ def _lerp(x: Any, end: Any, weight: Any) -> Any:
 
 
 @rule(torch.einsum)
-def _einsum(equation: str, *operands: Any) -> Pair:
+def _einsum(equation: Any, *operands: Any) -> Pair:
+    if not isinstance(equation, str):
+        raise UnsupportedOperation(
+            "discrete_grad: einsum with lists of indices has no rule; write the equation as text"
+        )
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = tuple(operands[0])
     terms, _, out = equation.replace(" ", "").partition("->")

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from ddg_explorer.discrete import secants
 from ddg_explorer.discrete.record import Pair, UnsupportedOperation, fit, linear, record, rule
+from ddg_explorer.discrete.rules_norms import norm_of_order
 
 
 def _dims(x: Pair, dim: Any) -> tuple[int, ...]:
@@ -95,14 +96,12 @@ def _vector_norm(
     x: Pair, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
 ) -> Any:
     """‖x‖: exact also for complex x, c ↦ c (v + u)/(‖v‖ + ‖u‖); 0 where both ends are 0."""
-    if ord not in (1, 2):
-        raise UnsupportedOperation(
-            f"discrete_grad: norm of order {ord!r} has no rule; 1 and 2 have"
-        )
     x = x if dtype is None else x.to(dtype)
     if ord == 1:
         return torch.abs(x).sum(dim, keepdim)  # pyright: ignore
     dims = _dims(x, dim)
+    if ord != 2:
+        return norm_of_order(x, ord, dims, keepdim)
     v, u = (torch.linalg.vector_norm(y, 2, dims, keepdim) for y in (x.v, x.u))
     total = v + u
 

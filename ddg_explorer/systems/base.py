@@ -25,7 +25,16 @@ from ddg_explorer.io import described
 from ddg_explorer.structure import Structure
 from ddg_explorer.systems.draw import draws
 from ddg_explorer.systems.presets import Parameter, Preset
-from ddg_explorer.systems.probing import check_energy, check_structure, probe_states
+from ddg_explorer.systems.probing import (
+    FAILURES,
+    UnrecordedEnergy,
+    check_energy,
+    check_initial,
+    check_structure,
+    checked_initial,
+    probe_states,
+    why_unrecorded,
+)
 from ddg_explorer.systems.stability import explicit_limit
 
 
@@ -36,8 +45,9 @@ class System(Dynamics):
     ----------
     energy
         State with leading batch dimensions `(..., *state_shape)` → `(...)` scalars that include the
-        cell volume; a torch program that `discrete_grad` accepts. It is tried once, here, on a few
-        states together and one by one.
+        cell volume; a torch program. It is tried once, here, on a few states together and one by
+        one, and recorded once by `discrete_grad`. An energy that this cannot record, as for an
+        operation without a rule, is taken: only the scheme `discrete_gradient` needs it to be.
     structure
         The operator G. It is tried once, here.
     state_shape
@@ -74,6 +84,8 @@ class System(Dynamics):
     structure_key: str | None = None
     has_initial: bool = True
     """Whether `initial` gives states."""
+    unrecorded: str = ""
+    """What refuses the scheme `discrete_gradient`: the energy cannot be recorded; else ""."""
 
     def __init__(
         self,
@@ -117,12 +129,13 @@ class System(Dynamics):
         self.dtype = dtype
         self.dt = checked_dt(dt)
         self.values: dict[str, float] = {}
-        self._initial = _checked_initial(initial)
+        self._initial = checked_initial(initial)
         self.has_initial = initial is not None
         self.state_shape = self._infer_shape(state_shape)
         states = probe_states(self.state_shape, self.dtype, self.device)
         check_structure(structure, states)
         check_energy(energy, states)
+        self.unrecorded = why_unrecorded(energy, states)
 
     def _infer_shape(self, given: tuple[int, ...] | None) -> tuple[int, ...]:
         if given is not None:
@@ -144,7 +157,7 @@ class System(Dynamics):
         else:
             raise ValueError("state_shape=None: give it, or an initial state, or a grid")
         if isinstance(self._initial, Tensor):
-            _check_initial(self._initial, shape)
+            check_initial(self._initial, shape)
         return shape
 
     def _check_shape(self, what: str, shape: tuple[int, ...]) -> None:
@@ -158,6 +171,18 @@ class System(Dynamics):
 
     def energy(self, u: Tensor) -> Tensor:
         return self._energy(u)
+
+    def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
+        """∇̄H(v, u)/Δxᵈ by automatic discrete differentiation.
+
+        UnrecordedEnergy, a ValueError, with the line `unrecorded` where there is one.
+        """
+        try:
+            return super().discrete_gradient(v, u)
+        except FAILURES as error:
+            if not self.unrecorded:
+                raise
+            raise UnrecordedEnergy(self.unrecorded) from error
 
     def batch_shape(self, u: Tensor) -> tuple[int, ...]:
         """Leading dimensions of `u`; ValueError if the rest is not `state_shape`, or the dtype
@@ -196,7 +221,7 @@ class System(Dynamics):
         """
         found = [self._draw_state(draw.generator) for draw in draws(seed, batch)]
         for state in found:
-            _check_initial(state, self.state_shape)
+            check_initial(state, self.state_shape)
         states = torch.stack(found).to(self.dtype).to(self.device)
         return states[0] if batch is None else states
 
@@ -271,26 +296,3 @@ def checked_dt(dt: Any) -> float:
     if not 0 < step < math.inf:
         raise ValueError(f"dt={value if real else described(dt)}: must be finite and positive")
     return step
-
-
-def _check_initial(state: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(state.shape) != shape:
-        raise ValueError(f"initial has shape {tuple(state.shape)}, not {shape}")
-
-
-def _checked_initial(
-    initial: Callable[[torch.Generator], Tensor] | Tensor | Sequence[Any] | None,
-) -> Callable[[torch.Generator], Tensor] | Tensor | None:
-    """A list as a tensor, all else as it is."""
-    if initial is None or isinstance(initial, Tensor) or callable(initial):
-        return initial
-    try:
-        state = torch.as_tensor(initial, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError):
-        state = None
-    if state is None or state.ndim == 0:
-        raise ValueError(
-            f"initial={described(initial)}: must be one state, its numbers, or a function of a "
-            "torch.Generator"
-        )
-    return state

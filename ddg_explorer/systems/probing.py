@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ddg_explorer.discrete import UnsupportedOperation, discrete_grad
 from ddg_explorer.io import described
 from ddg_explorer.structure import Structure
 
@@ -26,6 +27,10 @@ FAILURES = (
     *(RuntimeError, TypeError, ValueError),
 )
 """What a function raises that is given states it does not expect."""
+
+
+class UnrecordedEnergy(UnsupportedOperation, ValueError):
+    """A discrete gradient was asked of a system whose energy `discrete_grad` cannot record."""
 
 
 def probe_states(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -65,6 +70,47 @@ def check_energy(energy: Callable[[Tensor], Tensor], states: Tensor) -> None:
         )
 
 
+@torch.no_grad()
+def why_unrecorded(energy: Callable[[Tensor], Tensor], states: Tensor) -> str:
+    """The line that refuses a discrete gradient of H, "" where it has one. Records H once.
+
+    It is no reason to refuse the energy: other schemes take its gradient, or its values.
+    """
+    other = states.flatten().flip(0).view_as(states)
+    try:
+        discrete_grad(energy)(other, states)
+    except FAILURES as error:
+        return (
+            f"energy: 'discrete_gradient' has to record it, which fails ({_first_line(error)}); "
+            "collocation, implicit_midpoint and the explicit schemes do not need to"
+        )
+    return ""
+
+
+def check_initial(state: Tensor, shape: tuple[int, ...]) -> None:
+    """ValueError where an initial state has another shape than that of one state."""
+    if tuple(state.shape) != shape:
+        raise ValueError(f"initial has shape {tuple(state.shape)}, not {shape}")
+
+
+def checked_initial(
+    initial: Callable[[torch.Generator], Tensor] | Tensor | Sequence[Any] | None,
+) -> Callable[[torch.Generator], Tensor] | Tensor | None:
+    """A list as a tensor, all else as it is."""
+    if initial is None or isinstance(initial, Tensor) or callable(initial):
+        return initial
+    try:
+        state = torch.as_tensor(initial, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        state = None
+    if state is None or state.ndim == 0:
+        raise ValueError(
+            f"initial={described(initial)}: must be one state, its numbers, or a function of a "
+            "torch.Generator"
+        )
+    return state
+
+
 def _agree(alone: Tensor, together: Tensor) -> bool:
     """Whether two results for the probe states, which are of size 1, are one up to rounding."""
     eps = torch.finfo(together.dtype).eps
@@ -77,7 +123,7 @@ def _image(structure: Structure, g: Tensor, u: Tensor, what: str) -> Tensor:
     try:
         value: Any = structure.apply(g, u)
     except FAILURES as error:
-        raise _unfit(structure, what, str(error).partition("\n")[0]) from error
+        raise _unfit(structure, what, _first_line(error)) from error
     if not isinstance(value, Tensor):
         raise _unfit(structure, what, f"gives {described(value)}")
     if not value.is_floating_point():
@@ -99,7 +145,7 @@ def _values(
     try:
         value: Any = energy(u)
     except FAILURES as error:
-        cause = str(error).partition("\n")[0]
+        cause = _first_line(error)
         raise ValueError(f"energy: fails for {what} ({cause}); {_advice(shape)}") from error
     if not isinstance(value, Tensor):
         raise ValueError(
@@ -113,6 +159,10 @@ def _values(
             f"{_advice(shape)}"
         )
     return value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _advice(shape: tuple[int, ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from further_operations import FURTHER_OPERATIONS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,6 +95,10 @@ LINEAR_OPERATIONS: dict[str, Operation] = {
     "mean all": torch.mean,
     "cumsum": lambda x: torch.cumsum(x, 1),
     "diff": lambda x: torch.diff(x, 2, dim=-1),
+    "diff prepend": lambda x: torch.diff(x, prepend=x[..., -1:]),
+    "diff of ends": lambda x: torch.diff(x, 2, 1, prepend=N[:, :1, :1] * x[:, :2], append=x[:, :1]),
+    "diff of a constant": lambda x: torch.diff(C, dim=0, append=x[0, :1]),
+    "diff zero times": lambda x: torch.diff(x, 0, prepend=x[..., :1]),
     "neg": lambda x: -x,
     "pos": lambda x: +x.clone(),
     "contiguous": lambda x: x.mT.contiguous().view(3, -1),
@@ -323,6 +328,7 @@ ALL = {
         ("product", PRODUCT_OPERATIONS),
         ("complex", COMPLEX_OPERATIONS),
         ("elementwise", ELEMENTWISE),
+        ("further", FURTHER_OPERATIONS),
     )
     for name, operation in operations.items()
 }

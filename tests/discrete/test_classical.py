@@ -144,3 +144,5 @@ def test_bad_arguments_are_value_errors() -> None:
             method(lambda x: x.sum(-1))(u.double(), u)
         with pytest.raises(ValueError, match="returned shape"):
             method(lambda x: x.sum(0))(u, u)
+        with pytest.raises(ValueError, match=r"^energy returned a float: must be a tensor"):
+            method(lambda x: 1.0)(u, u)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import mpmath as mp
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ddg_explorer.discrete import UnsupportedOperation, discrete_grad, secants
+from ddg_explorer.discrete.record import Pair
 
 F64 = torch.float64
 TOLERANCE = {torch.float64: 1e-14, torch.float32: 4e-6}
@@ -325,3 +327,12 @@ def test_a_broken_graph_is_named() -> None:
     discrete_grad(energy)(u, u)
     with pytest.raises(ValueError, match="another discrete gradient, or torch"):
         discrete_grad(energy)(u, u)
+
+
+def test_a_spread_with_no_degrees_of_freedom_left_is_infinite_as_torch_has_it() -> None:
+    v, u = _randn(2, 5, seed=26), _randn(2, 5, seed=27)
+    pair: Any = Pair(v, u, [])
+    for correction in (5, 9):
+        for spread in (pair.var(-1, correction=correction), pair.std(-1, correction=correction)):
+            assert (spread.v == torch.inf).all()
+            assert (spread.u == torch.inf).all()

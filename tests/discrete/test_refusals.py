@@ -25,7 +25,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
         lambda x: torch.lgamma(x).sum(-1),
         r"'lgamma'.*@ddg_explorer.discrete.rule\(\"lgamma",
     ),
-    "unknown method": (lambda x: x.amax(-1), "no rule for torch operation 'amax'"),
+    "unknown method": (lambda x: x.median(-1), "no rule for torch operation 'median'"),
     "add_": (lambda x: x.add_(1.0).sum(-1), "add writes in place"),
     "+=": (lambda x: _increment(x).sum(-1), "iadd writes in place"),
     "setitem": (lambda x: _assign(x).sum(-1), "setitem writes in place"),
@@ -43,8 +43,14 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "kernel": (lambda x: F.conv1d(torch.ones(1, 1, 9), x[None]).sum(-1), "kernel computed"),
     "dropout": (nn.Dropout(), "dropout is random"),
     "diagonal": (lambda x: torch.einsum("bii->b", x[..., None] * x[:, None]), "repeats an index"),
+    "index lists": (lambda x: torch.einsum(x, [0, 1], x, [0, 1], [0]), "einsum with lists of ind"),
+    "keyword": (
+        lambda x: torch.gather(x, 1, torch.zeros(2, 1).long(), sparse_grad=True).sum(-1),
+        "the rule of gather got an unexpected keyword argument 'sparse_grad'",
+    ),
+    "no argument": (lambda x: x.cumsum().sum(-1), "the rule of cumsum missing 1 .* 'dim'"),
     "complex": (lambda x: torch.tanh(x + 1j).real.sum(-1), "tanh of a complex value"),
-    "norm": (lambda x: torch.linalg.vector_norm(x, ord=3, dim=-1), "norm of order 3"),
+    "norm": (lambda x: torch.linalg.vector_norm(x, ord=0.5, dim=-1), "norm of order 0.5"),
     "matrix norm": (lambda x: torch.linalg.norm(x, 2, (-2, -1))[None], "matrix norm 2 has no rule"),
     "bound": (lambda x: torch.clamp(x, max=x[:, :1]).sum(-1), "bound computed from the state"),
     "softmax": (lambda x: F.softmax(x).sum(-1), "softmax without `dim`"),
@@ -87,7 +93,7 @@ WITHOUT_A_RULE: dict[str, Callable[[Tensor], Tensor]] = {
     "method": lambda x: x.lgamma(),
     "special": torch.special.bessel_j0,
     "linalg": lambda x: torch.linalg.det(x.mT @ x),
-    "functional": lambda x: F.layer_norm(x, (3,)),
+    "functional": lambda x: F.instance_norm(x[None]),
     "functional built in": lambda x: F.bilinear(x, x, torch.ones(1, 3, 3, dtype=F64)),
     "keywords": lambda x: F.max_pool1d(input=x, kernel_size=2),
     "%": lambda x: x % 0.3,
@@ -126,6 +132,7 @@ def test_the_rule_that_a_refusal_asks_for_is_taken(
         (lambda x: x.sum(0), (2, 3), (2, 3), r"returned shape \(3,\)"),
         (lambda x: x.sum(-1) + 0j, (2, 3), (2, 3), "complex128: must be real"),
         (lambda x: (-2.0) ** x.sum(-1), (2, 3), (2, 3), "base=-2.0: .* must be positive"),
+        (lambda x: 0 ** x.sum(-1), (2, 3), (2, 3), "base=0: .* must be positive"),
         (lambda x: F.mse_loss(x, x, reduction="max"), (2, 3), (2, 3), "reduction='max': must be"),
         (lambda x: F.softplus(x, 1, 5).sum(-1), (2, 3), (2, 3), "threshold=5: .* ≥ 20"),
         (lambda x: x.sum(-1), (2, 3), (3,), r"v has shape torch.Size\(\[2, 3\]\)"),
@@ -149,3 +156,10 @@ def test_mismatched_types_are_value_errors() -> None:
         energy([1.0], u)
     with pytest.raises(ValueError, match="v has device meta, u cpu"):
         energy(u.to("meta"), u)
+
+
+def test_an_error_within_a_rule_is_not_taken_for_an_argument_without_one() -> None:
+    u = _randn(2, 3, seed=17)
+    with pytest.raises(TypeError, match="NoneType") as caught:
+        discrete_grad(lambda x: (x + None).sum(-1))(u, u)
+    assert not isinstance(caught.value, UnsupportedOperation)
