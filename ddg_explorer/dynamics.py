@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.discrete import discrete_grad
+from ddg_explorer.discrete.ordinary import ordinary_grad
 from ddg_explorer.grids import Grid
 from ddg_explorer.stencils import LocalOperator
 from ddg_explorer.structure import Structure
@@ -95,7 +96,7 @@ class Dynamics:
 
         Differentiable itself, in reverse and in forward mode: implicit schemes take its Jacobian.
         """
-        return torch.func.grad(lambda x: self.energy(x).sum())(u) / self.cell_volume
+        return ordinary_grad(self.energy, u) / self.cell_volume
 
     def discrete_gradient(self, v: Tensor, u: Tensor) -> Tensor:
         """Discrete variational derivative ∇̄H(v, u)/Δxᵈ by automatic discrete differentiation."""
@@ -156,12 +157,7 @@ class Dynamics:
 
         Systems may give it in closed form: what depends on u only is computed once a step.
         """
-        start = (c / 2) * u
-
-        def term(v: Tensor) -> Tensor:
-            return torch.add(self.nonlinear_discrete_gradient(v, u) + start, v, alpha=-c / 2)
-
-        return term
+        return less_linear(lambda v: self.nonlinear_discrete_gradient(v, u), u, c)
 
     @property
     def separable(self) -> bool:
@@ -178,6 +174,14 @@ class Dynamics:
     def potential_gradient(self, q: Tensor) -> Tensor:
         """δV/δq of a separable energy; ValueError where none is declared."""
         raise ValueError(f"{type(self).__name__} does not define potential_gradient(q), δV/δq")
+
+
+def less_linear(
+    term: Callable[[Tensor], Tensor], u: Tensor, c: float
+) -> Callable[[Tensor], Tensor]:
+    """v ↦ term(v) − c (v − u)/2 for one u."""
+    start = (c / 2) * u
+    return lambda v: torch.add(term(v) + start, v, alpha=-c / 2)
 
 
 def check_device(device: torch.device | str, dtype: torch.dtype) -> torch.device:

@@ -76,6 +76,20 @@ def test_a_trajectory_that_blows_up_after_it_met_the_tolerance_has_not_converged
     assert (both.active.tolist(), both.converged.tolist()) == ([False, True], [False, False])
 
 
+def test_a_reopened_trajectory_is_polished_from_the_start():
+    """Two met the tolerance, the third did too and then blew up: another method starts it anew."""
+    first = [[1e-7] * 3, [1e-8, 1e-8, math.inf], [1e-9, 1e-9, 1.0]]
+    progress = record(first, polish=2)
+    assert progress.converged.tolist() == [True, True, False]
+    progress.reopen()
+    assert progress.active.tolist() == [False, False, True]
+    for size, goes_on in ((1e-7, True), (1e-8, True), (1e-9, False)):
+        progress.record(torch.tensor([1.0, 1.0, size], dtype=F64))
+        assert progress.running is goes_on
+    assert progress.converged.all()
+    assert progress.iterations.tolist() == [3, 3, 5]
+
+
 @pytest.mark.parametrize("batch", [1, 2])
 def test_a_trajectory_that_leaves_everything_behind_is_given_up_unconverged(batch: int):
     """Beyond 1e8 of its scale, not before; one that is lost in the step it might have met in is."""
@@ -348,6 +362,14 @@ def test_pcg_reports_negative_curvature():
     assert curved.all()
 
 
+def test_pcg_gives_the_direction_itself_where_the_first_one_bends():
+    rhs, accuracy = randn(2, 8), torch.full((2,), 1e-10, dtype=F64)
+    x, used, curved = pcg(lambda r: r, lambda d: -2 * d, rhs, rtol=accuracy, max_iterations=20)
+    assert curved.all()
+    assert used.tolist() == [0, 0]
+    assert torch.equal(x, rhs)
+
+
 def test_newton_krylov_is_quadratic():
     b = 4 * randn(3, 50)
     residual = cubic(b)
@@ -516,3 +538,11 @@ def test_a_singular_adjoint_system_is_said():
     v = attach_gradient(lambda x: x.square() + theta, torch.zeros(1, 1, dtype=torch.float64))
     with pytest.raises(NoSolutionError, match="the adjoint system is singular"):
         v.sum().backward()
+
+
+def test_an_adjoint_system_that_gmres_does_not_solve_is_said():
+    """A cyclic shift of 300 unknowns takes 300 Krylov vectors, 200 are allowed."""
+    theta = torch.zeros(1, 300, dtype=F64, requires_grad=True)
+    v = attach_gradient(lambda x: x.roll(1, -1) - theta, torch.zeros(1, 300, dtype=F64))
+    with pytest.raises(NoSolutionError, match="the adjoint system did not converge"):
+        v[0, 0].backward()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ddg_explorer.dynamics import Dynamics
+from ddg_explorer.integrators.measured import equation
 from ddg_explorer.integrators.one_step import OneStep, OneStepStepper
 from ddg_explorer.solve.implicit import NoSolutionError, attach_gradient
 
@@ -42,12 +43,7 @@ def differentiable_step(
         raise NoSolutionError(f"{step.reason}: use a smaller time step")
     shape = (-1, *dynamics.state_shape)
     start = u.reshape(shape)
-
-    def residual(x: Tensor) -> Tensor:
-        v = x.reshape(start.shape)
-        slope = integrator.slope(dynamics, v, start, length)
-        return (v - start - dt * slope).reshape(x.shape)
-
+    residual = equation(integrator, dynamics, start, dt)
     flat = step.value.reshape(start.shape[0], -1)
     precondition = None
     if running.form is not None:

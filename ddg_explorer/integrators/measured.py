@@ -19,13 +19,29 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.predictor import guess_state
 from ddg_explorer.integrators.scheme import Scheme
+from ddg_explorer.integrators.semi_implicit import KRYLOV_LIMIT, MIN_PIVOT
 from ddg_explorer.solve import gmres, linearize, symbols
 from ddg_explorer.solve.inexact import Direction, Slope
 
-MIN_PIVOT = 0.3
-KRYLOV_LIMIT = 80
 RENEW = 1.5
 """The symbol is measured anew when a step takes this many times the best step's iterations."""
+
+
+def equation(
+    scheme: Scheme, dynamics: Dynamics, u: Tensor, dt: float | Tensor
+) -> Callable[[Tensor], Tensor]:
+    """F of the step from u, (B, *state), as the scheme defines it.
+
+    It takes v as states or flattened, and gives F(v) in the same shape. A tensor `dt` is
+    differentiated too.
+    """
+    length = float(dt.detach()) if isinstance(dt, Tensor) else dt
+
+    def residual(x: Tensor) -> Tensor:
+        v = x.reshape(u.shape)
+        return (v - u - dt * scheme.slope(dynamics, v, u, length)).reshape(x.shape)
+
+    return residual
 
 
 class Measured(FixedPoint):
@@ -85,18 +101,11 @@ class Measured(FixedPoint):
         x_hat = self.grid.rfft(x.view(shape))
         return self.grid.irfft(symbols.apply(symbol, x_hat, self.grid.ndim)).reshape(x.shape)
 
-    def _residual(self, u: Tensor, dt: float) -> Callable[[Tensor], Tensor]:
-        def residual(x: Tensor) -> Tensor:
-            v = x.view(u.shape)
-            return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
-
-        return residual
-
     def start(self, u: Tensor, dt: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         guess = guess_state(self.predictor, u, self.dt == dt)
         self._prepare(u, guess, dt)
         self.dt = dt
-        residual = self._residual(u, dt)
+        residual = equation(self.scheme, self.dynamics, u, dt)
 
         def g(x: Tensor) -> Tensor:
             return x - self._filter(self.inverse, residual(x), u.shape)
@@ -112,7 +121,7 @@ class Measured(FixedPoint):
         return self._filter(symbols.adjoint(self.inverse, self.grid.ndim), x, shape)
 
     def newton(self, u: Tensor, dt: float) -> tuple[Direction, Slope | None]:
-        residual = self._residual(u, dt)
+        residual = equation(self.scheme, self.dynamics, u, dt)
 
         def direction(v: Tensor, f: Tensor, eta: Tensor) -> Tensor:
             product = linearize(residual, v)

@@ -24,10 +24,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ddg_explorer.dynamics import Dynamics, Increments
+from ddg_explorer.dynamics import Dynamics, Increments, less_linear
 from ddg_explorer.integrators.base import Integrator, Step, Stepper
 from ddg_explorer.integrators.incremental import Incremental
-from ddg_explorer.integrators.measured import Measured
+from ddg_explorer.integrators.measured import Measured, equation
 from ddg_explorer.integrators.preconditioned import FixedPoint
 from ddg_explorer.integrators.predictor import Predictor, guess_state
 from ddg_explorer.integrators.scheme import Scheme
@@ -84,12 +84,7 @@ class OneStep(Integrator):
 
     def split(self, dynamics: Dynamics, u: Tensor, c: float) -> Callable[[Tensor], Tensor]:
         """v ↦ N(v, u) − c (v − u)/2 with N = `nonlinear`; evaluated in every iteration."""
-        start = (c / 2) * u
-
-        def term(v: Tensor) -> Tensor:
-            return torch.add(self.nonlinear(dynamics, v, u) + start, v, alpha=-c / 2)
-
-        return term
+        return less_linear(lambda v: self.nonlinear(dynamics, v, u), u, c)
 
     def increments(self, dynamics: Dynamics) -> Increments | None:
         """What evaluates ḡ(u + w, u) fast for one u, None where nothing does."""
@@ -162,7 +157,7 @@ class OneStepStepper(Stepper):
         found = solve(residual, guess, slope=slope, max_iterations=first)
         if slope is not None and not bool(found.converged.all()):
             # far from u the closed Jacobian is not near enough
-            whole = self._whole(u, dt)
+            whole = equation(self.scheme, self.dynamics, u, dt)
             exact = partial(jacobian, whole)
             found = solve(whole, guess, slope=exact, max_iterations=limit)
         if bool(found.converged.all()):
@@ -171,19 +166,10 @@ class OneStepStepper(Stepper):
             self.predictor.reset()
         return found
 
-    def _whole(self, u: Tensor, dt: float) -> Residual:
-        """F on flattened states as the scheme defines it."""
-
-        def whole(x: Tensor) -> Tensor:
-            v = x.reshape(u.shape)
-            return (v - u - dt * self.scheme.slope(self.dynamics, v, u, dt)).reshape(x.shape)
-
-        return whole
-
     def _equation(self, u: Tensor, dt: float) -> tuple[Residual, Residual | None]:
         """F on flattened states, and its Jacobian where it is known in closed form."""
         structure, work = self.structure, self.work
-        whole = self._whole(u, dt)
+        whole = equation(self.scheme, self.dynamics, u, dt)
         if work is None:
             return whole, None
         work.start(u, u.dtype)

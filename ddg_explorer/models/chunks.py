@@ -91,8 +91,8 @@ class Chunk:
         if not self._delta or self._delta[0].dtype != like.dtype:
             values = [layer.value for layer in self._layers]
             self._delta = [torch.empty_like(value) for value in values]
-            self._change = [torch.empty_like(value) for value in values]
-            self._pulled = [torch.empty_like(value) for value in values]
+            self._change = [torch.empty_like(value) for value in values[:-1]]
+            self._pulled = [torch.empty_like(value) for value in values[:-1]]
         self._tiny = like.new_tensor(TINY[like.dtype])
 
     def evaluate(self, rows: Tensor, weights: Weights, out: Tensor) -> None:
@@ -104,7 +104,7 @@ class Chunk:
             slopes.append(layer.slope(delta))
             if i + 1 < len(self._layers):
                 inner = torch.mul(delta, slopes[i], out=self._change[i])
-        self._slope = total = slopes[-1]
+        total = slopes[-1]
         for i in range(len(slopes) - 1, 0, -1):
             total = torch.mm(weights.pull[i], total, out=self._pulled[i - 1])
             total.mul_(slopes[i - 1])
@@ -115,9 +115,8 @@ class Chunk:
 
     def move(self) -> None:
         """Start from where the last evaluation was."""
-        torch.mul(self._delta[-1], self._slope, out=self._change[-1])
-        for layer, delta, change in zip(self._layers, self._delta, self._change, strict=True):
-            layer.move(delta, change)
+        for layer, delta in zip(self._layers, self._delta, strict=True):
+            layer.move(delta)
 
 
 def features(rows: Tensor, index: Tensor) -> Tensor:

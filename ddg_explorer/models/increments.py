@@ -82,8 +82,8 @@ class NetworkIncrements:
     def advance(self, u: Tensor) -> None:
         """Go on to `u`, the start plus the increment of the last call, without evaluating it anew.
 
-        What is carried along is off by one more rounding every time. Where weights have changed,
-        this is a start.
+        The pre-activations are carried along, off by one more rounding every time. Where weights
+        have changed, this is a start.
         """
         if self._fold_weights(u.dtype):
             self.start(u, self._out.dtype)

@@ -39,15 +39,19 @@ class LayerAt(ABC):
     """One layer's activation at the pre-activations of a state."""
 
     value: Tensor
-    """σ(a)."""
+    """σ(a) where the layer was made; a `move` need not see to it."""
 
     @abstractmethod
     def slope(self, delta: Tensor) -> Tensor:
         """σ̄(a + δ, a)."""
 
     @abstractmethod
-    def move(self, delta: Tensor, change: Tensor) -> None:
-        """Go on to a + δ, where σ(a + δ) = σ(a) + `change`."""
+    def move(self, delta: Tensor) -> None:
+        """Go on to a + δ; all else is computed from there.
+
+        Rounding of a carried a adds up. That of a carried σ(a) is multiplied: by the ratio of the
+        slopes, where a neuron comes out of saturation.
+        """
 
     @abstractmethod
     def derivatives(self) -> tuple[Tensor, Tensor]:
@@ -104,9 +108,9 @@ class TanhAt(LayerAt):
         bottom.add_(others[-1]).add_(cross)
         return top.mul_(self.steep).div_(bottom)
 
-    def move(self, delta: Tensor, change: Tensor) -> None:
+    def move(self, delta: Tensor) -> None:
         self._a.add_(delta)
-        self.value.add_(change)
+        torch.tanh(self._a, out=self.value)
         self.steep = self._steep()
 
     def derivatives(self) -> tuple[Tensor, Tensor]:
@@ -124,9 +128,8 @@ class AnyAt(LayerAt):
     def slope(self, delta: Tensor) -> Tensor:
         return secant(self.activation, self._a + delta, self._a)
 
-    def move(self, delta: Tensor, change: Tensor) -> None:
+    def move(self, delta: Tensor) -> None:
         self._a = self._a + delta
-        self.value = self.value + change
 
     def derivatives(self) -> tuple[Tensor, Tensor]:
         # in reverse mode, which threads do not share

@@ -8,15 +8,19 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from zoo import FIELD, FIELD_2D, energy_model, states
+from zoo import FIELD, FIELD_2D, ODE, energy_model, states
 
-from ddg_explorer import simulate
+from ddg_explorer import SYSTEMS, simulate
+from ddg_explorer.grids import Grid
 from ddg_explorer.integrators.discrete_gradient import DiscreteGradient
 from ddg_explorer.integrators.incremental import Incremental
 from ddg_explorer.integrators.measured import Measured
 from ddg_explorer.integrators.one_step import OneStepStepper
-from ddg_explorer.models import EnergyModel
+from ddg_explorer.models import EnergyModel, load_model
+from ddg_explorer.models.increments import NetworkIncrements
+from ddg_explorer.models.networks import EnergyNetwork
 from ddg_explorer.rollout import Rollout
+from ddg_explorer.weights.table import FOLDER
 
 DT = 1e-4
 LINE = {"shape": [96], "length": [24.0]}
@@ -107,6 +111,109 @@ def test_live_steps_report_what_they_leave() -> None:
         assert ((change - work).abs() < 1e-5 * change.abs()).all()
         u, precise = step.value, sharp.step(precise, DT).value
     assert (u - precise).abs().max() < 1e-5
+
+
+def shipped_on(key: str, n: int) -> tuple[EnergyModel, Tensor]:
+    """A shipped DGNet on n points an axis, and a state like those it was trained on."""
+    data, activation = key.split(".")
+    model = load_model(FOLDER / f"{data}.dgnet.{activation}.safetensors").double()
+    assert model.grid is not None
+    shape = (n,) * model.grid.ndim
+    grid = Grid(shape, tuple(n * dx for dx in model.grid.spacing))
+    moved = model.on_grid(grid).requires_grad_(False)
+    assert isinstance(moved, EnergyModel)
+    if data == "kdv":
+        return moved, SYSTEMS["kdv"]("published", n=n, length=grid.length[0]).initial()
+    draw = torch.Generator().manual_seed(1)
+    return moved, 0.2 * torch.randn(1, *shape, generator=draw, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("key", "n", "dt", "tol"),
+    [
+        ("kdv.tanh", 200, 1e-2, 1e-6),
+        ("kdv.tanh", 400, 1e-3, 1e-7),
+        ("kdv.sigmoid", 96, 1e-3, 1e-7),
+        ("kdv.sin", 200, 1e-2, 1e-6),
+        ("kdv.softplus", 200, 1e-3, 1e-7),
+        ("ch.tanh", 200, 1e-3, 1e-6),
+        ("ch2d.tanh", 32, 1e-3, 1e-6),
+        ("ch2d.softplus", 24, 1e-3, 1e-6),
+    ],
+)
+def test_live_residual_bounds_the_defect_of_every_step(
+    key: str, n: int, dt: float, tol: float
+) -> None:
+    """Also at the end of a carry, when neurons have come out of saturation on the way."""
+    model, u = shipped_on(key, n)
+    stepper = stepper_of(model, tol=tol)
+    for _ in range(36):
+        step = stepper.step(u, dt)
+        assert bool(step.converged)
+        assert step.residual > 1e-8, "a float64 step: this test says nothing of live ones"
+        assert defect(model, step.value[None], u[None], dt) < 2 * step.residual
+        u = step.value
+
+
+def test_live_residual_follows_the_time_step() -> None:
+    """What float32 leaves out of F grows with Δt: what was seen at a small one does not hold."""
+    model, u = shipped_on("ch.tanh", 200)
+    stepper = stepper_of(model, tol=1e-6)
+    for dt in (*[1e-5] * 4, *[1e-3] * 4):
+        step = stepper.step(u, dt)
+        assert bool(step.converged)
+        assert defect(model, step.value[None], u[None], dt) < 2 * step.residual
+        u = step.value
+
+
+def test_carries_grow_from_one_step_and_each_ends_in_a_look(monkeypatch) -> None:
+    """Of 1, 2, 4, 8, 16, 16 steps; with another Δt they begin at one step again."""
+    starts: list[int] = []
+    begin = NetworkIncrements.start
+
+    def counted(self: NetworkIncrements, u: Tensor, dtype: torch.dtype) -> None:
+        if dtype == torch.float64:
+            starts.append(taken)
+        begin(self, u, dtype)
+
+    monkeypatch.setattr(NetworkIncrements, "start", counted)
+    model, u = shipped_on("kdv.tanh", 96)
+    stepper = stepper_of(model, tol=1e-6)
+    for taken in range(1, 53):
+        u = stepper.step(u, 1e-3 if taken < 50 else 2e-3).value
+    assert starts == [1, 3, 7, 15, 31, 47, 50, 52]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "sin"])
+def test_carried_layers_stay_those_of_the_state(activation: str) -> None:
+    """From σ′ ≈ 1e-5 back to σ′ = 1: errors of a carried σ would grow by the ratio."""
+    model = energy_model(replace(FIELD, state_shape=(1, 96), grid=LINE, activation=activation))
+    model.requires_grad_(False)
+    with torch.no_grad():
+        model.get_parameter("network.density.layers.0.weight").mul_(3.0)
+    u = states(model, 1, 1, 6.0)
+    live, exact = (NetworkIncrements(_network(model), (1, 96), model.grid) for _ in range(2))
+    live.start(u, torch.float32)
+    w = u / -17
+    for _ in range(16):
+        live(w)
+        u = u + w
+        live.advance(u)
+    exact.start(u, torch.float64)
+    scale = exact(w).abs().max()
+    assert (live(w) - exact(w)).abs().max() < 1e-5 * scale
+
+
+def _network(model: EnergyModel) -> EnergyNetwork:
+    assert isinstance(model.network, EnergyNetwork)
+    return model.network
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_a_slope_that_jumps_is_not_smooth(activation: str) -> None:
+    work = energy_model(replace(ODE, activation=activation)).increments()
+    assert work is not None
+    assert not work.smooth
 
 
 def test_a_tolerance_below_live_keeps_float64() -> None:
