@@ -5,9 +5,10 @@
 on s orthonormal shifted Legendre modes Pⱼ, the integrals by k Gauss nodes. H(v) − H(u) is
 Δxᵈ Δt Σ γⱼᵀGγⱼ with γⱼ the modes of ∇H along the step: zero for skew G, never positive for
 dissipative G. This is exact where the quadrature is: k = ⌈degree·s/2⌉ for polynomial H. For any
-other H, k grows until the quadrature's own change of energy agrees with H to the tolerance. A
-state-dependent G is taken at s Gauss nodes and keeps the law too. s = 1 is the mean-value discrete
-gradient. Symmetric.
+other H, k grows until the quadrature's own change of energy agrees with H to the tolerance. Where
+no k does, because ∇H jumps along the step, v is moved along ∇H by the one number that restores the
+law to rounding. A state-dependent G is taken at s Gauss nodes and keeps the law too. s = 1 is the
+mean-value discrete gradient. Symmetric, but for steps across such kinks.
 
 Δt is divided into substeps chosen by the error (`collocation_control`); the law holds for every one
 of them, and they land on t + Δt. States are `(*batch, d)` or `(*batch, C, *grid)`.
@@ -36,7 +37,7 @@ class Collocation(Integrator):
     tol
         Bound on max|δ|/max(1, max|u|) of the last update δ of the modes; one more iteration
         follows. Default 1e-12 in float64, 1e-6 in float32. Also bounds the error of the quadrature
-        where H is no polynomial, relative to |H|.
+        where H is no polynomial, relative to |H|: the law is restored where it is larger.
     adaptive
         Divide Δt into substeps by the error (default), or take every Δt in one step.
     rtol
@@ -46,7 +47,7 @@ class Collocation(Integrator):
         Bound on the iterations of one solve. Where it is met a substep is halved.
     scalar_polish
         Move the state along the energy's gradient by the one number that restores the law to
-        rounding, after a solve that is converged to 1e-7. The step then reports the drift before.
+        rounding, after every solve that is converged to 1e-7, also where the quadrature is exact.
 
     Raises
     ------
@@ -58,8 +59,8 @@ class Collocation(Integrator):
     modes: ClassVar[int]
     preserves = (
         "the energy law (conserved for skew G, never rising for dissipative G) and mass where G "
-        "conserves it, at every substep and up to the reported residual: exact for polynomial H, "
-        "otherwise to the quadrature's tolerance, which follows from the solver's"
+        "conserves it, at every substep and up to the reported residual, whatever the smoothness "
+        "of H: it is restored to rounding where ∇H jumps along a substep"
     )
 
     def __init__(

@@ -38,24 +38,23 @@ SPLIT_EVERY = 6
 SPLIT_SLACK = 0.1
 
 
-def _picard(
-    g: Callable[[Tensor], Tensor], x: Tensor, progress: Progress, limit: int
-) -> tuple[Tensor, Tensor]:
-    """Iterate x ← g(x) while that is fast: the last x and g(x) − x."""
+def _picard(g: Callable[[Tensor], Tensor], x: Tensor, progress: Progress, limit: int) -> Tensor:
+    """Iterate x ← g(x) while that is fast: the last x at which g was taken."""
     while True:
         new = g(x)
         f = new - x
         progress.record(max_norm(f))
         count = int(progress.iterations.max())
         if not progress.running or count >= limit or (count > 1 and progress.slowest > FAST):
-            return x, f
+            return x
         x = new
 
 
 class StepSymbols(NamedTuple):
-    """What one (Δt, c) needs: z, A⁻¹ΔtĜ and the first column of A⁻¹z."""
+    """What one (Δt, c) needs: z, ΔtĜ, A⁻¹ΔtĜ and the first column of A⁻¹z."""
 
     z: Tensor
+    step: Tensor
     inverse: Tensor
     first: Tensor
 
@@ -76,18 +75,21 @@ class FourierModes(ModeEquation):
         self.age = 0
         self.kept: dict[float, StepSymbols] = {}
         self.mixer = Mixer(DEPTH)
+        self.at = self.spectrum = self.g
 
     def solve(self, u: Tensor, guess: Tensor, dt: float, scale: Tensor, effort: Effort) -> Solution:
         kept = self._symbols(u, dt)
         progress = Progress(scale, effort.tol, effort.polish)
         g, limit = self._fixed_map(u, kept), effort.max_iterations
-        a, f = guess, guess
+        a = guess
         if guess.shape[1] <= SMALL:
-            a, f = _picard(g, guess, progress, limit)
+            a = _picard(g, guess, progress, limit)
         left = limit - int(progress.iterations.max())
         if progress.running and left > 0:
-            a, f = anderson(g, a, progress, mixer=self.mixer, max_iterations=left)
-        return progress.solution(a, max_norm(self._defect(f, u, kept.z)), "collocation")
+            a, _ = anderson(g, a, progress, mixer=self.mixer, max_iterations=left)
+        if self.at is not a:
+            g(a)
+        return progress.solution(a, max_norm(self._defect(a, u, kept)), "collocation")
 
     def _fixed_map(self, u: Tensor, kept: StepSymbols) -> Callable[[Tensor], Tensor]:
         t, nonlinear = self.table(u), self.dynamics.nonlinear_gradient
@@ -105,6 +107,7 @@ class FourierModes(ModeEquation):
             forces = nonlinear(stages.view(t.k, *shape)).view(t.k, -1)
             moments = torch.mm(shift, rows).addmm_(t.project, forces)
             spectrum = torch.fft.rfftn(moments.view(s, *shape), dim=axes)
+            self.at, self.spectrum = x, spectrum
             image = self._contract(kept.inverse, spectrum).add_(base)
             new = torch.fft.irfftn(image, s=size, dim=axes)
             return new.view(s, b, -1).transpose(0, 1).reshape(b, -1)
@@ -123,13 +126,21 @@ class FourierModes(ModeEquation):
             return (first * u_hat[:, None]).sum(3)
         return first * u_hat
 
-    def _defect(self, f: Tensor, u: Tensor, z: Tensor) -> Tensor:
-        """F(a) = −A f from f = g(a) − a, (B, s·n)."""
-        b, s = u.shape[0], self.s
-        lifted = self.table(u).integral @ f.view(b, s, -1)
-        spectrum = self.grid.rfft(lifted.view(b * s, *u.shape[1:]))
-        image = self.grid.irfft(symbols.apply(z, spectrum, self.ndim))
-        return image.reshape(f.shape) - f
+    def _defect(self, a: Tensor, u: Tensor, kept: StepSymbols) -> Tensor:
+        """F(a), (B, s·n), where the map was last taken at a.
+
+        Evaluated anew, not from g(a) − a: where g hardly depends on a (linear waves) it repeats its
+        own rounding, which A enlarges in F.
+        """
+        shape = (self.s, *u.shape)
+        moments = self.grid.rfft((self.table(u).moments @ self.stack(u, a)).view(shape))
+        image = self._filter(kept.z, moments).add_(self._filter(kept.step, self.spectrum))
+        return a - self.grid.irfft(image).flatten(2).transpose(0, 1).reshape(a.shape)
+
+    def _filter(self, symbol: Tensor, x: Tensor) -> Tensor:
+        """The symbol applied to coefficients (s, B, C, *half)."""
+        flat = symbols.apply(symbol, x.flatten(0, 1), self.ndim)
+        return flat.view(x.shape)
 
     def _symbols(self, u: Tensor, dt: float) -> StepSymbols:
         if self.c is None or self.age % SPLIT_EVERY == 0:
@@ -179,7 +190,7 @@ class FourierModes(ModeEquation):
         # one broadcast dimension each for batch and channel; complex, so that nothing is converted
         # in the iteration
         inverse = inverse[:, :, None, None].to(torch.promote_types(z.dtype, torch.complex64))
-        return StepSymbols(z, (inverse * step).contiguous(), (inverse[:, 0] * z).contiguous())
+        return StepSymbols(z, step, (inverse * step).contiguous(), (inverse[:, 0] * z).contiguous())
 
     def _mixed(self, u: Tensor, dt: float) -> StepSymbols:
         """Symbols of (C, C, *half) blocks where channels mix, by an sC×sC inverse per mode."""
@@ -196,4 +207,4 @@ class FourierModes(ModeEquation):
         inverse = symbols.matrix_inverse(one - block.reshape(size)).view(block.shape)
         full = torch.einsum("...icjd,de...->ijce...", inverse, step.expand_as(z))
         first = torch.einsum("...icd,de...->ice...", inverse[..., 0, :], z)
-        return StepSymbols(z, full[:, :, None].contiguous(), first[:, None].contiguous())
+        return StepSymbols(z, step, full[:, :, None].contiguous(), first[:, None].contiguous())

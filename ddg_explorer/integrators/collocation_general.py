@@ -20,6 +20,7 @@ from ddg_explorer.dynamics import Dynamics
 from ddg_explorer.integrators.collocation_fourier import FourierModes
 from ddg_explorer.integrators.collocation_modes import Effort, ModeEquation
 from ddg_explorer.integrators.fourier import fourier_form
+from ddg_explorer.integrators.semi_implicit import MIN_PIVOT
 from ddg_explorer.solve import (
     Chord,
     Mixer,
@@ -39,7 +40,6 @@ DENSE_FIELD = 256
 STALE_DT = 1.5
 """A Jacobian is taken anew where Δt has changed by more than this factor."""
 MIXING_DEPTH = 8
-MIN_PIVOT = 0.3
 SLOW = 15
 """The symbol is measured anew after a step that took more iterations than this."""
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +37,24 @@ class Effort:
     tol: float
     polish: int
     max_iterations: int
+
+
+class Work(NamedTuple):
+    """What a step's own integrals say of the energy.
+
+    Attributes
+    ----------
+    by_quadrature
+        Δxᵈ Σ γⱼ·aⱼ: the change of H where the integrals are exact, (B,).
+    by_law
+        Δxᵈ Δt Σ γⱼ·𝒢(a)ⱼ: the change that G allows, (B,).
+    mean_gradient
+        γ₀, (B, n).
+    """
+
+    by_quadrature: Tensor
+    by_law: Tensor
+    mean_gradient: Tensor
 
 
 class ModeEquation(ABC):
@@ -95,12 +114,13 @@ class ModeEquation(ABC):
         slope = self.structured(u, a, self.gradient_modes(u, a))
         return a - dt * slope.flatten(2).transpose(0, 1).reshape(a.shape)
 
-    def law(self, u: Tensor, a: Tensor, dt: float) -> tuple[Tensor, Tensor]:
-        """Δxᵈ Σ γⱼ·aⱼ and Δxᵈ Δt Σ γⱼ·𝒢ⱼ, (B,): the change of H by quadrature, and by the law."""
+    def work(self, u: Tensor, a: Tensor, dt: float) -> Work:
+        """How the energy changes by the modes `a`, by quadrature and by the law."""
         gamma = self.gradient_modes(u, a)
-        slope = self.structured(u, a, gamma)
         modes = a.view(u.shape[0], self.s, -1).transpose(0, 1)
-        flat = gamma.flatten(2)
-        volume = self.dynamics.cell_volume
+        flat, volume = gamma.flatten(2), self.dynamics.cell_volume
         by_quadrature = volume * (flat * modes).sum((0, 2))
-        return by_quadrature, volume * dt * (flat * slope.flatten(2)).sum((0, 2))
+        if self.skew:
+            return Work(by_quadrature, torch.zeros_like(by_quadrature), flat[0])
+        slope = self.structured(u, a, gamma).flatten(2)
+        return Work(by_quadrature, volume * dt * (flat * slope).sum((0, 2)), flat[0])

@@ -18,6 +18,9 @@ from ddg_explorer.solve import max_norm
 class CollocationStep(Step):
     """A `Step` of a collocation scheme; `iterations` are those of its accepted substeps.
 
+    `residual` is the larger of the defect of the mode equations and, where H is no polynomial, of
+    the one that would explain what the energy law is missed by: |defect| / Δxᵈ‖γ₀‖₁.
+
     Attributes
     ----------
     substeps
@@ -25,9 +28,10 @@ class CollocationStep(Step):
     nodes
         Quadrature nodes k.
     error
-        Largest error estimate of a substep, relative to max|u|. Batch shape.
+        Largest error estimate of a substep, relative to max|u|; no less than what restoring the law
+        moved it by. Batch shape.
     law_defect
-        Change of H over the step minus the change by the law, before any scalar polish; measured
+        Change of H over the step minus the change by the law, before the law is restored; measured
         where H is no polynomial or the polish is on, else None. Batch shape.
     """
 

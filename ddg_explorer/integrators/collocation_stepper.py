@@ -18,9 +18,10 @@ from ddg_explorer.integrators.base import Stepper
 from ddg_explorer.integrators.collocation_control import error_estimate, next_substep, plan
 from ddg_explorer.integrators.collocation_general import mode_equation
 from ddg_explorer.integrators.collocation_law import (
-    change_by_law,
+    Held,
     end_state,
-    restore_law,
+    exact_balance,
+    hold_law,
     settle_nodes,
 )
 from ddg_explorer.integrators.collocation_modes import Effort
@@ -202,33 +203,34 @@ class CollocationStepper(Stepper):
             again = self.equation.solve(u, guess, dt, scale, effort)
             found = replace(again, iterations=again.iterations + found.iterations)
         missed = found.value - guess if predicted else found.value.view(b, self.s, -1)[:, -1]
-        relative = missed.abs().amax(1) / self.size.clamp_min(torch.finfo(u.dtype).tiny)
-        found, value, defect = self._check_law(u, dt, scale, effort, found)
+        size = self.size.clamp_min(torch.finfo(u.dtype).tiny)
+        error = error_estimate(self.s, missed.abs().amax(1) / size, predicted)
+        held = self._hold_law(u, dt, scale, effort, found)
+        if held.shift is not None:
+            # what the law was restored by is an error of the step too
+            error = torch.maximum(error, held.shift / size)
         return Substep(
-            value,
-            found.value,
-            found.residual,
-            found.iterations,
-            found.converged,
-            found.reason,
-            error_estimate(self.s, relative, predicted),
-            defect,
+            held.value,
+            held.found.value,
+            held.found.residual,
+            held.found.iterations,
+            held.found.converged,
+            held.found.reason,
+            error,
+            held.defect,
         )
 
-    def _check_law(
+    def _hold_law(
         self, u: Tensor, dt: float, scale: Tensor, effort: Effort, found: Solution
-    ) -> tuple[Solution, Tensor, Tensor | None]:
-        """Settle the quadrature and polish as asked: solution, end state and the law's defect."""
-        energy, change = self.dynamics.energy, None
-        if not self.exact:
-            found, change = settle_nodes(self.equation, u, dt, scale, effort, found)
+    ) -> Held:
+        """The end of the solve, with the energy law restored as asked and needed."""
+        polish = self.options.scalar_polish
+        if self.exact and not polish:
+            return Held(found, end_state(u, found.value, self.s), None, None)
+        if self.exact:
+            balance = exact_balance(self.equation, u, found.value, dt)
+        else:
+            found, balance = settle_nodes(self.equation, u, dt, scale, effort, found)
         value = end_state(u, found.value, self.s)
-        if self.options.scalar_polish and change is None:
-            change = energy(value) - energy(u)
-        if change is None:
-            return found, value, None
-        defect = change - change_by_law(self.equation, u, found.value, dt)
-        if self.options.scalar_polish:
-            near = found.converged & (found.residual <= POLISHABLE * scale)
-            value = restore_law(self.dynamics, value, defect, near)
-        return found, value, defect
+        near = found.converged & (found.residual <= POLISHABLE * scale) & polish
+        return hold_law(self.dynamics, value, balance, near, found, effort.tol)

@@ -19,6 +19,9 @@ functional, which the line search can follow where the curvature turns negative.
 û is transformed anew from the real state in every step: Fourier data carried along would let a
 non-Hermitian mode grow. The increment is what is computed: symbols for v̂ itself would be off by the
 same rounding in every step, and the energy would drift steadily.
+
+The residual is F(v) evaluated anew, not −M (g(v) − v): where g hardly depends on v (linear waves)
+it repeats its own rounding, which Δt Ĝ Q̂ enlarges in F, and g(v) − v says 0.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ class SemiImplicit(FixedPoint):
         self.key: tuple[float, float] | None = None
         self.c: float | None = None
         self._age = 0
-        self.term = self.g
+        self.term = self.at = self.solution = self.g
 
     @classmethod
     def of(cls, dynamics: Dynamics, scheme: Scheme) -> SemiImplicit | None:
@@ -91,6 +94,7 @@ class SemiImplicit(FixedPoint):
         return self.c if abs(c - self.c) <= KEEP * float(p.abs().max()) else c
 
     def observe(self, v: Tensor, iterations: int) -> None:
+        self.solution = v
         # F[N(v, u) − c (v − u)/2]: most of the stiff waves, which ring, have left it
         self.predictor.push(self.term)
         # a slow step is worth a look at the slope, a fast one is cheaper than the look
@@ -108,6 +112,13 @@ class SemiImplicit(FixedPoint):
         if symbols.mixes(half, nd) and not symbols.mixes(split, nd):
             split = split * symbols.identity(half, nd)
         self.m = symbols.one_minus(half + split, nd)
+        parts = (half + split, half - split, dt * self.g)
+        if symbols.mixes(half, nd):
+            eye = symbols.identity(half, nd)
+            parts = [p if symbols.mixes(p, nd) else p * eye for p in parts]
+            # side by side, so that all three are one product
+            parts = (torch.cat(torch.broadcast_tensors(*parts), 1),)
+        self.parts = tuple(p.to(torch.promote_types(p.dtype, torch.complex64)) for p in parts)
         self.inverse = inverse = symbols.inverse(self.m, nd)
         self.slope_symbol = symbols.product(inverse, dt * self.g, nd)
         self.base_symbol = symbols.product(self.slope_symbol, self.q, nd)
@@ -122,9 +133,9 @@ class SemiImplicit(FixedPoint):
             self.predictor.reset()
         nd, slope, size = self.ndim, self.slope_symbol, self.grid.shape
         forward, backward, axes = torch.fft.rfftn, torch.fft.irfftn, self.grid.axes
-        u_hat = forward(u, dim=axes)
+        self.u_hat = u_hat = forward(u, dim=axes)
         base = symbols.apply(self.base_symbol, u_hat, nd)
-        split = self.scheme.split(self.dynamics, u, self.c or 0.0)
+        self.split = split = self.scheme.split(self.dynamics, u, self.c or 0.0)
         mixing = symbols.mixes(slope, nd)
         slope = slope.to(u_hat.dtype)
 
@@ -136,6 +147,7 @@ class SemiImplicit(FixedPoint):
             return backward(step_hat, s=size, dim=axes).add_(u)
 
         def g(v: Tensor) -> Tensor:
+            self.at = v
             self.term = forward(split(v), dim=axes)
             return advance(self.term)
 
@@ -149,7 +161,18 @@ class SemiImplicit(FixedPoint):
         return self.grid.irfft(symbols.apply(symbol, x_hat, self.ndim)).reshape(x.shape)
 
     def defect(self, f: Tensor, u: Tensor) -> Tensor:
-        return self._filter(-self.m, f, u.shape)
+        """F(v) at the solution last observed, in the shape of f."""
+        nd, v = self.ndim, self.solution.view(u.shape)
+        seen = self.at is self.solution
+        term = self.term if seen else self.grid.rfft(self.split(v))
+        spectra = (self.grid.rfft(v), self.u_hat, term)
+        if len(self.parts) == 1:
+            step_hat = symbols.apply(self.parts[0], torch.cat(spectra, 1), nd)
+        else:
+            ahead, behind, pushed = self.parts
+            step_hat = (ahead * spectra[0]).addcmul_(behind, spectra[1])
+            step_hat.addcmul_(pushed, spectra[2])
+        return (v - u).sub_(self.grid.irfft(step_hat)).view(f.shape)
 
     def precondition_adjoint(self, x: Tensor, shape: torch.Size) -> Tensor:
         return self._filter(symbols.adjoint(self.inverse, self.ndim), x, shape)
