@@ -1,7 +1,8 @@
 """The command line `ddg-explorer`, also `python -m ddg_explorer`: one command per file.
 
 Exit codes: 0 done, 1 a run that ended early (its result and reason are reported all the same),
-2 bad input, 130 interrupted. With `--json` the last line on stdout is one JSON object.
+2 bad input, 130 interrupted. With `--json` the last line on stdout is one JSON object. torch comes
+with the command that needs it.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
-
-from ddg_explorer.io import plain
 from ddg_explorer.version import __version__
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from ddg_explorer.commands.report import Report
 
 COMMANDS = {
@@ -37,6 +39,9 @@ COMMANDS = {
 ONE_THREAD = ("train", "compare", "reproduce", "inspect")
 """Commands that compute on the CPU with one thread, see `takes_one_thread`; in `simulate` the
 Fourier transforms of a large field gain from more."""
+INTERRUPTS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals that end a command alike: Ctrl-C, one from a service manager, one from a closed
+terminal."""
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "out of memory")
 """What torch's RuntimeError says where an allocation fails, on the CPU and on other devices."""
 
@@ -86,24 +91,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     who = "ddg-explorer"
     _print_what_can_be()
-    try:
-        args = build_parser().parse_args(arguments)
-        who += f" {args.command}"
-        with _threads(args):
-            report: Report = args.run(args)
-        _print(report, as_json=args.json)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{who}: error: {' '.join(str(error).split())}\n")
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
-            raise
-        sys.stderr.write(f"{who}: error: out of memory: use fewer points, frames or states\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{who}: interrupted\n")
-        return 130
+    with handling_interrupts(signal.default_int_handler):
+        try:
+            with handling_interrupts(_end_process):
+                args = build_parser().parse_args(arguments)
+            who += f" {args.command}"
+            with _threads(args):
+                report: Report = args.run(args)
+            _print(report, as_json=args.json)
+        except (ValueError, OSError) as error:
+            _tell(f"{who}: error: {' '.join(str(error).split())}")
+            return 2
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            _tell(f"{who}: error: out of memory: use fewer points, frames or states")
+            return 2
+        except KeyboardInterrupt:
+            _tell(f"{who}: interrupted")
+            return 130
     return report.code
+
+
+@contextmanager
+def handling_interrupts(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Let `handler` take `INTERRUPTS`; in the end all are as before.
+
+    A signal that is ignored stays so, as SIGHUP under nohup. Nothing happens in another thread
+    than the main one, which alone receives signals.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in INTERRUPTS if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
+    taken = {n: old for n, old in before.items() if old not in (signal.SIG_IGN, None)}
+    try:
+        for number in taken:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in taken.items():
+            signal.signal(number, old)
+
+
+def _end_process(number: int, frame: FrameType | None) -> None:
+    """End at once while a command is imported, with nothing to tidy up: an exception is lost, or
+    ends in a traceback of another, in the libraries that it passes through."""
+    with suppress(OSError):
+        os.write(2, b"ddg-explorer: interrupted\n")
+    os._exit(130)
+
+
+def _tell(line: str) -> None:
+    """A line on stderr, if that can still be written: the terminal may have been closed."""
+    with suppress(OSError):
+        sys.stderr.write(line + "\n")
 
 
 def takes_one_thread(command: str, device: str, environ: Mapping[str, str]) -> bool:
@@ -118,10 +160,14 @@ def takes_one_thread(command: str, device: str, environ: Mapping[str, str]) -> b
 
 @contextmanager
 def _threads(args: argparse.Namespace) -> Iterator[None]:
-    """torch's threads while a command runs; as before afterwards."""
+    """torch's threads while a command runs that takes one; as before afterwards."""
+    if not takes_one_thread(args.command, getattr(args, "device", "cpu"), os.environ):
+        yield
+        return
+    import torch
+
     before = torch.get_num_threads()
-    if takes_one_thread(args.command, getattr(args, "device", "cpu"), os.environ):
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
@@ -142,6 +188,8 @@ def _print_what_can_be() -> None:
 def _print(report: Report, *, as_json: bool) -> None:
     """Write the result to stdout; OSError where that cannot be written, which is then closed: what
     is left in it would fail once more when Python ends."""
+    from ddg_explorer.io import plain
+
     text = json.dumps(plain(report.figures), allow_nan=False) if as_json else report.text
     try:
         sys.stdout.write(text + "\n")

@@ -75,7 +75,8 @@ def parse(path: Path) -> ast.Module:
 def test_importing_the_package_stays_light() -> None:
     """Only torch and numpy come with the package; the rest is imported where it is used."""
     code = (
-        "import json, sys, torch; before = set(sys.modules); import ddg_explorer; "
+        "import json, sys, torch; before = set(sys.modules); "
+        "from ddg_explorer import INTEGRATORS, STRUCTURES, SYSTEMS, discrete_grad, simulate; "
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -85,6 +86,11 @@ def test_importing_the_package_stays_light() -> None:
     assert not loaded & (FOREIGN | HEAVY)
     assert not names & LEARNING
     assert done.stderr == ""
+
+
+def test_torch_comes_with_the_first_name_that_needs_it() -> None:
+    code = "import sys, ddg_explorer; assert 'torch' not in sys.modules; ddg_explorer.SYSTEMS"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_explore_without_the_extra_says_what_to_install() -> None:

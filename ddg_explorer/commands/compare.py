@@ -18,6 +18,7 @@ from ddg_explorer.commands.data_options import (
     names_file,
     own_data,
 )
+from ddg_explorer.commands.interruption import interruptible
 from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report, columns
 from ddg_explorer.compare import Contest, Lane, labels, learned_from, learned_seeds, unseen
@@ -47,13 +48,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Report:
-    """One lane per model; exit code 1 where none of them could be run."""
+    """One lane per model; exit code 1 where none of them could be run, 130 after Ctrl-C, with the
+    lanes that were complete."""
     at_least(args, 1, "steps")
     with naming(path="save"):
         target = None if args.save is None else checked_path(args.save, (".nc", ".json"))
     field = _on_file(args) if names_file(args.data) else _on_recipe(args)
     contest, notes = field.contest, list(field.notes)
-    lanes = [*_progress(field), *(_absent(args, contest, name) for name in field.missing)]
+    lanes, interrupted = _progress(field)
+    if interrupted and not lanes:
+        raise KeyboardInterrupt
+    lanes += [_absent(args, contest, name) for name in field.missing]
     figures: dict[str, Any] = {
         "system": None if contest.system is None else contest.system.name,
         "dt": contest.truth.dt,
@@ -76,7 +81,10 @@ def run(args: argparse.Namespace) -> Report:
         notes += [f"{name}: {lane.row()[told]}" for name, lane in named if lane.row()[told]]
     if not ran:
         sys.stderr.write(f"ddg-explorer compare: no model was run: {'; '.join(notes)}\n")
-    return Report(figures, "\n".join([text, *notes] if text else notes), int(not ran))
+    if interrupted:
+        sys.stderr.write("ddg-explorer compare: interrupted\n")
+    code = 130 if interrupted else int(not ran)
+    return Report(figures, "\n".join([text, *notes] if text else notes), code)
 
 
 Models = list[tuple[str, Model]]
@@ -152,13 +160,16 @@ def _absent(args: argparse.Namespace, contest: Contest, name: str) -> Lane:
     return Lane(name, misfit=contest.unsuited(name) or line)
 
 
-def _progress(field: Field) -> list[Lane]:
+def _progress(field: Field) -> tuple[list[Lane], bool]:
+    """The lanes, with a bar on a terminal, and whether Ctrl-C kept some from being run."""
     from tqdm import tqdm
 
-    total = len(field.models)
-    with tqdm(total=total, unit="lane", file=sys.stderr, disable=None, leave=False) as bar:
-        lanes = []
-        for lane in field.contest.run(field.models):
+    total, lanes = len(field.models), []
+    with (
+        interruptible() as interrupt,
+        tqdm(total=total, unit="lane", file=sys.stderr, disable=None, leave=False) as bar,
+    ):
+        for lane in interrupt.until(field.contest.run(field.models), "lane"):
             lanes.append(lane)
             bar.update()
-    return lanes
+    return lanes, len(lanes) < total

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from ddg_explorer.budgets import BUDGETS
-from ddg_explorer.commands.interruption import interruptible
+from ddg_explorer.commands.interruption import Interrupt, interruptible
 from ddg_explorer.commands.options import at_least, naming
 from ddg_explorer.commands.report import Report
 from ddg_explorer.data_cache import user_cache
@@ -111,7 +111,9 @@ def _run(args: argparse.Namespace, names: list[str], folder: Path) -> bool:
     command = shlex.join(["ddg-explorer", *sys.argv[1:]])
     study = Study(folder, user_cache() / "training", command, device=args.device)
     with interruptible() as interrupt:
-        return any(_follow(study, cell, tests, interrupt.is_set) for cell in wanted)
+        for number, cell in enumerate(wanted, 1):
+            _follow(study, cell, tests, interrupt, f"{number}/{len(wanted)}")
+        return interrupt.asked
 
 
 def _check_rows(models: list[str], names: list[str]) -> None:
@@ -122,19 +124,17 @@ def _check_rows(models: list[str], names: list[str]) -> None:
             raise ValueError(f"models={model!r}: no such row; use some of {', '.join(rows)}")
 
 
-def _follow(study: Study, cell: Cell, tests: list[str], stop) -> bool:
+def _follow(study: Study, cell: Cell, tests: list[str], interrupt: Interrupt, place: str) -> None:
+    """Run a cell with a bar that tells its place among all, until interrupted."""
     from tqdm import tqdm
 
-    label = f"{cell.experiment} {cell.model}@{cell.how.name}/{cell.train} seed {cell.seed}"
+    how = f"{cell.model}@{cell.how.name}/{cell.train} seed {cell.seed}"
     with tqdm(unit="step", file=sys.stderr, disable=None, leave=False) as bar:
         what = ""
-        for event in study.run(cell, tests):
+        for event in interrupt.until(study.run(cell, tests)):
             if event.what != what:
                 bar.reset(event.total)
                 what = event.what
-            bar.set_description_str(f"{label}: {event.what}")
+            bar.set_description_str(f"{place} {cell.experiment} {how}: {event.what}")
             bar.set_postfix_str(event.note)
             bar.update(event.done - bar.n)
-            if stop():
-                return True
-    return False

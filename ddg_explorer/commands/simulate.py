@@ -81,12 +81,11 @@ def run(args: argparse.Namespace) -> Report:
             frames = stack.enter_context(recording)
         interrupt = stack.enter_context(interruptible())
         start = time.perf_counter()
+        frames = interrupt.until(frames, "frame", Rollout.step)  # none is half written
         for frame in _progress(frames, args):
             summary.add(frame)
-            if interrupt.is_set():
-                break
         wall = time.perf_counter() - start
-        interrupted = f"interrupted at t = {rollout.t:.6g}" if interrupt.is_set() else ""
+        interrupted = f"interrupted at t = {rollout.t:.6g}" if interrupt.asked else ""
         if recording is not None and path is not None:
             trajectory = recording.finish(interrupted)
             if recording.path is None:

@@ -11,39 +11,29 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ddg_explorer.budgets import BUDGETS, Budget, budget
 from ddg_explorer.commands.data_options import add_data_options, training_data
-from ddg_explorer.commands.interruption import interruptible
+from ddg_explorer.commands.held_out import held_out, measured, roll_out
+from ddg_explorer.commands.interruption import Interrupt, interruptible
 from ddg_explorer.commands.options import at_least, choose_dtype, naming, refuse_given
 from ddg_explorer.commands.report import Report, table
-from ddg_explorer.compare import held_out_seed
 from ddg_explorer.data import Dataset
 from ddg_explorer.data_advice import advice
 from ddg_explorer.dynamics import check_device
-from ddg_explorer.evaluation import (
-    Forecast,
-    errors,
-    forecast,
-    one_step_error,
-    variance,
-)
 from ddg_explorer.fitting import Fit
 from ddg_explorer.io import checked_path, plain
 from ddg_explorer.models import MODELS
 from ddg_explorer.models.operators import operators_of
 from ddg_explorer.models.recipe import DTYPES, PRIORS
-from ddg_explorer.recipes import DataRecipe, make_test, published_energy
 from ddg_explorer.training.defaults import NOISE, OPTIMISERS, default_noise
 from ddg_explorer.training.first_order import SCHEDULES
 from ddg_explorer.training.prepare import WEIGHTS
 from ddg_explorer.training.smoothing import ORDER
 from ddg_explorer.verdict import verdict
 
-GLANCE = (4, 100)
-"""Held-out trajectories and steps of them that a model of a file is rolled out on unasked."""
+INTERRUPTED = "interrupted"
 NOISE_UNIT, CHANGE_UNIT = "variance of the noise", "loss of no change"
 FIRST_ORDER_ONLY = ("lr", "batch", "schedule", "unroll")
 """Options that Levenberg–Marquardt has not."""
@@ -97,7 +87,11 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Report:
-    """Train, save and report; exit code 1 for a run that diverged, 130 for an interrupted one."""
+    """Train, save, test, report; exit code 1 for a run that diverged, 130 for an interrupted one.
+
+    A training that is interrupted is saved as far as it came, and not tested; an interrupted test
+    leaves the model saved without its metrics.
+    """
     _check(args)
     data, recipe = training_data(args)
     if args.test and recipe is None and data.trajectories < 2:
@@ -131,18 +125,34 @@ def run(args: argparse.Namespace) -> Report:
             weights=fit.weights or "none",
         )
         _tell(hints)
-        interrupted = _follow(fit)
-    rollouts = _rollouts(args, fit, recipe)
-    tested = plain(_tested(fit, *rollouts, recipe)) if rollouts and args.test else {}
-    if fit.last is not None and not (interrupted or fit.last.reason):
+        with interruptible() as interrupt:
+            reason = _follow(fit, interrupt)
+            _save(args, fit, {})
+    rollouts, tested = None, {}
+    if not reason and (args.test or (recipe is None and fit.validation is not None)):
+        try:
+            if interrupt.asked:
+                raise KeyboardInterrupt
+            test = held_out(args, fit, recipe)
+            rollouts = roll_out(fit.model, test), test
+            if args.test:
+                tested = plain(measured(fit.model, *rollouts, recipe))
+                _save(args, fit, tested)
+        except KeyboardInterrupt:
+            reason = f"test {INTERRUPTED}" + ("" if args.save is None else "; model saved")
+    if fit.last is not None and not (reason or fit.last.reason):
         losses = fit.last.loss, fit.last.validation_loss
         found = verdict(*losses, fit.model, _treatment(args, fit), rollouts)
         _tell(found)
         hints += found
-    card = fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
+    return _report(args, fit, data.context, {**tested, "hints": hints}, reason)
+
+
+def _save(args: argparse.Namespace, fit: Fit, tested: Mapping[str, Any]) -> None:
+    """Write the model's card, and the model to a file if one was asked for."""
+    fit.card(shlex.join(["ddg-explorer", *sys.argv[1:]]), metrics=tested)
     if args.save is not None and fit.last is not None:
         fit.model.save(args.save)
-    return _report(args, fit, data.context, card, {**tested, "hints": hints}, interrupted)
 
 
 def _tell(lines: Sequence[str]) -> None:
@@ -200,67 +210,37 @@ def _network(args: argparse.Namespace) -> dict[str, Any]:
     return options
 
 
-def _follow(fit: Fit) -> bool:
-    """Run the training with a bar on a terminal; True where it was interrupted."""
+def _follow(fit: Fit, interrupt: Interrupt) -> str:
+    """Run the training with a bar on a terminal; `INTERRUPTED` where it was, else "".
+
+    A model whose last step was broken off goes back to the event before it.
+    """
     from tqdm import tqdm
 
-    with (
-        interruptible() as interrupt,
-        tqdm(unit="step", file=sys.stderr, disable=None, leave=False) as bar,
-    ):
-        for progress in fit:
-            bar.total = progress.steps
-            bar.update(progress.step - bar.n)
-            bar.set_postfix_str(f"loss {progress.loss:.2e}")
-            if interrupt.is_set() and not progress.done:
-                return True
-    return False
-
-
-def _rollouts(
-    args: argparse.Namespace, fit: Fit, recipe: DataRecipe | None
-) -> tuple[Forecast, Dataset] | None:
-    """From the held-out states of the recipe's test set, or of a file, and the true ones.
-
-    Without `--test` only of a file, and of a few trajectories. None where nothing is held out.
-    """
-    if args.test and recipe is not None:
-        test = make_test(recipe, seed=held_out_seed(0, {args.data_seed}))
-    elif recipe is None and fit.validation is not None:
-        rows, steps = GLANCE
-        held_out = fit.validation
-        test = held_out if args.test else replace(held_out, u=held_out.u[:rows, : steps + 1])
-    else:
-        return None
-    return forecast(fit.model, test.u[:, 0], test.dt, test.frames - 1), test
-
-
-def _tested(
-    fit: Fit, found: Forecast, test: Dataset, recipe: DataRecipe | None
-) -> dict[str, float | int]:
-    """One-step error, energy and state MSE over the test rollouts; the true energy of a file is not
-    known."""
-    energy = None if recipe is None else recipe.make_system().energy
-    out: dict[str, float | int] = {"one_step": one_step_error(fit.model, test)}
-    out |= errors(found, test.u, energy)
-    out["rollouts"] = test.trajectories
-    out["relative_state_mse"] = out["state_mse"] / variance(test.u)
-    if recipe is not None and recipe.system == "pendulum":
-        published = errors(found, test.u, lambda u: published_energy(recipe, u))
-        out["published_energy_mse"] = published["energy_mse"]
-    return out
+    last, weights = None, {}
+    with tqdm(unit="step", file=sys.stderr, disable=None, leave=False) as bar:
+        for last in interrupt.until(fit):
+            weights = {name: tensor.clone() for name, tensor in fit.model.state_dict().items()}
+            bar.total = last.steps
+            bar.update(last.step - bar.n)
+            bar.set_postfix_str(f"loss {last.loss:.2e}")
+    if last is not None and last.done:
+        return ""
+    fit.last = last
+    if last is not None:
+        fit.model.load_state_dict(weights)
+    return INTERRUPTED
 
 
 def _report(
     args: argparse.Namespace,
     fit: Fit,
     context: Mapping[str, Any],
-    card: Mapping[str, Any],
     tested: Mapping[str, Any],
-    interrupted: bool,
+    interrupted: str,
 ) -> Report:
-    last = fit.last
-    reason = "interrupted" if interrupted else "" if last is None else last.reason
+    last, card = fit.last, fit.model.card
+    reason = interrupted or ("" if last is None else last.reason)
     figures = {
         "system": context.get("system"),
         "model": args.model,
@@ -272,7 +252,7 @@ def _report(
         "loss_unit": NOISE_UNIT if _treatment(args, fit) == "states" else CHANGE_UNIT,
         "validation_loss_unit": CHANGE_UNIT,
         "wall_s": card["wall_s"],
-        "checkpoint": args.save,
+        "checkpoint": None if last is None else args.save,
         **tested,
         "data": card["data"]["digest"],
         "seed": args.seed,
