@@ -1,6 +1,7 @@
 """Served script: `panel serve apps/explorer.py`. The code lives in `ddg_explorer.app`."""
 
-from ddg_explorer.app.serve import configure, open_session
+from ddg_explorer.commands.serve import import_app
 
-configure()
-open_session().servable()
+app = import_app()
+app.configure()
+app.open_session().servable()

@@ -17,8 +17,8 @@ from ddg_explorer.models.recipe import ModelRecipe
 from ddg_explorer.rollout import Rollout
 from ddg_explorer.systems import SYSTEMS
 from ddg_explorer.training import train
-from ddg_explorer.training.native import compiler
 from ddg_explorer.training.first_order import FirstOrder
+from ddg_explorer.training.native import compiler
 from ddg_explorer.training.scaling import perceptrons
 
 BATCH, HIDDEN = 200, 200

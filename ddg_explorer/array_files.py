@@ -278,7 +278,7 @@ def _netcdf_frame(path: Path, frame: int, limit: int) -> np.ndarray:
         axes = [name for name in AXES if name in dims]
         inner = [name for name in ("component", "channel") if name in dims]
         batch = [name for name in dims if name not in (*inner, *axes)]
-        values = state.transpose(*batch, *inner, *axes).values
+        values = state.load().transpose(*batch, *inner, *axes).values
         whole = inner or not all(is_trajectory(name) for name in batch)
         return values if whole else np.expand_dims(values, -len(axes) - 1)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import Model
 from ddg_explorer.models.operators import PAIRED
-from ddg_explorer.models.units import FAR, STILL, sizes, spread
+from ddg_explorer.models.units import STILL, sizes, spread
 from ddg_explorer.training.defaults import chosen_weights
 
 TURNS = {"2π": 2 * math.pi, "360": 360.0}
@@ -34,6 +34,8 @@ PAIR = 0.6
 """Correlation of Δq with ∫p dt from which p is the momentum of q."""
 FEW = 20
 """States below which nothing is said of pairs."""
+TOLD = 30.0
+"""Ratio of the sizes of two components from which it is told."""
 SAMPLE = 300_000
 """Values that scales, noise and pairs are judged on."""
 
@@ -105,7 +107,7 @@ def _constant(data: Dataset, i: int) -> str:
 def _scales(data: Dataset, weights: str | None) -> str:
     found, name = sizes(data), _name(data)
     ratio = spread(found)
-    if ratio < FAR:
+    if ratio < TOLD:
         return ""
     large, small = int(found.argmax()), int(torch.where(found > 0, found, torch.inf).argmin())
     times = f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.1e}"

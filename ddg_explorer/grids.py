@@ -164,30 +164,6 @@ class Grid:
         """(u(x + Δx) − u(x))/Δx along one grid axis (negative index)."""
         return (torch.roll(u, -1, axis) - u) / self.spacing[axis]
 
-    def laplacian_symbol(
-        self, operator: str, dtype: torch.dtype, device: torch.device | str
-    ) -> Tensor:
-        """Symbol of Δ: −Σ (2 sin(kΔx/2)/Δx)² (3- or 5-point stencil) or −|k|² (spectral); real."""
-        check_operator(operator)
-
-        def make() -> Tensor:
-            total = torch.zeros(self.half_shape, dtype=torch.float64)
-            for axis, h in enumerate(self.spacing):
-                k = self._wavenumber(axis)
-                slope = 2 * torch.sin(k * h / 2) / h if operator == "finite_difference" else k
-                total = total - slope**2
-            return total
-
-        return self._keep(("Δ", operator), dtype, device, make)
-
-    def forward_difference(self, u: Tensor, axis: int = -1) -> Tensor:
-        """(u(x + Δx) − u(x))/Δx along one grid axis (negative index)."""
-        return (torch.roll(u, -1, axis) - u) / self.spacing[axis]
-
-    def central_difference(self, u: Tensor, axis: int = -1) -> Tensor:
-        """(u(x + Δx) − u(x − Δx))/(2Δx) along one grid axis (negative index)."""
-        return (torch.roll(u, -1, axis) - torch.roll(u, 1, axis)) / (2 * self.spacing[axis])
-
     def laplacian(self, u: Tensor) -> Tensor:
         """Second-order Laplacian: 3 points in 1-D, 5 points in 2-D."""
         terms = [

@@ -212,7 +212,7 @@ def _of_xarray(dataset: xr.Dataset, variable: Variable, time: Column, trajectory
     axes = {k: np.asarray(dataset[k].values) for k in AXES if k in array.dims and k in array.coords}
     t = np.asarray(dataset[times].values) if times in dataset.coords else None
     if {"converged", "energy"} <= set(known):
-        energy = np.asarray(dataset["energy"].transpose(times, *batch).values)
+        energy = dataset["energy"].load().transpose(times, *batch).values
         return Raw(_joined(parts), t, None, axes, dict(dataset.attrs), energy)
     beside = [
         name
@@ -243,5 +243,5 @@ def _ordered(
             "rename the others",
             [argument for argument, helps in helpful.items() if helps],
         )
-    u = _batch_first(np.asarray(array.transpose(*times, *batch, *state).values), len(batch))
+    u = _batch_first(array.load().transpose(*times, *batch, *state).values, len(batch))
     return (u if {"component", "channel"} & set(dims) else np.expand_dims(u, 2)), times[0], batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,32 @@ def test_attributes_of_others_are_left_alone(attributes: dict, tmp_path: Path) -
     assert data.grid is not None
     assert data.grid.length == (2.0,)
     assert data.recipe == {"file": "a.nc", "shape": list(u.shape)}
+
+
+@pytest.mark.parametrize(
+    "dims",
+    [
+        ("trajectory", "time", "channel", "x"),
+        ("time", "trajectory", "channel", "x"),
+        ("x", "channel", "trajectory", "time"),
+    ],
+)
+def test_a_large_file_is_in_memory_twice_at_most(dims: tuple[str, ...], tmp_path: Path) -> None:
+    """Once as it was read, once in the order of the data, whatever the order in the file."""
+    sizes = {"trajectory": 20, "time": 75, "channel": 2, "x": 512}
+    u = np.random.default_rng(0).normal(size=[sizes[name] for name in dims])
+    t, x = DT * np.arange(75), 0.25 * np.arange(512)
+    path = save(tmp_path / "a.nc", {"u": (dims, u)}, {"time": t, "x": x})
+    whole = np.transpose(u, [dims.index(name) for name in sizes])
+    read_dataset(path)  # what is imported counts once
+    tracemalloc.start()
+    try:
+        data = read_dataset(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert same(data, whole)
+    assert peak < 2.2 * u.nbytes
 
 
 def test_a_refusal_offers_what_its_reader_can_give(tmp_path: Path) -> None:

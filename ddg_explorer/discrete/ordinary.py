@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import peek_interpreter_stack
 
 
 def ordinary_grad(energy: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
@@ -61,14 +62,14 @@ def jacobian_of(y: Tensor, x: Tensor) -> Tensor:
         finally:
             hook.remove()
 
-    return torch.func.vmap(pull_back, out_dims=1)(units)
+    return torch.func.vmap(pull_back)(units).movedim(0, 1)
 
 
 def _is_transformed(u: Tensor) -> bool:
     """Whether this runs in a transform of torch, or on tensors that autograd does not record."""
     return (
         torch.compiler.is_compiling()
-        or torch._C._functorch.peek_interpreter_stack() is not None
+        or peek_interpreter_stack() is not None
         or torch.is_inference_mode_enabled()
         or u.is_inference()
     )

@@ -19,6 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ddg_explorer.discrete.ordinary import jacobian_of, ordinary_grad
 from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.networks import EnergyNetwork
 from ddg_explorer.structure.coefficients import Free
@@ -62,8 +63,10 @@ def family(model: EnergyModel) -> Tensor | None:
 
 def hessians(model: EnergyModel, states: Tensor) -> Tensor:
     """∇²H, `(n, d, d)`, in reverse mode, which threads do not share."""
-    second = torch.func.jacrev(torch.func.grad(model.energy))
-    return torch.func.vmap(second)(states).detach().double()
+    with torch.enable_grad():
+        u = states.detach().requires_grad_()
+        gradient = ordinary_grad(model.energy, u)
+    return jacobian_of(gradient, u).double()
 
 
 def symmetrising(matrices: Tensor, tolerance: float = TOLERANCE) -> Tensor:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ddg_explorer.discrete.ordinary import ordinary_grad
 from ddg_explorer.grids import Grid
 from ddg_explorer.models.base import EnergyModel
 from ddg_explorer.models.networks import SeparableEnergy
@@ -75,11 +75,11 @@ class SRNN(EnergyModel):
 
     def kinetic_gradient(self, p: Tensor) -> Tensor:
         """∇T_θ(p)."""
-        return torch.func.grad(lambda x: self.network.kinetic(x).sum())(p)
+        return ordinary_grad(self.network.kinetic, p)
 
     def potential_gradient(self, q: Tensor) -> Tensor:
         """∇V_θ(q)."""
-        return torch.func.grad(lambda x: self.network.potential(x).sum())(q)
+        return ordinary_grad(self.network.potential, q)
 
 
 def is_canonical(structure: Structure) -> bool:

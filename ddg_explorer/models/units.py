@@ -15,11 +15,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-FAR = 30.0
-"""Ratio of two σ from which a mean over all components hardly sees the smaller one."""
-UNLIKE = 4.0
-"""Ratio of two σ from which a learned G is kept in their units. Lower than `FAR`, since a friction
-that starts at a tenth of itself or less can end at zero."""
+FAR = 4.0
+"""Ratio of two σ from which residuals are weighted and a learned G is kept in units of them: a mean
+over all components counts the smaller one a sixteenth already, and a friction wanders."""
 STILL = 1e-12
 """Change relative to the largest value below which a component never changes."""
 
@@ -50,11 +48,11 @@ def spread(found: Tensor) -> float:
 
 
 def units_of(data: Series) -> list[float] | None:
-    """σ over its geometric mean where some of them are `UNLIKE`, else None; 1 for one that is 0."""
+    """σ over its geometric mean where some of them are `FAR`, else None; 1 for one that is 0."""
     if data.u.shape[2] < 2:
         return None
     found = sizes(data)
-    if spread(found) < UNLIKE:
+    if spread(found) < FAR:
         return None
     moving = found > 0
     mean = math.exp(float(found[moving].log().mean()))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ddg_explorer.discrete.ordinary import jacobian_of
 from ddg_explorer.solve.progress import Progress, Solution, max_norm
 
 Residual = Callable[[Tensor], Tensor]
@@ -42,10 +43,7 @@ def jacobian(residual: Residual, v: Tensor) -> Tensor:
     with torch.enable_grad():
         x = v.detach().requires_grad_()
         y = residual(x)
-        basis = torch.eye(y.shape[-1], dtype=y.dtype, device=y.device)
-        seeds = basis[:, None].expand(-1, *y.shape)
-        (rows,) = torch.autograd.grad(y, x, seeds, is_grads_batched=True, materialize_grads=True)
-    return rows.permute(1, 0, 2).detach()
+    return jacobian_of(y, x)
 
 
 class Chord:

@@ -1,7 +1,9 @@
 """All learned weights as one vector, as second-order methods see them.
 
-A quadratic form enters by its upper triangle, since only its symmetric part acts. While the weights
-of G are held, or a free kernel's to their sum, only changes that keep it are left.
+A quadratic form enters by its upper triangle, since only its symmetric part acts. A friction
+r = softplus(raw) enters as r, in which G is linear, and ends at `LEAST` or above: a step of raw
+that wants r ≤ 0 ends where r has no slope, and never comes back. While the weights of G are held,
+or a free kernel's to their sum, only changes that keep it are left.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ STRUCTURE = (OPERATOR, "one_form.")
 """Where weights of G are: those in which it is linear, and the network of a symplectic form."""
 Held = Literal["all", "sum"]
 """What does not change of a learned G: its weights, or their sum."""
+LEAST = 1e-30
+"""Friction, in its units, below which it does not fall: none, to rounding."""
 
 
 class Layout:
@@ -28,6 +32,8 @@ class Layout:
     ----------
     weights
         Learned parameters by name, changed in place by `move`.
+    frictions
+        Of those that are the raw of a friction by component: where r ends, below and above.
 
     Attributes
     ----------
@@ -35,8 +41,12 @@ class Layout:
         Length of the vector.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor]) -> None:
-        self.weights = dict(weights)
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        frictions: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
+        self.weights, self.frictions = dict(weights), dict(frictions or {})
         self._sizes = [self._length(name, w) for name, w in self.weights.items()]
         self.size = sum(self._sizes)
 
@@ -52,6 +62,8 @@ class Layout:
             if name.endswith(QUADRATIC):
                 i, j = torch.triu_indices(*weight.shape)
                 block = block[:, i, j] + block[:, j, i] * (i != j)
+            if name in self.frictions:
+                block = block / weight.sigmoid().clamp_min(torch.finfo(weight.dtype).tiny)
             block = block.reshape(len(block), -1)
             parts.append(_left(block, held) if name.startswith(STRUCTURE) else block)
         return torch.cat(parts, 1)
@@ -104,8 +116,22 @@ class Layout:
                 full[i, j] = part
                 full[j, i] = part
                 weight.copy_(start[name] + full)
+            elif name in self.frictions:
+                change = part.reshape(weight.shape)
+                weight.copy_(_rubbed(start[name], change, *self.frictions[name]))
             else:
                 weight.copy_(start[name] + part.reshape(weight.shape))
+
+
+def raw_of(friction: Tensor) -> Tensor:
+    """The inverse of r = softplus(raw) at r > 0, for large ones too."""
+    return friction + (-friction).expm1().neg().log()
+
+
+def _rubbed(raw: Tensor, change: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """The raw of a friction after a change of r between these ends; as it is without one."""
+    friction = (torch.nn.functional.softplus(raw) + change).clamp(low, high)
+    return torch.where(change == 0, raw, raw_of(friction))
 
 
 def _left(changes: Tensor, held: Held | None) -> Tensor:

@@ -25,6 +25,7 @@ from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.symplectic_form import SymplecticForm
 from ddg_explorer.structure import FreeKernel
+from ddg_explorer.training.first_friction import friction_ends, usable_friction
 from ddg_explorer.training.first_matrix import usable_matrix
 from ddg_explorer.training.jacobians import jacobian, single_sites
 from ddg_explorer.training.layout import Held, Layout
@@ -108,7 +109,8 @@ class LevenbergMarquardt:
             raise ValueError("noise='weak': needs a field; for an ODE use 'states'")
         dimensions = 0 if data.grid is None else data.grid.ndim
         self.steps, self.rows = steps, rows or ROWS[dimensions]
-        self.layout = Layout({k: p for k, p in model.named_parameters() if p.requires_grad})
+        learned = {k: p for k, p in model.named_parameters() if p.requires_grad}
+        self.layout = Layout(learned, friction_ends(model, data))
         self.generator = generator
         self.damping = FIRST_DAMPING
         self.held: Held | None
@@ -200,13 +202,14 @@ def steered(damping: float, gain: float) -> float:
 def held(model: Model, data: Dataset, steps: int) -> tuple[Held | None, int]:
     """What of G is held, and for how many iterations, while H finds its shape.
 
-    The sum of a free kernel where the data keep the mean; all of a matrix that the data gave, or of
-    a symplectic form, which starts near the canonical one: freed at once it runs, from two seeds of
-    three, to where W is nearly singular and the loss stays at tenths.
+    The sum of a free kernel where the data keep the mean; all of a matrix or friction that the data
+    gave, or of a symplectic form, which starts near the canonical one: freed at once it runs, from
+    two seeds of three, to where W is nearly singular and the loss stays at tenths.
     """
     if free_kernel(model) and conserves_mean(data):
         return "sum", HELD_STEPS
-    if isinstance(model, SymplecticForm) or usable_matrix(model, data) is not None:
+    given = usable_matrix(model, data) is not None or usable_friction(model, data) is not None
+    if given or isinstance(model, SymplecticForm):
         return "all", steps // 2
     return None, 0
 

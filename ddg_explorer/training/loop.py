@@ -133,7 +133,7 @@ def train(
         What the components of an ODE, or channels of a field, count by. "components": residuals
         are divided by the RMS of (v − u)/Δt of their own component over the training data, so that
         no unit counts; "none": by that of all, the absolute loss. None: "components" where two of
-        them are 30 times apart (`prepare.default_weights`), and "none" elsewhere, bit by bit. With
+        them are 4 times apart (`prepare.default_weights`), and "none" elsewhere, bit by bit. With
         noise="states", which counts in units of the noise, that of its first iterations.
     report_every
         Steps between events; None: about 100 events a run, one after the first step, and one a

@@ -13,6 +13,7 @@ from torch import Tensor
 from ddg_explorer.data import Dataset
 from ddg_explorer.models.base import EnergyModel, Model
 from ddg_explorer.models.units import FAR, sizes, spread
+from ddg_explorer.training.first_friction import start_friction
 from ddg_explorer.training.first_matrix import start_matrix
 from ddg_explorer.training.scaling import (
     fit_inputs,
@@ -58,6 +59,7 @@ def prepare(
     if small:
         initialise_small(model, generator, size)
         start_matrix(model, data)
+        start_friction(model, data)
     if size is not None:
         fit_units(model, u, size)
     # a third of the sites is enough for the few coefficients of the output

@@ -24,6 +24,7 @@ from tornado.websocket import WebSocketClosedError
 
 from ddg_explorer import cli
 from ddg_explorer.app import serve
+from ddg_explorer.commands import serve as command
 
 SECONDS = 120
 ENDINGS = [
@@ -111,6 +112,41 @@ def test_a_thread_can_serve(served):
     thread.start()
     thread.join()
     assert done == [True]
+
+
+def test_the_app_is_imported_without_garbage_collections():
+    code = """if True:
+        import gc
+        from ddg_explorer.commands.serve import import_app
+        runs = []
+        gc.callbacks.append(lambda phase, about: runs.append(phase))
+        app = import_app()
+        print(len(runs), gc.isenabled(), gc.get_freeze_count() > 100_000)
+        kept = gc.get_freeze_count()
+        more = [[] for _ in range(10_000)]
+        print(len(runs) > 0, import_app() is app, gc.get_freeze_count() == kept)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["0 True True", "True True True"]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_collected_as_before_after_an_import_that_failed(collecting, monkeypatch):
+    def missing(name):
+        assert not gc.isenabled()
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.delitem(sys.modules, command.APP)
+    monkeypatch.setattr(command.importlib, "import_module", missing)
+    kept = gc.get_freeze_count()
+    (gc.enable if collecting else gc.disable)()
+    try:
+        with pytest.raises(ModuleNotFoundError):
+            command.import_app()
+        assert gc.isenabled() == collecting
+    finally:
+        gc.enable()
+    assert gc.get_freeze_count() == kept
 
 
 SCRIPT = str(Path(__file__).parents[2] / "apps" / "explorer.py")

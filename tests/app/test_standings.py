@@ -34,13 +34,14 @@ def test_an_energy_that_is_meant_to_change_does_not_drift(scene, head):
 
 
 @pytest.mark.parametrize(
-    ("integrator", "shown"), [("discrete_gradient", "0"), ("rk4", "–"), ("leapfrog", "–")]
+    ("integrator", "shown"),
+    [("discrete_gradient", r"\d(\.\d)?e−1[4-9]"), ("rk4", "–"), ("leapfrog", "–")],
 )
 def test_a_scheme_that_solves_nothing_has_no_residual(integrator, shown):
-    """A wave's discrete gradient step is linear: its solve is exact."""
+    """A wave's discrete gradient step is linear: its solve is exact to rounding."""
     outcome = Simulation(Lane()).turn(Turn(Scene("wave", integrator=integrator), steps=1))
     cells = re.findall("<td[^>]*>(.*?)</td>", standings.row("Truth", "#000", outcome))
-    assert cells[4] == shown
+    assert re.fullmatch(shown, cells[4])
 
 
 def test_a_lane_that_an_error_has_stopped_says_so(monkeypatch):

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from zoo import RECIPES, lively, states
 
-from ddg_explorer.models.freedom import falling, family_distance, lawful, symmetrising
+from ddg_explorer.models.freedom import (
+    falling,
+    family_distance,
+    hessians,
+    lawful,
+    symmetrising,
+)
 
 
 def some(make, count=20):
@@ -233,3 +240,14 @@ def test_what_is_badly_conditioned_is_no_relative(condition):
         assert lawful(only, torch.eye(2, dtype=torch.float64)[None]) is None
     else:
         torch.testing.assert_close(found, only / only.norm())
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad])
+def test_second_derivatives_of_a_learned_energy(mode):
+    model = lively(RECIPES["dgnet-ode"].build())
+    u = states(model, 5).to(model.dtype)
+    with mode():
+        found = hessians(model, u)
+    assert not found.requires_grad
+    exact = torch.stack([torch.func.hessian(model.energy)(one) for one in u])
+    torch.testing.assert_close(found, exact.detach().double(), rtol=1e-12, atol=1e-12)
