@@ -3,11 +3,10 @@
 `published` is a network of width 200 and 10,000 Adam steps of 200 pairs at 1e-3 in float64 (ODEs,
 two bodies apart: 2000 full-batch steps with weight decay 1e-4 in float32), with inputs as they are
 (Matsubara, Ishikawa and Yaguchi 2020, arXiv:1905.08604; Greydanus et al. 2019). `ours` is a small
-network on
-whitened inputs with Levenberg–Marquardt, chosen on a validation split of the training trajectories;
-or with Adam or SOAP where that does not suit; `quick` is the same with fewer steps on fewer
-residuals, for a class that watches. Noisy observations of an ODE have a recipe of their own, the
-same for `ours` and `quick`.
+network on whitened inputs with Levenberg–Marquardt, chosen on a validation split of the training
+trajectories; or with Adam or SOAP where that does not suit; `quick` is the same with fewer steps on
+fewer residuals, for a class that watches. Noisy observations of an ODE have a recipe of their own,
+the same for `ours` and `quick`.
 """
 
 from __future__ import annotations
