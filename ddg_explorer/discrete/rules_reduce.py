@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ddg_explorer.discrete import secants
 from ddg_explorer.discrete.record import Pair, UnsupportedOperation, fit, linear, record, rule
@@ -140,23 +139,6 @@ def _matrix_norm(
 @rule(torch.hypot)
 def _hypot(x: Any, y: Any) -> Any:
     return torch.linalg.vector_norm(torch.stack(list(torch.broadcast_tensors(x, y)), -1), dim=-1)
-
-
-@rule(F.mse_loss)
-def _mse_loss(
-    x: Any,
-    target: Any,
-    size_average: Any = None,
-    reduce: Any = None,
-    reduction: str = "mean",
-    weight: Any = None,
-) -> Any:
-    if any(old is not None for old in (size_average, reduce, weight)):
-        raise UnsupportedOperation("discrete_grad: mse_loss has a rule by `reduction` only")
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"reduction={reduction!r}: must be 'none', 'mean' or 'sum'")
-    square = (x - target).square()
-    return square if reduction == "none" else getattr(square, reduction)()
 
 
 @rule(torch.prod)

@@ -79,6 +79,19 @@ def _refuse_old(name: str, *old: Any) -> None:
         raise UnsupportedOperation(f"discrete_grad: {name} has a rule by `reduction` only")
 
 
+@rule(F.mse_loss)
+def _mse_loss(
+    x: Any,
+    target: Any,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Any = None,
+) -> Any:
+    _refuse_old("mse_loss", size_average, reduce, weight)
+    return _reduced((x - target).square(), reduction)
+
+
 @rule(F.huber_loss)
 def _huber_loss(
     x: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None

@@ -115,15 +115,16 @@ def chosen_compile(
         chosen = default_optimizer(model) if optimizer is None else optimizer
         steps = DEFAULT_STEPS[chosen] if steps is None else steps
         return default_compile(model, chosen, steps, batch or BATCH, unroll)
-    problem = resume_problem(checkpoint)
-    if kept.get("compile") and model.device.type != "cpu":
+    compiled = bool(kept.get("compile"))
+    problem = compile_problem() if compiled else ""
+    if compiled and model.device.type != "cpu":
         problem = "only steps on the CPU are compiled"
     if problem:
         raise ValueError(
             f"checkpoint={str(checkpoint)!r}: was compiled, and cannot be here ({problem}); "
             "compile=False goes on without, equal to rounding"
         )
-    return bool(kept.get("compile"))
+    return compiled
 
 
 def resume_problem(checkpoint: str | Path | None) -> str:

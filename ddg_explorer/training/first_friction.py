@@ -38,16 +38,17 @@ EXPLAINED = 0.1
 """Share of the mean square of u̇ that must not be left: then noise, or another G, hides r."""
 
 
-def friction_ends(model: Model, data: Dataset) -> dict[str, tuple[Tensor, Tensor]]:
+def friction_ends(
+    model: Model, found: tuple[Tensor, Tensor] | None
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Where a learned friction by component ends in training, by its name, below and above.
 
-    Near what the data tell, in its units; elsewhere between `LEAST` and infinity.
+    Near what the data tell (`usable_friction`); elsewhere between `LEAST` and infinity.
     """
     module = model.structure.module if isinstance(model, EnergyModel) else None
     if not isinstance(module, Friction) or module.raw.ndim > 1:
         return {}
     low, high = torch.full_like(module.raw, LEAST), torch.full_like(module.raw, math.inf)
-    found = usable_friction(model, data)
     if found is not None:
         friction, error = found
         low, high = (friction - error).clamp_min(LEAST), friction + error

@@ -110,11 +110,12 @@ class LevenbergMarquardt:
         dimensions = 0 if data.grid is None else data.grid.ndim
         self.steps, self.rows = steps, rows or ROWS[dimensions]
         learned = {k: p for k, p in model.named_parameters() if p.requires_grad}
-        self.layout = Layout(learned, friction_ends(model, data))
+        friction = usable_friction(model, data)
+        self.layout = Layout(learned, friction_ends(model, friction))
         self.generator = generator
         self.damping = FIRST_DAMPING
         self.held: Held | None
-        self.held, self.held_steps = held(model, data, steps)
+        self.held, self.held_steps = held(model, data, steps, told=friction is not None)
         scale = root(loss_unit(data, weak=weak, weighted=weighted))
         radius = reach(model) + RADIUS * weak
         self.residuals = jacobian(model, data.dt, scale, weak=weak)
@@ -199,8 +200,9 @@ def steered(damping: float, gain: float) -> float:
     return 2.5 * damping if gain < 0.3 else damping
 
 
-def held(model: Model, data: Dataset, steps: int) -> tuple[Held | None, int]:
-    """What of G is held, and for how many iterations, while H finds its shape.
+def held(model: Model, data: Dataset, steps: int, *, told: bool) -> tuple[Held | None, int]:
+    """What of G is held, and for how many iterations, while H finds its shape; `told`: the data
+    gave its friction.
 
     The sum of a free kernel where the data keep the mean; all of a matrix or friction that the data
     gave, or of a symplectic form, which starts near the canonical one: freed at once it runs, from
@@ -208,8 +210,8 @@ def held(model: Model, data: Dataset, steps: int) -> tuple[Held | None, int]:
     """
     if free_kernel(model) and conserves_mean(data):
         return "sum", HELD_STEPS
-    given = usable_matrix(model, data) is not None or usable_friction(model, data) is not None
-    if given or isinstance(model, SymplecticForm):
+    given = told or isinstance(model, SymplecticForm)
+    if given or usable_matrix(model, data) is not None:
         return "all", steps // 2
     return None, 0
 

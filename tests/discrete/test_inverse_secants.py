@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import mpmath as mp
 import pytest
 import torch
+from test_secants import DISTANCES, Case
 from torch import Tensor
 
 from ddg_explorer.discrete import discrete_grad
 from ddg_explorer.discrete import secants_inverse as inverse
 
-DISTANCES = [10.0 ** (1 - 0.5 * k) for k in range(35)] + [0.0]
 TOLERANCE = {torch.float64: 1e-15, torch.float32: 4e-7}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A slope, its function, its domain, the unit of an absolute error, a bound's factor."""
-
-    slope: Callable[[Tensor, Tensor], Tensor]
-    exact: Callable[[mp.mpf], mp.mpf]
-    low: float = -20.0
-    high: float = 20.0
-    unit: float | None = None
-    factor: float = 1.0
 
 
 def _huber(x: mp.mpf) -> mp.mpf:

@@ -20,13 +20,15 @@ TOLERANCE = {torch.float64: 5e-15, torch.float32: 2e-6}
 
 @dataclass(frozen=True)
 class Case:
-    """A slope, its exact function, where its arguments lie and, if absolute, the error's unit."""
+    """A slope, its exact function, where its arguments lie, the unit of an absolute error, and a
+    factor of its bound."""
 
     slope: Callable[[Tensor, Tensor], Tensor]
     exact: Callable[[mp.mpf], mp.mpf]
     low: float = -20.0
     high: float = 20.0
     unit: float | None = None
+    factor: float = 1.0
 
 
 def _power(p: float) -> Case:

@@ -19,7 +19,12 @@ from ddg_explorer.simulation import simulate
 from ddg_explorer.structure import DampedSymplectic, Friction
 from ddg_explorer.systems import System
 from ddg_explorer.training import train
-from ddg_explorer.training.first_friction import first_friction, friction_ends, start_friction
+from ddg_explorer.training.first_friction import (
+    first_friction,
+    friction_ends,
+    start_friction,
+    usable_friction,
+)
 from ddg_explorer.training.layout import LEAST, Layout, raw_of
 
 DT = 0.1
@@ -164,7 +169,7 @@ def test_only_a_friction_of_an_ode_by_component_is_started() -> None:
         start_friction(model, data)
         for name, value in model.state_dict().items():
             assert torch.equal(value, drawn[name]), name
-    ends = [friction_ends(model, data) for model in models]
+    ends = [friction_ends(model, usable_friction(model, data)) for model in models]
     assert [list(found) for found in ends] == [["operator.raw"], [], [], []]
     assert torch.stack(ends[0]["operator.raw"]).tolist() == [[LEAST], [float("inf")]]
 
